@@ -76,6 +76,7 @@ schemas! {
     Schema RPC_DISCOVER "parsec.rpc.discover/1" "`rpc discover`: the OpenRPC document, under `document`.";
     Schema RPC_HELLO "parsec.rpc.hello/1" "`rpc hello`";
     Change SAFE_ACCEPT "parsec.safe.accept/1" "`safe accept`: the safe as it is now.";
+    Change SAFE_CONFIRM "parsec.safe.confirm/1" "`safe confirm`: what was decided about.";
     Schema SAFE_CONFLICTS "parsec.safe.conflicts/1" "Each line of `safe conflicts`: one copy.";
     Change SAFE_CP "parsec.safe.cp/1" "`safe cp`";
     Change SAFE_CREATE "parsec.safe.create/1" "`safe create`";

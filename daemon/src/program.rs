@@ -195,7 +195,7 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for signals"))?;
     let hangup = signal(SignalKind::hangup()).map_err(system("listening for signals"))?;
 
-    let data_dir = config.data_dir.clone();
+    let (data_dir, kept_max) = (config.data_dir.clone(), config.kept_max);
     let settings = Settings {
         extra_ca: config.extra_ca.clone(),
         idle_lock: config.idle_lock,
@@ -203,7 +203,7 @@ async fn serve(
         p2p: crate::network::Settings { on: config.p2p, relays: config.relays.clone() },
     };
     let (daemon, handle) = tokio::task::spawn_blocking(move || {
-        let devices = open(&data_dir)?;
+        let devices = open(&data_dir)?.keep_at_most(kept_max);
         Ok::<_, Failure>(Daemon::new(devices, &data_dir, settings)?)
     })
     .await

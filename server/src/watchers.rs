@@ -34,6 +34,8 @@ pub(crate) enum Topic {
     /// What a member and the member's devices may do: a stream of theirs has to ask again whether
     /// it may go on.
     Rights { organisation: OrganisationId, user: UserId },
+    /// The manifest of a member: there is a newer version.
+    Manifest { organisation: OrganisationId, user: UserId },
     /// One of the safes that give a member a role, or gave one until now.
     Safes { organisation: OrganisationId, user: UserId },
 }

@@ -5,11 +5,12 @@
 mod support;
 
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::codec;
 use parsec_protocol::ids::Token;
 use parsec_protocol::limits::FOLLOWED_MAX;
 use parsec_protocol::relay::{
-    AttemptView, EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EndReason, ErrorCode, Follow, InvitationGone,
-    InvitationStatus, InvitationView, LogLength, path,
+    AttemptView, EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_MANIFEST, EndReason, ErrorCode, Follow,
+    InvitationGone, InvitationStatus, InvitationView, LogLength, ManifestHint, ManifestUpload, path,
 };
 use support::stream::Stream;
 use support::{Bench, Claim, DAY, Member, drawn};
@@ -177,6 +178,19 @@ async fn a_device_hears_of_all_its_invitations_and_of_the_log_on_one_stream() {
     assert_eq!(longer.count, alice.log(&bench).await.count);
     Claim::new(&alice, tokens[1]).start(&bench).await.record::<AttemptView>();
     assert_eq!(stream.next::<InvitationView>().await.unwrap().token, tokens[1]);
+
+    // A new manifest is the member's own devices' news: the next thing that each hears of.
+    let target = path::manifest(&alice.organisation);
+    let mut bobs = Stream::follow(&bench, &bob, &[]).await;
+    for version in [1, 2] {
+        let upload = ManifestUpload { version, envelope: b"sealed".to_vec().into() };
+        alice.call(&bench, "PUT", &target, &codec::encode(&upload)).await.done();
+        assert_eq!(stream.next_of(EVENT_MANIFEST).await, Some(ManifestHint { version }));
+    }
+    alice.invite(&bench, "oscar@example.org").await;
+    bob.with_device(&bench).await;
+    let first = bobs.next::<LogLength>().await.unwrap();
+    assert_eq!(first.count, alice.log(&bench).await.count, "Bob hears of the log, and of no manifest");
 
     // A stream tells no more than the read it stands for: Bob sees none of Alice's invitations.
     let mut blind = Stream::follow(&bench, &bob, &tokens).await;

@@ -185,6 +185,32 @@ async fn nobody_else_is_told_that_there_is_a_safe() {
     assert_eq!(bolt.get(&bench, &journal(&bolt, &safe)).await.code(), ErrorCode::SafeUnknown);
 }
 
+/// In a safe whose format has no change that drops, a manager who drops what is in a file takes it
+/// from nobody: the record keeps its place, and is void for those who can open it.
+#[tokio::test]
+async fn a_manager_who_drops_what_is_there_takes_it_from_nobody() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let carol = alice.with(&bench, "carol@example.org", Profile::Standard).await;
+    let safe = alice.safe(&bench).await;
+    alice.share(&bench, &safe, &carol, Role::Manager).await;
+    let objects = [Object::of(100), Object::of(524_304)];
+    let ids = objects.clone().map(|object| object.id);
+    alice.put_objects(&bench, &safe, &objects).await.done();
+    alice.write(&bench, &safe, &ids).await;
+    let view = carol.view(&bench, &safe).await;
+    let mut drops = carol.record(&bench, &view, &[]);
+    drops.drops = ids.to_vec();
+    let drops = carol.signed_record(&drops);
+    let accepted: RecordAnswer = carol.post_record(&bench, &safe, &drops).await.record();
+    assert_eq!(accepted, RecordAnswer::Accepted { seq: 2 });
+    assert_eq!(alice.fetch(&bench, &safe, &ids).await, objects);
+    let sql = rusqlite::Connection::open(bench.folder.path().join("db")).unwrap();
+    let kept = "SELECT count(*) FROM safe_object WHERE state = 1 AND due IS NULL";
+    assert_eq!(sql.query_row(kept, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+    assert_eq!(alice.write(&bench, &safe, &[]).await, 3);
+}
+
 /// Each has one fault; the twin without it is taken after all of them.
 #[tokio::test]
 async fn what_breaks_a_rule_is_refused_under_its_name() {

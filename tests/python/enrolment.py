@@ -57,6 +57,15 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert alice.file.stat(safe=left, path="/old")["kind"] == "folder"
     assert {entry["path"] for entry in alice.file.list(safe=left, path="/")["files"]} == {"/drawings", "/old"}
     alice.file.remove(safe=left, path="/drawings", recursive=True, wait_seconds=30)
+    # Many at once wait for a word, which names exactly what it is about.
+    for number in range(30):
+        alice.file.make_folder(safe=closed, path=f"/many/{number}", parents=True)
+    alice.safe.sync(safe=closed, wait_seconds=30)
+    removed = alice.file.remove(safe=closed, path="/many", recursive=True, wait_seconds=30)
+    assert removed["problem"]["name"] == "removal_waits" and not removed["shared"], removed
+    held = alice.safe.status(safe=closed)["safes"][0]["removals"]
+    told = alice.safe.confirm(safe=closed, decision="discard", what=held["what"])
+    assert (told["count"], told["entries"]) == (1, 31), told
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

@@ -138,6 +138,15 @@ impl Device {
         self.process.as_mut().unwrap()
     }
 
+    /// Number of its process.
+    ///
+    /// # Panics
+    /// If it has been killed.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// Leaves the daemon running after the test; returns its process id.
     pub fn release(&mut self) -> Option<u32> {
         self.process.take().map(Process::release)

@@ -29,10 +29,18 @@ impl Follower {
     /// If the daemon doesn't take the subscription.
     #[must_use]
     pub fn start(socket: &Path, from: Option<(EventPosition, Overview)>) -> Self {
-        let mut client = Client::connect(socket).unwrap();
+        Self::try_start(socket, from).unwrap()
+    }
+
+    /// The same, of a daemon that may be killed at any moment.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn try_start(socket: &Path, from: Option<(EventPosition, Overview)>) -> Result<Self, Failed> {
+        let mut client = Client::connect(socket)?;
         let (last, state) = from.unzip();
-        let _: Value = client.call(method::EVENTS_WATCH, EventsWatch { after: last.clone() }).unwrap();
-        Self { client, last, state, gaps: 0, lines: Vec::new() }
+        let _: Value = client.call(method::EVENTS_WATCH, EventsWatch { after: last.clone() })?;
+        Ok(Self { client, last, state, gaps: 0, lines: Vec::new() })
     }
 
     /// The next item.

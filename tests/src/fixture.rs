@@ -45,6 +45,8 @@ pub struct FixtureOptions {
     pub server_options: &'static [&'static str],
     /// More options for Alice's daemon.
     pub daemon_options: &'static [&'static str],
+    /// Where the folder of all of them is made; a short path, for the sockets' sake.
+    pub within: &'static str,
 }
 
 impl Default for FixtureOptions {
@@ -56,6 +58,7 @@ impl Default for FixtureOptions {
             daemon: Daemon::default(),
             server_options: &[],
             daemon_options: &[],
+            within: "/tmp",
         }
     }
 }
@@ -80,7 +83,7 @@ impl Fixture {
     /// Starts everything and founds the organisation.
     #[must_use]
     pub fn found(options: FixtureOptions) -> Self {
-        let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
+        let folder = tempfile::Builder::new().prefix("parsec").tempdir_in(options.within).unwrap();
         private_folder(&folder.path().join("server"));
         let server = Server::start(&folder.path().join("server"), options.server_options);
         let proxy = Proxy::start(server.address());

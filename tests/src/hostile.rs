@@ -100,8 +100,9 @@ pub fn names() -> Vec<String> {
 pub fn effect_in(text: &str) -> Option<char> {
     let mut before = ' ';
     text.chars().find(|c| {
-        let of_picture =
-            matches!(c, '\u{200d}' | '\u{fe0f}') && ('\u{1f300}'..='\u{1faff}').contains(&before);
+        let picture =
+            ('\u{1f300}'..='\u{1faff}').contains(&before) || ('\u{2600}'..='\u{27bf}').contains(&before);
+        let of_picture = matches!(c, '\u{200d}' | '\u{fe0f}') && picture;
         before = *c;
         *c != '\n' && has_effect(*c) && !of_picture
     })

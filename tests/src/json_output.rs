@@ -10,10 +10,10 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
     FileChanged, FileConflict, FileEntry, FileGot, HelloResult, InviteListResult, InviteResult, Member,
     NetPeers, NetPinged, NetStatus, OrgBootstrapped, OrgMoved, Problem, ReceiptListResult, Role,
-    SafeListResult, SafeMembersResult, SafeShared, SafeShowResult, SafeStatusResult, SafeSynced,
-    SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult,
-    TokenView, TransportName, TrustAcknowledged, TrustImported, TrustLogResult, TrustRepaired,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
+    SafeConfirmed, SafeListResult, SafeMembersResult, SafeShared, SafeShowResult, SafeStatusResult,
+    SafeSynced, SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector,
+    TokenUsesResult, TokenView, TransportName, TrustAcknowledged, TrustImported, TrustLogResult,
+    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -338,6 +338,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<NetPinged>("parsec.net.ping/1"),
     kind::<NetStatus>("parsec.net.status/1"),
     kind::<SafeView>("parsec.safe.accept/1"),
+    kind::<SafeConfirmed>("parsec.safe.confirm/1"),
     kind::<FileConflict>("parsec.safe.conflicts/1"),
     kind::<FileChanged>("parsec.safe.cp/1"),
     kind::<SafeView>("parsec.safe.create/1"),

@@ -29,7 +29,7 @@ use parsecd::enrolment::{Act, CeremonyContext, End, Request};
 use parsecd::os::caller::CallerSession;
 use parsecd::os::clock;
 use parsecd::os::entropy::System;
-use parsecd::store::{DeviceKeys, Devices, PendingReceipt, WorkFactor};
+use parsecd::store::{DeviceKeys, Devices, OpenDevice, PendingReceipt, WorkFactor};
 use parsecd::transport::http::{Client, Server};
 use parsecd::transport::relay::{ClaimerTransport, GreeterTransport, Invitee, Member, Signer, bootstrap};
 use parsecd::transport::retry::until_done;
@@ -41,6 +41,7 @@ use zeroize::Zeroizing;
 
 use crate::device::private_folder;
 use crate::fixture::BOB_PASSWORD;
+use crate::own_devices::log_of;
 
 /// A founder whose device is a task of this process: its keys, its server, its log.
 #[derive(Debug)]
@@ -278,6 +279,26 @@ pub async fn alice(base: &str, bootstrap_token: &str, organisation: &Organisatio
             server: base.to_owned(),
             head: Head::empty(organisation, &root),
         },
+        server,
+        log: Mutex::new(Arc::new(log)),
+    })
+}
+
+/// Somebody whose device is not running, as a task of this process from here on: her folder was
+/// opened with her password.
+///
+/// # Panics
+/// If the server's address in it is none.
+#[must_use]
+pub fn taken_over(open: OpenDevice) -> Arc<Alice> {
+    let log = log_of(&open);
+    let OpenDevice { summary, keys, .. } = open;
+    let server = Server::new(Client::new(None).unwrap(), &summary.server).unwrap();
+    Arc::new(Alice {
+        organisation: summary.organisation,
+        user: summary.user,
+        device: summary.device,
+        keys,
         server,
         log: Mutex::new(Arc::new(log)),
     })

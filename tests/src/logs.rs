@@ -1,6 +1,7 @@
 //! What programs wrote: the part that is shown when a test fails, and the search for what must
 //! never be there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -44,12 +45,18 @@ pub struct Planted {
 }
 
 impl Planted {
-    /// A text, and its usual disguises: hexadecimal of its bytes, and base64.
+    /// A text, and its usual disguises: in small letters, in UTF-16, hexadecimal of its bytes, and
+    /// base64.
     #[must_use]
     pub fn text(what: &str, text: &str) -> Vec<Self> {
+        let units = |of: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(of).collect();
         Self::bytes(what, text.as_bytes())
             .into_iter()
-            .chain([Self { what: format!("{what}, lower case"), bytes: text.to_lowercase().into_bytes() }])
+            .chain([
+                Self { what: format!("{what}, lower case"), bytes: text.to_lowercase().into_bytes() },
+                Self { what: format!("{what} in UTF-16"), bytes: units(u16::to_le_bytes) },
+                Self { what: format!("{what} in UTF-16, big end first"), bytes: units(u16::to_be_bytes) },
+            ])
             .collect()
     }
 
@@ -97,29 +104,60 @@ fn base64_inside(bytes: &[u8], alignment: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Where planted things can be read: `file: what`. Empty is good.
+/// Where planted things can be read: `file: what`, once for each thing and file. Empty is good.
 #[must_use]
 pub fn search(files: &[(String, Vec<u8>)], planted: &[Planted]) -> Vec<String> {
+    let scanner = Scanner::new(planted);
     let mut found = Vec::new();
     for (path, bytes) in files {
-        for secret in planted.iter().filter(|secret| contains(bytes, &secret.bytes)) {
-            found.push(format!("{path}: {}", secret.what));
-        }
+        let mut seen = BTreeSet::new();
+        scanner.scan(bytes, bytes.len(), |_, secret| {
+            if seen.insert(&secret.what) {
+                found.push(format!("{path}: {}", secret.what));
+            }
+        });
     }
     found
 }
 
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    let Some(first) = wanted.first() else { return false };
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| byte == first) {
-        rest = &rest[at..];
-        if rest.starts_with(wanted) {
-            return true;
+/// Searches bytes for many things at once, in one pass.
+#[derive(Debug)]
+pub struct Scanner<'a> {
+    /// Which of them begin with which two bytes: hardly any place is worth a second look, so a
+    /// hundred things cost as little as one.
+    starts: BTreeMap<u16, Vec<&'a Planted>>,
+    worth: Vec<bool>,
+}
+
+impl<'a> Scanner<'a> {
+    /// Prepares the search.
+    ///
+    /// # Panics
+    /// If one of them has less than two bytes: it would be found everywhere.
+    #[must_use]
+    pub fn new(planted: &'a [Planted]) -> Self {
+        let mut starts: BTreeMap<u16, Vec<&'a Planted>> = BTreeMap::new();
+        let mut worth = vec![false; 1 << 16];
+        for secret in planted {
+            let start = u16::from_be_bytes([secret.bytes[0], secret.bytes[1]]);
+            starts.entry(start).or_default().push(secret);
+            worth[usize::from(start)] = true;
         }
-        rest = &rest[1..];
+        Self { starts, worth }
     }
-    false
+
+    /// Tells of each thing that begins before `most`, and where.
+    pub fn scan(&self, bytes: &[u8], most: usize, mut found: impl FnMut(usize, &'a Planted)) {
+        for (at, pair) in bytes.windows(2).enumerate().take(most) {
+            let start = u16::from_be_bytes([pair[0], pair[1]]);
+            if self.worth[usize::from(start)] {
+                let here = &bytes[at..];
+                let all =
+                    self.starts[&start].iter().copied().filter(|secret| here.starts_with(&secret.bytes));
+                all.for_each(|secret| found(at, secret));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +171,8 @@ mod tests {
             "..Bob Martin..".to_owned(),
             "bob martin".to_owned(),
             "426f62204d617274696e".to_owned(),
+            "B\0o\0b\0 \0M\0a\0r\0t\0i\0n\0".to_owned(),
+            "\0B\0o\0b\0 \0M\0a\0r\0t\0i\0n".to_owned(),
             // base64 of the name alone, after one byte, after two
             "Qm9iIE1hcnRpbg==".to_owned(),
             "LkJvYiBNYXJ0aW4=".to_owned(),

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::logs::Planted;
+use crate::logs::{Planted, Scanner};
 
 /// Read at once. Overlapping by the longest secret, so that none is cut in two.
 const PIECE_BYTES: usize = 1 << 20;
@@ -36,12 +36,7 @@ fn writable(process: u32) -> Vec<(u64, u64, String)> {
 pub fn search(process: u32, planted: &[Planted]) -> (Vec<Hit>, u64) {
     let memory = File::open(format!("/proc/{process}/mem")).unwrap();
     let longest = planted.iter().map(|secret| secret.bytes.len()).max().unwrap_or_default();
-    // Which pairs of first bytes are worth a look: nearly none, so that a hundred secrets cost as
-    // little as one.
-    let mut starts = vec![false; 1 << 16];
-    for secret in planted {
-        starts[usize::from(secret.bytes[0]) << 8 | usize::from(secret.bytes[1])] = true;
-    }
+    let scanner = Scanner::new(planted);
     let mut hits = Vec::new();
     let mut searched = 0;
     let mut piece = vec![0; PIECE_BYTES + longest];
@@ -54,21 +49,30 @@ pub fn search(process: u32, planted: &[Planted]) -> (Vec<Hit>, u64) {
             if read == 0 {
                 break;
             }
-            let bytes = &piece[..read];
-            for index in 0..read.saturating_sub(1).min(PIECE_BYTES) {
-                if !starts[usize::from(bytes[index]) << 8 | usize::from(bytes[index + 1])] {
-                    continue;
-                }
-                for secret in planted.iter().filter(|secret| bytes[index..].starts_with(&secret.bytes)) {
-                    hits.push(format!("{} in {name} at {:x}", secret.what, at + index as u64));
-                }
-            }
+            scanner.scan(&piece[..read], PIECE_BYTES, |index, secret| {
+                hits.push(format!("{} in {name} at {:x}", secret.what, at + index as u64));
+            });
             let step = read.min(PIECE_BYTES);
             searched += step as u64;
             at += step as u64;
         }
     }
     (hits, searched)
+}
+
+/// What a process has open: every file, one whose name is gone and one that never had any included.
+#[must_use]
+pub fn open_files(process: u32) -> Vec<(String, Vec<u8>)> {
+    let folder = format!("/proc/{process}/fd");
+    let links = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    // One that was closed meanwhile is no file any more.
+    links
+        .filter(|link| std::fs::metadata(link).is_ok_and(|file| file.is_file()))
+        .filter_map(|link| {
+            let name = std::fs::read_link(&link).ok()?.display().to_string();
+            Some((format!("open in {process}: {name}"), std::fs::read(&link).ok()?))
+        })
+        .collect()
 }
 
 /// A field of `/proc/PID/status` that is a size, in KiB: `VmRSS` is what a process has in memory,

@@ -7,9 +7,10 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
 
 use parsec_protocol::control::{
-    DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileGot, FileList,
-    FileListResult, FilePut, FileSelector, SafeCreate, SafeRole, SafeSelector, SafeShare, SafeShared,
-    SafeStanding, SafeSummary, SafeSync, SafeSynced, SafeUnshare, SafeUnshared, SafeView, method,
+    DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGot, FileList,
+    FileListResult, FileMove, FilePut, FileSelector, SafeCreate, SafeRole, SafeSelector, SafeShare,
+    SafeShared, SafeShowResult, SafeStanding, SafeSummary, SafeSync, SafeSynced, SafeUnshare, SafeUnshared,
+    SafeView, method,
 };
 
 use crate::device::Device;
@@ -34,8 +35,16 @@ pub struct Safe<'a> {
 /// If it can't be made.
 #[must_use]
 pub fn create(device: &Device, name: &str) -> SafeView {
+    try_create(device, name).unwrap()
+}
+
+/// The same on a daemon that may be killed.
+///
+/// # Errors
+/// The daemon's.
+pub fn try_create(device: &Device, name: &str) -> Result<SafeView, Failed> {
     let asked = SafeCreate { select: DeviceSelector::default(), name: name.parse().unwrap() };
-    device.call(method::SAFE_CREATE, asked).unwrap()
+    device.call(method::SAFE_CREATE, asked)
 }
 
 impl Safe<'_> {
@@ -88,11 +97,19 @@ impl Safe<'_> {
     /// # Panics
     /// If it doesn't.
     pub fn sync(&self) -> SafeView {
-        let asked =
-            SafeSync { select: Self::select(), safe: self.name.to_owned(), wait_seconds: Some(WAIT_SECONDS) };
-        let synced: SafeSynced = self.device.call(method::SAFE_SYNC, asked).unwrap();
+        let synced = self.try_sync().unwrap();
         assert!(synced.done, "{synced:?}");
         synced.safe
+    }
+
+    /// The same; how far it came.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn try_sync(&self) -> Result<SafeSynced, Failed> {
+        let asked =
+            SafeSync { select: Self::select(), safe: self.name.to_owned(), wait_seconds: Some(WAIT_SECONDS) };
+        self.device.call(method::SAFE_SYNC, asked)
     }
 
     /// Puts contents into a file, over what is there.
@@ -103,11 +120,25 @@ impl Safe<'_> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(contents).unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
+        self.put_file(path, &file, contents.len() as u64, wait_seconds)
+    }
+
+    /// The same from an open file, of which so many bytes are to come.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn put_file(
+        &self,
+        path: &str,
+        file: &File,
+        size: u64,
+        wait_seconds: u32,
+    ) -> Result<FileChanged, Failed> {
         let asked = FilePut {
             select: Self::select(),
             safe: self.name.to_owned(),
             path: path.to_owned(),
-            size: Some(contents.len() as u64),
+            size: Some(size),
             modified_ns: None,
             executable: false,
             replace: true,
@@ -126,6 +157,22 @@ impl Safe<'_> {
         done
     }
 
+    /// The same contents at another place.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn copy(&self, from: &str, to: &str) -> Result<FileChanged, Failed> {
+        let asked = FileMove {
+            select: Self::select(),
+            safe: self.name.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            replace: false,
+            wait_seconds: None,
+        };
+        self.device.call(method::FILE_COPY, asked)
+    }
+
     /// The contents of a file.
     ///
     /// # Errors
@@ -135,14 +182,40 @@ impl Safe<'_> {
     /// If another number of bytes came than the daemon says.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Failed> {
         let mut file: File = tempfile::tempfile().unwrap();
-        let asked =
-            FileSelector { select: Self::select(), safe: self.name.to_owned(), path: path.to_owned() };
-        let got: FileGot = self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())?;
+        let got = self.get_file(path, &file)?;
         let mut contents = Vec::new();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_end(&mut contents).unwrap();
         assert_eq!(got.bytes, contents.len() as u64);
         Ok(contents)
+    }
+
+    /// Writes the contents of a file into an open one.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn get_file(&self, path: &str, file: &File) -> Result<FileGot, Failed> {
+        let asked =
+            FileSelector { select: Self::select(), safe: self.name.to_owned(), path: path.to_owned() };
+        self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())
+    }
+
+    /// What is known of a file.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn stat(&self, path: &str) -> Result<FileEntry, Failed> {
+        let asked =
+            FileSelector { select: Self::select(), safe: self.name.to_owned(), path: path.to_owned() };
+        self.device.call(method::FILE_STAT, asked)
+    }
+
+    /// The safe as the device has it.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn show(&self) -> Result<SafeShowResult, Failed> {
+        self.device.call(method::SAFE_SHOW, self.selector())
     }
 
     /// Paths of everything in it, in their order.

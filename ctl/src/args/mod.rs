@@ -30,7 +30,7 @@ pub(crate) use evidence::Receipt;
 pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use net::{Net, TransportOption};
-pub(crate) use safe::{Get, Moving, Put, Role, Safe, SafePath, Sharing};
+pub(crate) use safe::{Confirm, Get, Moving, Put, Role, Safe, SafePath, Sharing};
 pub(crate) use token::{NewToken, Token};
 
 const EXIT_CODES: &str = "\
@@ -375,6 +375,8 @@ mod tests {
             // of a ceremony: a script names whom, and says so.
             let known = |long: &&str| match command.get_name() {
                 "forget" => *long == "force",
+                // The daemon takes the device's password for it as well, once in a session.
+                "confirm" => *long == "yes",
                 "revoke" | "rekey" | "profile" | "acknowledge" | "import" | "share" | "unshare" | "leave" => {
                     *long == "yes"
                 }

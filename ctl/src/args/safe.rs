@@ -110,6 +110,17 @@ pub(crate) enum Safe {
         #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
         wait: u32,
     },
+    /// Say that many removals at once are what you want, or that they are not
+    ///
+    /// When one device removes more than 1,000 entries of a safe within ten minutes, or more than
+    /// half of it and 20, the rest waits on that device until you have looked. Shows what waits, and asks
+    /// you to type yes; a program can't say it for you without this device's password. With
+    /// --accept it is about a safe that this device goes no further with, because the server showed
+    /// something that it did not believe.
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe status Plans\n  parsecctl safe confirm Plans\n  parsecctl safe confirm Plans --discard"
+    )]
+    Confirm(Confirm),
     /// List a folder of a safe
     #[command(
         after_long_help = "Examples:\n  parsecctl safe ls Plans:/\n  parsecctl safe ls -l -R Plans:/2027"
@@ -189,6 +200,20 @@ pub(crate) enum Safe {
         /// Its name, or the start of its id
         safe: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    /// Its name, or the start of its id
+    pub(crate) safe: String,
+    /// Take the removals back: what they would have removed stays
+    #[arg(long, conflicts_with = "accept")]
+    pub(crate) discard: bool,
+    /// Take in what this device did not believe
+    #[arg(long)]
+    pub(crate) accept: bool,
+    #[command(flatten)]
+    pub(crate) sure: Sure,
 }
 
 #[derive(Debug, Args)]

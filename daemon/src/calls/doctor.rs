@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::os::blocking;
 use crate::session::Session;
 use crate::session::alarms;
-use crate::store::{DeviceSummary, Devices, Store};
+use crate::store::{DeviceSummary, Devices, SafeSize, Store};
 use crate::transport::TransportError;
 use crate::transport::http::{Call, Client, Server};
 
@@ -253,7 +253,19 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
         },
         Err(problem) => failed("log", subject(), problem),
     };
-    vec![store, outbox, alarms]
+    let pieces = match session.store(Store::pieces_sizes).await {
+        Ok((sizes, limit)) => {
+            let all = |of: fn(&SafeSize) -> u64| sizes.values().map(of).sum::<u64>() / (1024 * 1024);
+            let (waiting, kept, limit) =
+                (all(|size| size.waiting), all(|size| size.kept), limit / (1024 * 1024));
+            let found = format!(
+                "{kept} MiB of at most {limit} MiB kept of what is in safes; {waiting} MiB wait to be shared"
+            );
+            ok("pieces", subject(), &found)
+        }
+        Err(problem) => failed("pieces", subject(), problem),
+    };
+    vec![store, outbox, alarms, pieces]
 }
 
 /// Asks a server for what it must refuse without a signature: the refusal has its time, and anybody

@@ -23,6 +23,9 @@ const CONFIG_MAX_BYTES: u64 = 64 * 1024;
 /// enough for a visitor, and an afternoon's work is not interrupted.
 const IDLE_LOCK_DEFAULT: Duration = Duration::from_secs(3_600);
 
+/// Bytes of a MiB, in which people count.
+const MIB: u64 = 1_024 * 1_024;
+
 /// Keeps this user's Parsec keys and speaks for them: parsecctl and other programs ask it over a
 /// local socket
 #[derive(Debug, Default, Parser)]
@@ -47,6 +50,10 @@ pub struct Arguments {
     /// Lock a device not used for so long; 0 for never [default: 3600]
     #[arg(long, value_name = "SECONDS")]
     pub idle_lock: Option<u64>,
+    /// Keep so much at most of what is in safes, to save the way to the server; 0 for nothing
+    /// [default: a tenth of the free disk, at most 20480]
+    #[arg(long, value_name = "MIB")]
+    pub keep_mib: Option<u64>,
     /// Whose password counts for vouching: that of the same terminal session, or of any program of
     /// yours [default: session]
     #[arg(long, value_name = "REACH")]
@@ -83,6 +90,7 @@ struct File {
     socket: Option<PathBuf>,
     plugin_socket: Option<PathBuf>,
     idle_lock: Option<u64>,
+    keep_mib: Option<u64>,
     approval: Option<Approval>,
     ca_file: Option<PathBuf>,
     p2p: Option<bool>,
@@ -103,6 +111,9 @@ pub struct Config {
     pub approval: Approval,
     /// After how long without use a device is locked; `None` for never.
     pub idle_lock: Option<Duration>,
+    /// Bytes that each device keeps at most of what is in safes; a part of the free disk if nobody
+    /// says.
+    pub kept_max: Option<u64>,
     /// Authorities to trust beside the system's, as PEM.
     pub extra_ca: Option<Vec<u8>>,
     /// Whether other devices may be met directly.
@@ -182,6 +193,7 @@ impl Config {
             Some(0) => None,
             Some(seconds) => Some(Duration::from_secs(seconds)),
         };
+        let kept_max = arguments.keep_mib.or(file.keep_mib).map(|mib| mib.saturating_mul(MIB));
         let extra_ca = match arguments.ca_file.clone().or(file.ca_file) {
             Some(path) => Some(authorities::read(&path)?),
             None => None,
@@ -193,7 +205,18 @@ impl Config {
         } else {
             arguments.relay.clone()
         };
-        Ok(Self { data_dir, socket, plugin_socket, approval, idle_lock, extra_ca, p2p, relays, log })
+        Ok(Self {
+            data_dir,
+            socket,
+            plugin_socket,
+            approval,
+            idle_lock,
+            kept_max,
+            extra_ca,
+            p2p,
+            relays,
+            log,
+        })
     }
 }
 
@@ -259,6 +282,9 @@ mod tests {
         assert_eq!((file.data_dir.as_path(), file.socket.as_path()), (Path::new("/d"), Path::new("/s")));
         assert_eq!(file.plugin_socket, None);
         assert!(plain.p2p && plain.relays.is_empty());
+        assert_eq!(plain.kept_max, None);
+        assert_eq!(with_file("keep_mib = 3", &[]).unwrap().kept_max, Some(3 << 20));
+        assert_eq!(with_file("keep_mib = 3", &["--keep-mib", "0"]).unwrap().kept_max, Some(0));
         let direct = with_file("p2p = false\nrelays = [\"/a\"]", &[]).unwrap();
         assert_eq!((direct.p2p, direct.relays), (false, vec!["/a".to_owned()]));
         let direct = with_file("relays = [\"/a\"]", &["--no-p2p", "--relay", "/b"]).unwrap();

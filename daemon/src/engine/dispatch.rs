@@ -86,7 +86,7 @@ impl Daemon {
         StatusResult {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             api_version: parsec_protocol::control::API_VERSION.to_owned(),
-            pid: std::process::id(),
+            pid: self.pid,
             devices: self.devices.views(),
             ceremonies: self.ceremonies.views(),
             // As the events have it: the hub keeps what it has told.

@@ -86,6 +86,8 @@ pub struct Daemon {
     context: Context,
     events: mpsc::Receiver<Event>,
     reports: mpsc::Receiver<Report>,
+    /// The process, which stays the same: asking the system costs as much as reading a line.
+    pid: u32,
     /// Until the loop runs and has started it.
     token_actor: Option<TokenActor>,
 }
@@ -126,6 +128,7 @@ impl Daemon {
             context,
             events,
             reports: reported,
+            pid: std::process::id(),
             token_actor: Some(token_actor),
         };
         Ok((daemon, handle))

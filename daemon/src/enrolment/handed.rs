@@ -1,7 +1,8 @@
 //! What another device of the same user is handed in a ceremony.
 //!
 //! Decides that a key that a thief has goes to no new device: it is changed first. Refuses to go on
-//! where it can't be changed now, as when no server can be reached.
+//! where it can't be changed now, as when no server can be reached. The manifest is brought up to
+//! date before, where that can be.
 
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use parsec_protocol::control::Problem;
 use super::greeter::Handed;
 use crate::session::rekey::{Why, due_first};
 use crate::session::{Session, manifest};
+use crate::transport::Trouble;
+use crate::transport::retry::ANSWER_WAIT;
 
 /// The present seed and the newest manifest that is known, and the log that they go with.
 ///
@@ -26,5 +29,12 @@ pub(super) async fn own(
         log
     };
     let user_seed = session.present_seed(&log).await?;
+    // The new device is told which manifest there is: what that lacks of the safes, a server could
+    // keep from it.
+    match tokio::time::timeout(ANSWER_WAIT, manifest::keep_heads(session, &Trouble::new(None))).await {
+        Ok(Ok(())) => {}
+        Ok(Err(problem)) => tracing::info!(%problem, "the manifest is handed over as it is"),
+        Err(_) => tracing::info!("the server can't be reached: the manifest is handed over as it is"),
+    }
     Ok((log, Handed { user_seed, manifest: manifest::known(session).await? }))
 }

@@ -19,7 +19,7 @@ use parsec_protocol::safes::rebase::Pending;
 use parsec_protocol::safes::tree::Tree;
 
 use super::paths::{self, Path};
-use super::{folding, overlay, refusals};
+use super::{folding, holding, overlay, refusals};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -90,12 +90,13 @@ async fn save(
         let saved = clock::now();
         let queued: Vec<_> = acts
             .into_iter()
-            .map(|(change, adds)| Queued { pending: Pending::from(change), saved, adds })
+            .map(|(change, adds)| Queued { pending: Pending::from(change), saved, adds, brake: None })
             .collect();
         let pending: Vec<_> = queued.iter().map(|queued| queued.pending.clone()).collect();
-        let delta = overlay::with(&memory, &pending, &folding::stamp(&open)).map_err(refusals::void)?;
-        open.store.queue_safe_changes(id, &folding::encoded(&queued))?;
-        memory.delta = delta;
+        // Marked in the same write: also where time passes without a network, it waits.
+        let queued = holding::marked(&open, &mut memory, queued);
+        let keep = || Ok(open.store.queue_safe_changes(id, &folding::encoded(&queued))?);
+        overlay::add(&mut memory, &pending, &folding::stamp(&open), refusals::void, keep)?;
         memory.queue.extend(queued);
         Ok::<_, Problem>(pending.iter().map(|pending| pending.change.operation()).collect())
     })

@@ -33,7 +33,11 @@ use crate::store::{StagedObject, StoreError};
 pub(super) async fn seal_anew(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     let mut memory = safe.memory().await;
     let Some(present) = memory.verified.present().map(|now| now.key.epoch) else { return Ok(()) };
-    let waiting = waiting(&memory.queue, &memory.base);
+    let mut waiting = waiting(&memory.queue, &memory.base);
+    // What this disk has lost stays what it was: it doesn't go out.
+    for queued in memory.queue.iter().filter(|queued| memory.unreadable.contains(&queued.pending.group)) {
+        waiting.retain(|object| !queued.adds.contains(object));
+    }
     if !memory.queue.iter().any(|queued| is_stale(queued, &waiting, present)) {
         return Ok(());
     }
@@ -46,9 +50,12 @@ pub(super) async fn seal_anew(session: &Session, safe: &OpenSafe) -> Result<(), 
         let keys = &memory.keys;
         let mut anew = Anew { sealed, stage, keys, present, waiting: &waiting, made: BTreeMap::new() };
         let queue = anew.queue(&memory.queue)?;
+        let before: Vec<_> = anew.made.into_keys().collect();
         open.store.replace_safe_queue(id, &folding::encoded(&queue))?;
         memory.delta = overlay::of(&memory.base, &queue, &folding::stamp(&open));
+        // Nothing names what they were before.
         memory.queue = queue;
+        open.store.drop_objects(id, &before)?;
         Ok::<_, Problem>(())
     })
     .await
@@ -220,7 +227,7 @@ mod tests {
     }
 
     fn queued(change: Change, group: OperationId, adds: Vec<ObjectId>) -> Queued {
-        Queued { pending: Pending { change, group }, saved: Timestamp(1), adds }
+        Queued { pending: Pending { change, group }, saved: Timestamp(1), adds, brake: None }
     }
 
     fn add(entry: u8, content: &Content) -> Change {

@@ -20,13 +20,14 @@ use parsec_protocol::safes::fold::{Outer, would_fold};
 use parsec_protocol::safes::seal::{SealRecordError, seal_record};
 use parsec_protocol::safes::tree::Tree as _;
 
+use super::brake::{self, Waiting};
 use super::items::Batch;
 use super::reading::ends;
-use super::{anew, forgone, reading, refusals, staged};
+use super::{anew, damaged, forgone, holding, reading, refusals, staged};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
-use crate::session::open_safes::{Memory, OpenSafe};
+use crate::session::open_safes::{Memory, OpenSafe, Queued};
 use crate::store::OpenDevice;
 use crate::transport::retry::answered;
 
@@ -72,12 +73,18 @@ fn may_write(open: &OpenDevice, memory: &Memory) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The acts that go out: those that wait for a person stay where they are.
+fn going<'a>(memory: &'a Memory, waiting: &'a Waiting) -> impl Iterator<Item = &'a [Queued]> {
+    let goes = move |act: &&[Queued]| !act.first().is_some_and(|queued| waiting.holds(queued.pending.group));
+    brake::acts(&memory.queue).filter(goes)
+}
+
 /// The first changes of the queue that fit one record: whole groups, one at least. Where the first
 /// adds too many objects, those alone.
-fn drafted(memory: &Memory, groups_max: usize) -> Draft {
+fn drafted(memory: &Memory, waiting: &Waiting, groups_max: usize) -> Draft {
     let mut draft = Draft { changes: Vec::new(), adds: Vec::new() };
     let mut bytes = 0;
-    for group in memory.queue.chunk_by(|one, next| one.pending.group == next.pending.group).take(groups_max) {
+    for group in going(memory, waiting).take(groups_max) {
         let adds: Vec<_> = group.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
         let adds: Vec<_> = adds.into_iter().filter(|object| !memory.base.has_object(*object)).collect();
         let size: usize =
@@ -109,15 +116,23 @@ fn role_here(open: &OpenDevice, memory: &Memory, members: &VerifiedLog) -> Resul
     role.ok_or_else(|| Problem::new(ProblemKind::SafeRoleTooLow, "You may not write in this safe any more."))
 }
 
-/// Makes a record of the first changes, folds it, and keeps its bytes.
+/// A record as it goes out, and the objects that it adds.
+type Made = (Vec<u8>, Vec<ObjectId>);
+
+/// Makes a record of the first changes that go out, folds it, and keeps its bytes; nothing where
+/// all of them wait.
 fn made(
     open: &OpenDevice,
     safe: &OpenSafe,
     memory: &mut Memory,
     members: &VerifiedLog,
-) -> Result<(Vec<u8>, Vec<ObjectId>), Problem> {
-    let groups = memory.queue.chunk_by(|one, next| one.pending.group == next.pending.group).count();
-    let mut most = groups;
+) -> Result<Option<Made>, Problem> {
+    // What waits may have been decided meanwhile, and what goes may have been taken back.
+    let waiting = holding::mark(open, safe.id, memory)?;
+    let mut most = going(memory, &waiting).count();
+    if most == 0 {
+        return Ok(None);
+    }
     let present =
         memory.verified.present().copied().ok_or_else(|| {
             Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet.")
@@ -125,7 +140,7 @@ fn made(
     let root = memory.base.state_root();
     let role = role_here(open, memory, members)?;
     loop {
-        let draft = drafted(memory, most);
+        let draft = drafted(memory, &waiting, most);
         let [log, journal] = ends(safe, &memory.verified);
         let payload = Payload {
             organisation: safe.organisation.clone(),
@@ -157,7 +172,7 @@ fn made(
             Ok(envelope) => {
                 memory.verified.judge_record(&envelope, members).map_err(refusals::not_taken)?;
                 open.store.put_safe_posting(safe.id, &envelope)?;
-                return Ok((envelope, adds));
+                return Ok(Some((envelope, adds)));
             }
             Err(SealRecordError::TooLong) if most > 1 => most /= 2,
             Err(SealRecordError::NoEntropy(error)) => return Err(problems::no_entropy(error)),
@@ -166,6 +181,22 @@ fn made(
             }
         }
     }
+}
+
+/// What waits for a person, marked so that it stays waiting.
+async fn braked(session: &Session, safe: &OpenSafe) -> Result<Waiting, Problem> {
+    let mut memory = safe.memory().await;
+    let (open, id) = (Arc::clone(&session.open), safe.id);
+    blocking_in(&session.tasks, move || holding::mark(&open, id, &mut memory)).await
+}
+
+/// Contents that wait can't be read: the next record is made without them, unless they were left out
+/// already.
+async fn unreadable(session: &Session, safe: &OpenSafe, problem: Problem) -> Result<Tried, Problem> {
+    if problem.name == ProblemKind::StoreDamaged && damaged::look(session, safe).await? {
+        return Ok(Tried::MovedOn);
+    }
+    Err(problem)
 }
 
 /// Posts one record. The caller holds the safe's turn, and has read and folded all there was.
@@ -185,6 +216,11 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
             return Ok(Tried::MovedOn);
         }
     }
+    damaged::settle(session, safe).await?;
+    let waiting = braked(session, safe).await?;
+    if going(&*safe.memory().await, &waiting).next().is_none() {
+        return Ok(Tried::Nothing);
+    }
     let members = session.log();
     if safe.memory().await.verified.is_due(&*members, members.count()) {
         return Ok(Tried::Due);
@@ -194,12 +230,16 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
     if safe.memory().await.queue.is_empty() {
         return Ok(Tried::Nothing);
     }
-    anew::seal_anew(session, safe).await?;
+    if let Err(problem) = anew::seal_anew(session, safe).await {
+        return unreadable(session, safe, problem).await;
+    }
     let (open, this) = (Arc::clone(&session.open), Arc::clone(safe));
     let mut memory = safe.memory().await;
-    let (envelope, adds) =
-        blocking_in(&session.tasks, move || made(&open, &this, &mut memory, &members)).await?;
-    staged::upload(session, safe, &adds).await?;
+    let made = blocking_in(&session.tasks, move || made(&open, &this, &mut memory, &members)).await?;
+    let Some((envelope, adds)) = made else { return Ok(Tried::Nothing) };
+    if let Err(problem) = staged::upload(session, safe, &adds).await {
+        return unreadable(session, safe, problem).await;
+    }
     let new = NewRecord { record: envelope.clone().into() };
     match answered(|| session.member.post_record(safe.id, &new)).await {
         Ok(RecordAnswer::Accepted { .. }) => {
@@ -233,6 +273,8 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use parsec_protocol::ids::{EntryId, OperationId, SafeId, Timestamp};
     use parsec_protocol::safe_log::safe::VerifiedSafe;
     use parsec_protocol::safes::keys::SafeKeys;
@@ -241,7 +283,7 @@ mod tests {
     use parsec_protocol::safes::state::State;
 
     use super::*;
-    use crate::session::open_safes::Queued;
+    use crate::session::removed::RecentlyRemoved;
     use crate::store::Standing;
 
     /// A removal of some entry, of a group of changes, with objects that it adds.
@@ -257,6 +299,7 @@ mod tests {
             pending: Pending { change, group: operation },
             saved: Timestamp(1),
             adds: (0..adds).map(object).collect(),
+            brake: None,
         }
     }
 
@@ -271,6 +314,8 @@ mod tests {
             base: State::new(safe),
             delta: Delta::default(),
             queue,
+            removed: RecentlyRemoved::default(),
+            unreadable: BTreeSet::new(),
             refold: false,
             gave_role: None,
             problem: None,
@@ -279,7 +324,7 @@ mod tests {
     }
 
     fn sizes(queue: Vec<Queued>, groups: usize) -> (usize, usize) {
-        let draft = drafted(&with(queue), groups);
+        let draft = drafted(&with(queue), &Waiting::default(), groups);
         (draft.changes.len(), draft.adds.len())
     }
 

@@ -1,9 +1,9 @@
 //! Folding: what accepted records make of a safe's tree, and the queue put on top of it.
 //!
 //! Decides that the fold never goes on without the queue being rebased onto it, in one transaction.
-//! Stops where this device has no key of an epoch, or is too old; a record whose inside is no good
-//! is void, for everybody alike, and an alarm that names its device. Another state root is an alarm
-//! and decides nothing.
+//! Stops where this device has no key of an epoch; a record whose inside is no good is void, for
+//! everybody alike, and an alarm that names its device. Another state root is an alarm and decides
+//! nothing. That a safe is of a later format, its log says: nothing behind that is ever read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,17 +11,18 @@ use std::sync::Arc;
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{DeviceId, OperationId, SafeId, Timestamp};
-use parsec_protocol::safe_log::{FORMAT, record};
-use parsec_protocol::safes::fold::{Outer, Stamp, fold};
+use parsec_protocol::safe_log::record;
+use parsec_protocol::safes::fold::{Outer, Stamp, apply, fold};
 use parsec_protocol::safes::rebase::{Naming, Notice, Pending, rebase};
+use parsec_protocol::safes::scratch::Scratch;
 use parsec_protocol::safes::seal::{Unopened, open_record};
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::{PENDING_SEQ, Tree as _};
 
-use super::{overlay, refusals};
+use super::{brake, overlay, refusals, task};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
-use crate::session::open_safes::{Memory, OpenSafe, Queued};
+use crate::session::open_safes::{Brake, Memory, OpenSafe, Queued};
 use crate::store::{Folded, OpenDevice, StoreError, StoredRecord};
 
 /// Records folded in one step: some megabytes of them at most times.
@@ -45,8 +46,6 @@ pub(super) enum Oddity {
 pub(super) enum Stop {
     /// This device has no key of an epoch.
     NoKey(u64),
-    /// A record is by rules of a later version.
-    TooNew,
 }
 
 impl From<Stop> for Problem {
@@ -55,10 +54,6 @@ impl From<Stop> for Problem {
             Stop::NoKey(epoch) => {
                 let text = format!("This device has not been given key {epoch} of the safe yet.");
                 Self::new(ProblemKind::SafeKeyMissing, text)
-            }
-            Stop::TooNew => {
-                let text = "Somebody wrote in this safe with a newer Parsec than this one.";
-                Self::new(ProblemKind::SafeTooNew, text)
             }
         }
     }
@@ -70,11 +65,6 @@ pub(super) struct Found {
     pub(super) oddities: Vec<Oddity>,
     pub(super) known: BTreeSet<OperationId>,
     pub(super) stop: Option<Stop>,
-}
-
-/// Whether the safe has a format that this program doesn't know.
-fn is_beyond(memory: &Memory) -> bool {
-    memory.verified.present().is_some_and(|present| present.format > FORMAT)
 }
 
 /// Folds one record into a tree, or passes over it.
@@ -99,18 +89,9 @@ fn one(
             found.stop = Some(Stop::NoKey(payload.epoch));
             return Ok(());
         }
-        Err(Unopened::TooNew(_)) if is_beyond(memory) => {
-            found.stop = Some(Stop::TooNew);
-            return Ok(());
-        }
-        // Rules belong to a format. Where the safe's is one that this program knows, others are
+        // Rules belong to a format, and the safe's is one that this program knows. Others are
         // nobody's: whoever claims them must not stop those who read.
-        Err(why @ Unopened::TooNew(_)) => {
-            found.oddities.push(Oddity::Void(payload.author, why.to_string()));
-            state.pass_over(&outer);
-            return Ok(());
-        }
-        Err(Unopened::Void(why)) => {
+        Err(why @ (Unopened::TooNew(_) | Unopened::Void(_))) => {
             found.oddities.push(Oddity::Void(payload.author, why.to_string()));
             state.pass_over(&outer);
             return Ok(());
@@ -165,7 +146,7 @@ pub(super) fn stamp(open: &OpenDevice) -> Stamp {
 
 /// The queue on a later tree. What was kept beside a change goes with its group: when it was saved,
 /// and which objects it adds.
-fn rebased(
+pub(super) fn rebased(
     open: &OpenDevice,
     memory: &Memory,
     new: &State,
@@ -181,23 +162,25 @@ fn rebased(
     if let Some((_, void)) = rebased.aside.first() {
         return Err(refusals::void(*void));
     }
-    let mut beside: BTreeMap<OperationId, (Timestamp, Vec<_>)> = BTreeMap::new();
+    let mut beside: BTreeMap<OperationId, (Timestamp, Vec<_>, Option<Brake>)> = BTreeMap::new();
     for queued in &memory.queue {
-        let (saved, adds) = beside.entry(queued.pending.group).or_insert((queued.saved, Vec::new()));
+        let (saved, adds, brake) =
+            beside.entry(queued.pending.group).or_insert((queued.saved, Vec::new(), None));
         *saved = (*saved).min(queued.saved);
         adds.extend(queued.adds.iter().copied());
+        *brake = brake.or(queued.brake);
     }
     let queue = rebased
         .queue
         .into_iter()
         .map(|pending| {
             let beside = beside.get_mut(&pending.group);
-            let (saved, adds) = beside.map_or_else(
-                || (clock::now(), Vec::new()),
+            let (saved, adds, brake) = beside.map_or_else(
+                || (clock::now(), Vec::new(), None),
                 // With the first change of the group; the others stand in the same record.
-                |(saved, adds)| (*saved, std::mem::take(adds)),
+                |(saved, adds, brake)| (*saved, std::mem::take(adds), *brake),
             );
-            Queued { pending, saved, adds }
+            Queued { pending, saved, adds, brake }
         })
         .collect();
     Ok((queue, rebased.notices))
@@ -211,45 +194,134 @@ pub(super) struct Outcome {
     pub(super) grown: bool,
 }
 
+/// What one step of folding came to.
+#[derive(Debug, Default)]
+struct Step {
+    oddities: Vec<Oddity>,
+    notices: Vec<Notice>,
+    grown: bool,
+    stop: Option<Stop>,
+}
+
+/// Whether the next record to be folded is this device's own.
+fn own_is_next(open: &OpenDevice, memory: &Memory, safe: SafeId) -> Result<bool, StoreError> {
+    if memory.refold {
+        return Ok(false);
+    }
+    let next = open.store.safe_records(safe, memory.base.seq(), 1)?;
+    let author = |stored: &StoredRecord| {
+        record::Envelope::decode(&stored.envelope).and_then(|envelope| envelope.payload()).ok()
+    };
+    let author = next.first().and_then(author).map(|payload| payload.author);
+    Ok(author == Some(open.summary.device))
+}
+
+/// What is left of the queue after a record that holds nothing but changes of it: nobody else has
+/// written, so the rest stands on the tree that it was made on. None where there is more to it: what
+/// went out overtook something that waits for a person, and that doesn't fit behind it.
+fn rest(memory: &Memory, found: &Found, records: u64, state: &State, stamp: &Stamp) -> Option<Vec<Queued>> {
+    let waits: BTreeSet<_> = memory.queue.iter().map(|queued| queued.pending.change.operation()).collect();
+    let own = !memory.refold && records == 1 && !found.known.is_empty() && found.known.is_subset(&waits);
+    let left = |queued: &&Queued| !found.known.contains(&queued.pending.change.operation());
+    if !own {
+        return None;
+    }
+    let rest: Vec<_> = memory.queue.iter().filter(left).cloned().collect();
+    let mut tree = Scratch::new(state);
+    let fits = rest.iter().all(|queued| apply(&mut tree, &queued.pending.change, stamp).is_ok());
+    fits.then_some(rest)
+}
+
+/// Folds up to record `to`, and puts the queue onto it, in one transaction.
+///
+/// # Errors
+/// `safe_full` where a change that waits has no room any more: nothing is folded. The store's.
+fn step(open: &OpenDevice, memory: &mut Memory, id: SafeId, to: u64) -> Result<Step, Problem> {
+    let mut state = if memory.refold { State::new(id) } else { memory.base.clone() };
+    let before = memory.base.seq();
+    let found = fold_stored(open, memory, id, &mut state, to)?;
+    let grown = state.seq() != before || memory.refold;
+    let mut notices = Vec::new();
+    if grown {
+        let records = state.seq().saturating_sub(before);
+        let queue = match rest(memory, &found, records, &state, &stamp(open)) {
+            Some(rest) => rest,
+            None => {
+                let (queue, told) = rebased(open, memory, &state, &found.known)?;
+                notices = told;
+                queue
+            }
+        };
+        let delta = overlay::of(&state, &queue, &stamp(open));
+        let worth = memory.refold || before / KEEP_RECORDS != state.seq() / KEEP_RECORDS;
+        let kept = worth.then(|| codec::encode(&state));
+        let mut removed = memory.removed.clone();
+        let entries = brake::accepted(memory, &found.known, &stamp(open));
+        if entries > 0 {
+            removed.add(entries, clock::since_boot());
+        }
+        let folded = Folded {
+            seq: state.seq(),
+            state: kept,
+            queue: encoded(&queue),
+            removed: (entries > 0).then(|| codec::encode(&removed)),
+        };
+        open.store.fold_safe(id, &folded)?;
+        memory.removed = removed;
+        memory.base = state;
+        memory.queue = queue;
+        memory.delta = delta;
+        memory.refold = false;
+    }
+    Ok(Step { oddities: found.oddities, notices, grown, stop: found.stop })
+}
+
 /// Folds all that was verified, as far as it can be read, and rebases the queue onto it. The caller
 /// holds the safe's turn.
 ///
 /// # Errors
 /// `safe_key_missing`, `safe_too_new`: what comes before is folded. `safe_full` where a change that
-/// waits has no room any more: nothing is folded. The store's.
+/// waits has no room any more: nothing of what would take it is folded. The store's.
 pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcome, Problem> {
     let mut memory = safe.memory().await;
     let open = Arc::clone(&session.open);
     let id = safe.id;
-    let (oddities, outcome, stop) = blocking_in(&session.tasks, move || {
+    let (oddities, outcome, failed) = blocking_in(&session.tasks, move || {
         let to = memory.verified.present().map_or(0, |now| now.journal.count);
-        let mut state = if memory.refold { State::new(id) } else { memory.base.clone() };
-        let before = memory.base.seq();
-        let found = fold_stored(&open, &memory, id, &mut state, to)?;
-        let grown = state.seq() != before || memory.refold;
-        let mut notices = Vec::new();
-        if grown {
-            let (queue, told) = rebased(&open, &memory, &state, &found.known)?;
-            notices = told;
-            let delta = overlay::of(&state, &queue, &stamp(&open));
-            let worth = memory.refold || before / KEEP_RECORDS != state.seq() / KEEP_RECORDS;
-            let kept = worth.then(|| codec::encode(&state));
-            let folded = Folded { seq: state.seq(), state: kept, queue: encoded(&queue) };
-            open.store.fold_safe(id, &folded)?;
-            memory.base = state;
-            memory.queue = queue;
-            memory.delta = delta;
-            memory.refold = false;
+        let mut all = Step::default();
+        // A record of this device stands on what it had folded: it is the first, and alone.
+        if own_is_next(&open, &memory, id)? {
+            let own = memory.base.seq().saturating_add(1).min(to);
+            all = step(&open, &mut memory, id, own)?;
         }
-        Ok::<_, Problem>((found.oddities, Outcome { notices, grown }, found.stop))
+        let mut failed = None;
+        if all.stop.is_none() {
+            match step(&open, &mut memory, id, to) {
+                Ok(more) => {
+                    all.oddities.extend(more.oddities);
+                    all.notices.extend(more.notices);
+                    all.grown |= more.grown;
+                    all.stop = more.stop;
+                }
+                // What the first step found is told all the same.
+                Err(problem) => failed = Some(problem),
+            }
+        }
+        let Step { oddities, notices, grown, stop } = all;
+        let failed = failed.or_else(|| stop.map(Problem::from));
+        Ok::<_, Problem>((oddities, Outcome { notices, grown }, failed))
     })
     .await?;
     for oddity in oddities {
         alarm(session, safe, oddity).await;
     }
-    match stop {
+    match failed {
         None => Ok(outcome),
-        Some(stop) => Err(stop.into()),
+        Some(problem) => {
+            // What came before is durable, and told only now.
+            task::told(session, safe, outcome);
+            Err(problem)
+        }
     }
 }
 

@@ -54,8 +54,12 @@ mod tests {
     #[test]
     fn an_owners_changes_go_with_the_role_and_nothing_else_does() {
         let operation = OperationId::from_bytes([1; 16]);
-        let of =
-            |change: Change| Queued { pending: Pending::from(change), saved: Timestamp(1), adds: Vec::new() };
+        let of = |change: Change| Queued {
+            pending: Pending::from(change),
+            saved: Timestamp(1),
+            adds: Vec::new(),
+            brake: None,
+        };
         let queue = [
             of(Change::SafeName { operation, name: "Plans".parse().unwrap() }),
             of(Change::Remove { operation, entry: EntryId::from_bytes([2; 16]) }),

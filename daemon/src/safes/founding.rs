@@ -50,7 +50,7 @@ pub(crate) async fn create(session: &Session, name: Label) -> Result<Arc<OpenSaf
         let key = SafeKey::random(&mut entropy::System).map_err(problems::no_entropy)?;
         let new = signed(&open, &log, id, &key, &own)?;
         let pending = Pending::from(Change::SafeName { operation, name });
-        let queued = Queued { pending, saved: clock::now(), adds: Vec::new() };
+        let queued = Queued { pending, saved: clock::now(), adds: Vec::new(), brake: None };
         let queue = folding::encoded(&[queued]);
         open.store.found_safe(id, open.summary.device, &codec::encode(&new), &key, &queue)?;
         Ok::<_, Problem>(id)

@@ -5,6 +5,7 @@
 //! certificate. Refuses nothing itself: the rules of `safe_log` do, and what they refuse ends the
 //! row there. Nothing behind it is looked at.
 
+use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::UserId;
 use parsec_protocol::safe_log::certificate;
@@ -34,7 +35,51 @@ pub(super) struct Verified {
     pub(super) gave_role: Option<(UserId, Option<Role>)>,
 }
 
+/// Why items end where they do, and what was not looked at: the refused one is its first.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) why: NotTaken,
+    pub(super) rest: Batch,
+}
+
+impl Verified {
+    /// What was verified behind it.
+    pub(super) fn extend(&mut self, more: Self) {
+        self.certificates.extend(more.certificates);
+        self.records.extend(more.records);
+        self.lost |= more.lost;
+        self.gave_role = more.gave_role.or(self.gave_role);
+    }
+}
+
+/// How many of the items lead from one head to another; none where they don't.
+fn until<'a>(from: Head, items: impl Iterator<Item = &'a Vec<u8>>, to: Head) -> Option<usize> {
+    let mut head = from;
+    let mut count = 0;
+    let mut items = items;
+    while head.count < to.count {
+        head = head.after(items.next()?);
+        count += 1;
+    }
+    (head == to).then_some(count)
+}
+
 impl Batch {
+    /// How many certificates and records of it lead from these ends of the logs to those; none
+    /// where it doesn't lead there.
+    pub(super) fn ends_at(&self, from: [Head; 2], to: [Head; 2]) -> Option<[usize; 2]> {
+        Some([until(from[0], self.certificates.iter(), to[0])?, until(from[1], self.records.iter(), to[1])?])
+    }
+
+    /// What is behind so many certificates and records.
+    pub(super) fn split_off(&mut self, counts: [usize; 2]) -> Self {
+        let after = |items: &mut Vec<Vec<u8>>, count: usize| items.split_off(count.min(items.len()));
+        Self {
+            certificates: after(&mut self.certificates, counts[0]),
+            records: after(&mut self.records, counts[1]),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.certificates.is_empty() && self.records.is_empty()
     }
@@ -67,37 +112,41 @@ fn log_of(bytes: &[u8]) -> u64 {
 }
 
 /// Verifies as far as the items go on from `safe`, which then has them. The second is why the next
-/// one was refused, if one was.
+/// one was refused, if one was, with what was not taken.
 pub(super) fn verify(
     safe: &mut VerifiedSafe,
     members: &VerifiedLog,
     own: UserId,
     batch: Batch,
-) -> (Verified, Option<NotTaken>) {
+) -> (Verified, Option<Refused>) {
     let mut verified = Verified::default();
     let mut certificates = batch.certificates.into_iter().peekable();
     let mut records = batch.records.into_iter().peekable();
-    loop {
+    let why = loop {
         let (log, journal) = safe.present().map_or((0, 0), |now| (now.log.count, now.journal.count));
-        if let Some(bytes) = certificates.next_if(|bytes| place_of(bytes) <= journal) {
-            match safe.push_certificate(&bytes, members) {
+        if let Some(bytes) = certificates.peek().filter(|bytes| place_of(bytes) <= journal) {
+            match safe.push_certificate(bytes, members) {
                 Ok(judged) => {
                     let by = judged.effects().by.user;
                     let mine = judged.effects().roles.iter().find(|change| change.user == own);
                     verified.gave_role = mine.map(|change| (by, change.role)).or(verified.gave_role);
                     verified.lost |= judged.effects().key.is_some_and(|key| key.lost > 0);
                 }
-                Err(why) => return (verified, Some(why)),
+                Err(why) => break why,
             }
-            verified.certificates.push(bytes);
-        } else if let Some(bytes) = records.next_if(|bytes| log_of(bytes) <= log) {
-            let by = match safe.push_record(&bytes, members) {
+            verified.certificates.extend(certificates.next());
+        } else if let Some(bytes) = records.peek().filter(|bytes| log_of(bytes) <= log) {
+            let by = match safe.push_record(bytes, members) {
                 Ok(judged) => judged.effects().by,
-                Err(why) => return (verified, Some(why)),
+                Err(why) => break why,
             };
-            verified.records.push(StoredRecord { author: by.user, role: by.role, envelope: bytes });
+            let envelope = records.next();
+            let stored = |envelope| StoredRecord { author: by.user, role: by.role, envelope };
+            verified.records.extend(envelope.map(stored));
         } else {
             return (verified, None);
         }
-    }
+    };
+    let rest = Batch { certificates: certificates.collect(), records: records.collect() };
+    (verified, Some(Refused { why, rest }))
 }

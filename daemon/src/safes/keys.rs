@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::ids::{DeviceId, SafeId};
+use parsec_protocol::ids::{DeviceId, SafeId, UserId};
 use parsec_protocol::keys::SafeKey;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::ring::{Expected, RingHead, RingPart};
@@ -97,15 +97,39 @@ async fn keep(session: &Session, safe: &OpenSafe, keys: Vec<(u64, SafeKey)>) -> 
     .await
 }
 
-async fn wrong(session: &Session, safe: &OpenSafe, author: DeviceId, what: &str) {
+/// An alarm that something about a key which a device made is wrong.
+pub(super) async fn wrong(session: &Session, safe: &OpenSafe, author: DeviceId, what: &str) {
     let log = session.log();
     let who = Names::new(&session.open.keys.directory_key, &log).device_in_words(&author);
     let text = format!("{what} of safe {} that {who} made is wrong.", safe.id);
     session.alarm(&Problem::new(ProblemKind::SafeUntrusted, text)).await;
 }
 
+/// The same of a ring that leaves a member out whose key is sound.
+pub(super) async fn left_out(session: &Session, safe: &OpenSafe, author: DeviceId, user: UserId) {
+    let log = session.log();
+    let names = Names::new(&session.open.keys.directory_key, &log);
+    let (who, whom) = (names.device_in_words(&author), names.user_in_words(&user));
+    let text = format!("The ring of safe {} that {who} made has no box for {whom}.", safe.id);
+    session.alarm(&Problem::new(ProblemKind::SafeUntrusted, text)).await;
+}
+
+/// The same of a box that was posted beside the ring. Nobody has signed it: who posted it is the
+/// server's word.
+pub(super) async fn wrong_posted(session: &Session, safe: &OpenSafe, author: UserId) {
+    let log = session.log();
+    let who = Names::new(&session.open.keys.directory_key, &log).user_in_words(&author);
+    let text =
+        format!("A box with the key of safe {} is wrong: {who} posted it, by what the server says.", safe.id);
+    session.alarm(&Problem::new(ProblemKind::SafeUntrusted, text)).await;
+}
+
 /// The head of the ring that brought a key; nothing where the server lacks it, or it does not fit.
-async fn ring(session: &Session, safe: &OpenSafe, record: &EpochRecord) -> Result<Option<RingHead>, Problem> {
+pub(super) async fn ring(
+    session: &Session,
+    safe: &OpenSafe,
+    record: &EpochRecord,
+) -> Result<Option<RingHead>, Problem> {
     let bytes = match answered(|| session.member.safe_ring(safe.id, &record.key.ring)).await {
         Ok(bytes) => bytes,
         Err(error) if error.code() == Some(ErrorCode::RingMissing) => return Ok(None),
@@ -125,6 +149,29 @@ async fn ring(session: &Session, safe: &OpenSafe, record: &EpochRecord) -> Resul
     Ok(head)
 }
 
+/// A part of a ring, by its number; nothing where the server lacks it, or gives another one: that
+/// says nothing about who made it.
+///
+/// # Errors
+/// The server's.
+pub(super) async fn part(
+    session: &Session,
+    safe: &OpenSafe,
+    head: &RingHead,
+    number: usize,
+) -> Result<Option<RingPart>, Problem> {
+    let Some(hash) = head.parts.get(number) else { return Ok(None) };
+    match answered(|| session.member.safe_part(safe.id, hash)).await {
+        Ok(bytes) => {
+            let part = RingPart::decode(&bytes).ok();
+            Ok(part.filter(|part| head.part_fits(number, part).is_ok()))
+        }
+        Err(error) if error.code() == Some(ErrorCode::RingMissing) => Ok(None),
+        Err(TransportError::Misbehaved(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The key out of this user's own box: that of the ring, or one that was posted since.
 async fn own_key(
     session: &Session,
@@ -135,47 +182,58 @@ async fn own_key(
     let (user, log) = (session.open.summary.user, session.log());
     if let Some((number, at)) = head.list.place_of(&user) {
         let recipient = head.list.0.iter().find(|recipient| recipient.user == user);
-        let part = match head.parts.get(number) {
-            Some(hash) => match answered(|| session.member.safe_part(safe.id, hash)).await {
-                Ok(bytes) => RingPart::decode(&bytes).ok(),
-                Err(error) if error.code() == Some(ErrorCode::RingMissing) => None,
-                Err(TransportError::Misbehaved(_)) => None,
-                Err(error) => return Err(error.into()),
-            },
-            None => None,
-        };
-        let sealed = part.filter(|part| head.part_fits(number, part).is_ok());
-        let sealed = sealed.and_then(|part| part.0.into_iter().nth(at).flatten());
-        if let (Some(sealed), Some(recipient)) = (sealed, recipient) {
-            if let Some(key) = opened(session, safe, record, &log, recipient.key, sealed.into()).await? {
-                return Ok(Some(key));
+        let part = part(session, safe, head, number).await?;
+        if let (Some(part), Some(recipient)) = (part, recipient) {
+            let sealed = part.0.into_iter().nth(at).flatten();
+            let is_empty = sealed.is_none();
+            // An empty box opens with no seed: what that finds is whether the key is sound.
+            let sealed = sealed.map(Vec::from).unwrap_or_default();
+            match opened(session, safe, record, &log, recipient.key, sealed).await? {
+                OwnBox::Key(key) => return Ok(Some(key)),
+                OwnBox::Wrong if is_empty => left_out(session, safe, record.author, user).await,
+                OwnBox::Wrong => wrong(session, safe, record.author, "The box with the key").await,
+                OwnBox::NoSeed => {}
             }
-            wrong(session, safe, record.author, "The box with the key").await;
         }
     }
-    let posted = answered(|| session.member.safe_boxes(safe.id, record.key.epoch, user)).await;
-    let posted = match posted {
+    let posted = match answered(|| session.member.safe_boxes(safe.id, record.key.epoch, user)).await {
         Ok(posted) => posted.boxes,
         Err(error) if matches!(error.code(), Some(ErrorCode::BoxUnknown | ErrorCode::RingMissing)) => {
             Vec::new()
         }
+        Err(TransportError::Misbehaved(_)) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
     let keys: Vec<_> =
         log.user(&user).into_iter().flat_map(|user| user.keys.iter().rev()).map(|it| it.key).collect();
     for found in posted {
+        // Only who has every seed that it can be for knows that it is wrong.
+        let mut all = true;
         for key in &keys {
-            let sealed = found.sealed.to_vec();
-            if let Some(key) = opened(session, safe, record, &log, *key, sealed).await? {
-                return Ok(Some(key));
+            match opened(session, safe, record, &log, *key, found.sealed.to_vec()).await? {
+                OwnBox::Key(key) => return Ok(Some(key)),
+                OwnBox::Wrong => {}
+                OwnBox::NoSeed => all = false,
             }
+        }
+        if all {
+            wrong_posted(session, safe, found.author).await;
         }
     }
     Ok(None)
 }
 
-/// Opens a box with the seed of a key of this user; nothing where it is a wrong one, or the seed is
-/// not to be had.
+/// What a box is to its recipient.
+enum OwnBox {
+    /// It gives the key that the log names.
+    Key(SafeKey),
+    /// It doesn't.
+    Wrong,
+    /// This device does not have the seed that could open it.
+    NoSeed,
+}
+
+/// Opens a box with the seed of a key of this user.
 async fn opened(
     session: &Session,
     safe: &OpenSafe,
@@ -183,18 +241,19 @@ async fn opened(
     log: &Arc<VerifiedLog>,
     key: parsec_protocol::sealing::KeyHash,
     sealed: Vec<u8>,
-) -> Result<Option<SafeKey>, Problem> {
+) -> Result<OwnBox, Problem> {
     let seed = match session.earlier_seed(log, key).await {
         Ok(Some(seed)) => seed,
-        Ok(None) => return Ok(None),
-        Err(problem) if problem.name == ProblemKind::UserKeyMissing => return Ok(None),
+        Ok(None) => return Ok(OwnBox::NoSeed),
+        Err(problem) if problem.name == ProblemKind::UserKeyMissing => return Ok(OwnBox::NoSeed),
         Err(problem) => return Err(problem),
     };
     let (organisation, id, user, record) =
         (safe.organisation.clone(), safe.id, session.open.summary.user, *record);
     blocking_in(&session.tasks, move || {
         let of = BoxOf { organisation: &organisation, safe: &id, epoch: record.key.epoch, user };
-        Ok::<_, StoreError>(open_box(&of, &record.key.key_check, &sealed, &seed).ok())
+        let key = open_box(&of, &record.key.key_check, &sealed, &seed);
+        Ok::<_, StoreError>(key.map_or(OwnBox::Wrong, OwnBox::Key))
     })
     .await
 }
@@ -225,7 +284,13 @@ async fn open_past(
         if !missing.iter().any(|epoch| held.contains(epoch)) {
             continue;
         }
-        let bytes = answered(|| session.member.safe_part(safe.id, block.hash())).await?;
+        let bytes = match answered(|| session.member.safe_part(safe.id, block.hash())).await {
+            Ok(bytes) => bytes,
+            // Nobody can name a block that keeps others from the keys that are there.
+            Err(error) if error.code() == Some(ErrorCode::RingMissing) => continue,
+            Err(TransportError::Misbehaved(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
         match past.open_block(&safe.organisation, &safe.id, number, &bytes) {
             Ok(found) => keys.extend(found),
             Err(_) => wrong(session, safe, record.author, "A block of earlier keys").await,

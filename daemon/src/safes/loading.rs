@@ -3,6 +3,7 @@
 //! Decides that the tree is folded anew from the records that are kept, up to where the queue
 //! stands. Refuses a store whose parts do not fit together.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parsec_protocol::codec;
@@ -18,16 +19,21 @@ use super::{folding, keys, overlay, staged};
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
+use crate::session::removed::RecentlyRemoved;
 use crate::store::{OpenDevice, Store, StoreError, StoredSafe};
 
 /// Largest encoding of what was verified: as many members and epochs as a safe may have, twice.
 const VERIFIED_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Largest encoding of what was removed of late: two numbers for each ten seconds, twice.
+const REMOVED_MAX_BYTES: usize = 8 * 1024;
 
 /// Largest encoding of a tree: some 250 bytes for each of a million entries, twice.
 const STATE_MAX_BYTES: usize = 512 * 1024 * 1024;
 
 fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreError> {
     let malformed = |_| StoreError::Damaged("what was verified of a safe in it is malformed");
+    let malformed_removals = |_| StoreError::Damaged("what was removed of a safe in it is malformed");
     let (organisation, id) = (open.summary.organisation.clone(), stored.safe);
     let verified = match &stored.verified {
         Some(bytes) => codec::decode(bytes, VERIFIED_MAX_BYTES).map_err(malformed)?,
@@ -45,6 +51,11 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
         base: State::new(id),
         delta: Delta::default(),
         queue: queue.map_err(|_| StoreError::Damaged("a change in it is malformed"))?,
+        removed: match &stored.removed {
+            Some(bytes) => codec::decode(bytes, REMOVED_MAX_BYTES).map_err(malformed_removals)?,
+            None => RecentlyRemoved::default(),
+        },
+        unreadable: BTreeSet::new(),
         refold: false,
         gave_role: None,
         problem: None,

@@ -75,19 +75,28 @@ pub(crate) async fn unshare(session: &Session, safe: &OpenSafe, user: UserId) ->
     Ok(())
 }
 
-/// Leaves the safe. What is here stays here.
+/// Leaves the safe. Its names stay here, and what was saved and not shared; contents that the server
+/// has go.
 ///
 /// # Errors
 /// Why not.
 pub(crate) async fn leave(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     let _turn = safe.turn.lock().await;
     let own = session.open.summary.user;
+    {
+        let memory = safe.memory().await;
+        // Asked again: the server doesn't speak of it any more.
+        if memory.standing == Standing::Left && memory.verified.role(&own).is_none() {
+            return Ok(());
+        }
+    }
     if safe.memory().await.founded {
         certify(session, safe, |verified, _| Ok(verified.role(&own).map(|_| one(own, None)))).await?;
     }
     offers::stands(session, safe.id, Standing::Left).await?;
     session.safes_changed();
     views::tell(session, safe, "left").await;
+    offers::make_room(session).await;
     Ok(())
 }
 
@@ -106,6 +115,10 @@ pub(crate) async fn accept(session: &Session, safe: &OpenSafe) -> Result<(), Pro
     }
     {
         let _turn = safe.turn.lock().await;
+        // Meanwhile one offer too many may have made it go.
+        if !session.safes.get(safe.id).is_some_and(|open| std::ptr::eq(&*open, safe)) {
+            return Err(Problem::new(ProblemKind::SafeUnknown, "That offer is not kept here any more."));
+        }
         offers::stands(session, safe.id, Standing::Accepted).await?;
         // The manifest names the safe with its key: got now, where the server is there.
         if let Err(problem) = read_keys(session, safe).await {
@@ -115,6 +128,7 @@ pub(crate) async fn accept(session: &Session, safe: &OpenSafe) -> Result<(), Pro
     views::tell(session, safe, "accepted").await;
     session.safes_changed();
     safe.wanted.notify_one();
+    offers::make_room(session).await;
     Ok(())
 }
 

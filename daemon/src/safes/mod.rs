@@ -7,13 +7,17 @@
 pub(crate) mod acts;
 mod anew;
 mod boxes;
+pub(crate) mod brake;
 mod certifying;
 mod committing;
 pub(crate) mod contents;
+mod damaged;
+pub(crate) mod deciding;
 mod due;
 mod folding;
 mod forgone;
 pub(crate) mod founding;
+pub(crate) mod holding;
 mod items;
 mod keys;
 pub(crate) mod listing;

@@ -22,16 +22,27 @@ pub(super) fn of(base: &State, queue: &[Queued], stamp: &Stamp) -> Delta {
     scratch.into_delta()
 }
 
-/// What further changes make of it; nothing has changed where one does not fit.
+/// Puts further changes over it, if `keep` can keep them; where one does not fit, or they can't be
+/// kept, nothing has changed. What thousands of changes before have made is not copied for it.
 ///
 /// # Errors
-/// Which rule of the tree a change breaks.
-pub(super) fn with(memory: &Memory, changes: &[Pending], stamp: &Stamp) -> Result<Delta, Void> {
-    let mut scratch = Scratch::resume(&memory.base, memory.delta.clone());
-    for pending in changes {
-        apply(&mut scratch, &pending.change, stamp)?;
+/// Which rule of the tree a change breaks, as `void` says it; what `keep` says.
+pub(super) fn add<E>(
+    memory: &mut Memory,
+    changes: &[Pending],
+    stamp: &Stamp,
+    void: impl FnOnce(Void) -> E,
+    keep: impl FnOnce() -> Result<(), E>,
+) -> Result<(), E> {
+    let mut scratch = Scratch::resume(&memory.base, std::mem::take(&mut memory.delta));
+    let before = scratch.mark();
+    let fit = changes.iter().try_for_each(|pending| apply(&mut scratch, &pending.change, stamp));
+    let kept = fit.map_err(void).and_then(|()| keep());
+    if kept.is_err() {
+        scratch.go_back(before);
     }
-    Ok(scratch.into_delta())
+    memory.delta = scratch.into_delta();
+    kept
 }
 
 /// The tree as a person sees it.

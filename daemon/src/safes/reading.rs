@@ -3,21 +3,29 @@
 //! Decides that nothing is taken but what goes on from what this device has verified, judged by an
 //! organisation's log that reaches as far as its authors' did. Refuses a server that shows less
 //! than this device, or another one of its user, has seen: an alarm. What fails by what was known
-//! here before alone halts the safe until a person has looked.
+//! here before alone halts the safe until a person has looked. An owner's word that the safe is of
+//! a later format stops this program, and is nobody's fault.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::ids::SafeId;
+use parsec_protocol::ids::{SafeId, UserId};
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::Least;
-use parsec_protocol::safe_log::certificate::{first_journal_head, first_log_head};
+use parsec_protocol::safe_log::certificate::{self, first_journal_head, first_log_head};
+use parsec_protocol::safe_log::record;
+use parsec_protocol::safe_log::rules::Fault;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
-use super::items::{Batch, Verified, verify};
+use super::items::{Batch, Refused, Verified, verify};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
-use crate::store::{StoreError, TakenItems};
+use crate::store::{Halt, StoreError, StoredSafe, TakenItems};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
 
@@ -71,10 +79,27 @@ pub(super) async fn read(session: &Session, safe: &OpenSafe) -> Result<(), Probl
     }
 }
 
-/// The heads that another device of the user has verified.
-async fn marked(session: &Session, safe: &OpenSafe) -> Result<Option<[Head; 2]>, Problem> {
+/// What is kept of it.
+async fn stored(session: &Session, safe: &OpenSafe) -> Result<Option<StoredSafe>, Problem> {
     let id = safe.id;
-    Ok(session.store(move |store| store.safe(id)).await?.and_then(|stored| stored.marked))
+    session.store(move |store| store.safe(id)).await
+}
+
+/// The heads that another device of the user has verified. Nothing more is read of a safe that is
+/// halted.
+async fn marked(session: &Session, safe: &OpenSafe) -> Result<Option<[Head; 2]>, Problem> {
+    let Some(stored) = stored(session, safe).await? else { return Ok(None) };
+    match stored.halt {
+        Some(halt) => Err(halted(&halt)),
+        None => Ok(stored.marked),
+    }
+}
+
+/// What a person is told of a safe that is halted: nothing but their word lets it go on.
+fn halted(halt: &Halt) -> Problem {
+    let hint = "Files that are here can be read. Look what was found (`parsecctl safe status`), ask the members whose \
+                devices it names, and tell an administrator; `parsecctl safe confirm SAFE --accept` takes it in after all.";
+    Problem { hint: hint.to_owned(), ..Problem::new(ProblemKind::RolledBack, halt.found.clone()) }
 }
 
 async fn rolled_back(session: &Session, shown: [u64; 2], known: [u64; 2]) -> Problem {
@@ -136,29 +161,45 @@ pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Re
     }
     let before = safe.memory().await.verified.clone();
     let from = ends(safe, &before);
+    let kept = stored(session, safe).await?;
+    if let Some(halt) = kept.as_ref().and_then(|stored| stored.halt.as_ref()) {
+        return Err(halted(halt));
+    }
+    let word = kept.as_ref().and_then(|stored| stored.accepted);
+    let by_word = word.and_then(|heads| batch.ends_at(from, heads));
     let own = session.open.summary.user;
-    let (after, verified, refused) = blocking_in(&session.tasks, move || {
-        let mut after = before;
-        let (verified, refused) = verify(&mut after, &members, own, batch);
-        Ok::<_, StoreError>((after, verified, refused))
+    let id = safe.id;
+    let is_by_word = by_word.is_some();
+    let judging = Arc::clone(&members);
+    let judged = blocking_in(&session.tasks, move || {
+        Ok::<_, StoreError>(judge(before, &judging, own, batch, by_word))
     })
     .await?;
+    let Judged { after, verified, refused } = judged;
+    let now = ends(safe, &after);
     let count = verified.certificates.len() + verified.records.len();
     if count > 0 {
         let lost = verified.lost;
         let counts = from.map(|head| head.count);
         let gave = verified.gave_role;
-        check_marked(session, safe, from, &verified).await?;
-        let taken = taken(session, &after, ends(safe, &after), counts, verified);
-        let id = safe.id;
+        let marked = kept.and_then(|stored| stored.marked).filter(|_| !is_by_word);
+        if !meets(marked, from, &verified) {
+            let found = "The server shows another safe here than it showed to another device of yours.";
+            let halt = Halt { found: found.to_owned(), heads: now, ..of_items(&verified) };
+            return Err(halt_for(session, safe.id, halt).await);
+        }
+        let taken = taken(session, &after, now, counts, verified);
         session
             .store(move |store| {
                 store.take_safe_items(id, &taken)?;
+                if word.is_some() {
+                    store.use_up_accepted(id, is_by_word)?;
+                }
                 if lost { store.drop_safe_state(id) } else { Ok(()) }
             })
             .await?;
         let mut memory = safe.memory().await;
-        memory.verified = after;
+        memory.verified = after.clone();
         memory.founded = true;
         memory.refold |= lost;
         if gave.is_some() {
@@ -167,28 +208,99 @@ pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Re
     }
     match refused {
         None => Ok(count),
-        Some(why) => Err(not_taken(session, safe.id, why).await),
+        Some(Refused { why: NotTaken::Fault(Fault::UnknownFormat), .. }) => {
+            let text = "An owner of the safe has raised it to a format that this Parsec does not know.";
+            Err(Problem::new(ProblemKind::SafeTooNew, text))
+        }
+        Some(Refused { why: why @ NotTaken::Fault(_), .. }) => {
+            let text = format!("What the server shows of safe {id} is not valid: {why}.");
+            let problem = Problem::new(ProblemKind::ChainInvalid, text);
+            session.alarm(&problem).await;
+            Err(problem)
+        }
+        Some(Refused { why: why @ NotTaken::BelowFloor(_), rest }) => {
+            let (heads, items) = blocking_in(&session.tasks, move || {
+                let mut beyond = after;
+                beyond.forget_floor();
+                let (verified, _) = verify(&mut beyond, &members, own, rest);
+                Ok::<_, StoreError>((beyond.present().map(|now| [now.log, now.journal]), verified))
+            })
+            .await?;
+            let found = format!("What the server shows of safe {id} is not valid: {why}.");
+            let halt = Halt { found, heads: heads.unwrap_or(now), ..of_items(&items) };
+            Err(halt_for(session, id, halt).await)
+        }
     }
 }
 
-/// What another device of the user has verified must be what this one takes in.
-async fn check_marked(
-    session: &Session,
-    safe: &OpenSafe,
-    from: [Head; 2],
-    verified: &Verified,
-) -> Result<(), Problem> {
-    let Some(marked) = marked(session, safe).await? else { return Ok(()) };
+/// What was made of a batch.
+struct Judged {
+    after: VerifiedSafe,
+    verified: Verified,
+    refused: Option<Refused>,
+}
+
+/// Judges items: those that a person has accepted by what their authors had seen, all others also
+/// by what was known here before.
+fn judge(
+    mut safe: VerifiedSafe,
+    members: &VerifiedLog,
+    own: UserId,
+    mut batch: Batch,
+    by_word: Option<[usize; 2]>,
+) -> Judged {
+    let mut verified = Verified::default();
+    if let Some(counts) = by_word {
+        let rest = batch.split_off(counts);
+        let floor = safe.floor();
+        safe.forget_floor();
+        let (accepted, refused) = verify(&mut safe, members, own, batch);
+        safe.raise_floor(floor);
+        verified = accepted;
+        if refused.is_some() {
+            return Judged { after: safe, verified, refused };
+        }
+        batch = rest;
+    }
+    let (more, refused) = verify(&mut safe, members, own, batch);
+    verified.extend(more);
+    Judged { after: safe, verified, refused }
+}
+
+/// How many items there are, and whose.
+fn of_items(verified: &Verified) -> Halt {
+    let certificates = verified.certificates.iter().filter_map(|bytes| {
+        certificate::Envelope::decode(bytes).and_then(|envelope| envelope.payload()).ok()
+    });
+    let records = verified.records.iter().filter_map(|record| {
+        record::Envelope::decode(&record.envelope).and_then(|envelope| envelope.payload()).ok()
+    });
+    let authors: BTreeSet<_> =
+        certificates.map(|payload| payload.author).chain(records.map(|payload| payload.author)).collect();
+    Halt {
+        found: String::new(),
+        heads: [Head { count: 0, hash: Hash::of(&[]) }; 2],
+        items: [verified.certificates.len() as u64, verified.records.len() as u64],
+        authors: authors.into_iter().collect(),
+    }
+}
+
+/// Nothing more is taken until a person has looked.
+async fn halt_for(session: &Session, safe: SafeId, halt: Halt) -> Problem {
+    let problem = halted(&halt);
+    if let Err(error) = session.store(move |store| store.halt_safe(safe, &halt)).await {
+        tracing::warn!(%error, "that a safe is halted could not be noted");
+    }
+    session.alarm(&problem).await;
+    problem
+}
+
+/// Whether what another device of the user has verified is what this one takes in.
+fn meets(marked: Option<[Head; 2]>, from: [Head; 2], verified: &Verified) -> bool {
+    let Some(marked) = marked else { return true };
     let records = verified.records.iter().map(|record| record.envelope.as_slice());
     let certificates = verified.certificates.iter().map(Vec::as_slice);
-    let meets = passes(from[0], certificates, marked[0]) && passes(from[1], records, marked[1]);
-    if meets {
-        return Ok(());
-    }
-    let text = "The server shows another safe here than it showed to another device of yours.";
-    let problem = Problem::new(ProblemKind::RolledBack, text);
-    session.alarm(&problem).await;
-    Err(problem)
+    passes(from[0], certificates, marked[0]) && passes(from[1], records, marked[1])
 }
 
 /// Whether a log passes through a head, as far as it is looked at here.
@@ -201,20 +313,6 @@ fn passes<'a>(from: Head, items: impl Iterator<Item = &'a [u8]>, through: Head) 
         }
     }
     true
-}
-
-async fn not_taken(session: &Session, safe: SafeId, why: NotTaken) -> Problem {
-    let (kind, halts) = match why {
-        NotTaken::Fault(_) => (ProblemKind::ChainInvalid, false),
-        NotTaken::BelowFloor(_) => (ProblemKind::RolledBack, true),
-    };
-    let text = format!("What the server shows of safe {safe} is not valid: {why}.");
-    let problem = Problem::new(kind, text.clone());
-    if halts && let Err(error) = session.store(move |store| store.halt_safe(safe, &text)).await {
-        tracing::warn!(%error, "that a safe is halted could not be noted");
-    }
-    session.alarm(&problem).await;
-    problem
 }
 
 #[cfg(test)]

@@ -107,7 +107,5 @@ mod tests {
         assert_eq!(void(Void::ShareFull).name, ProblemKind::SafeFull);
         assert_eq!([Fault::NotOpen, Fault::Deleted].map(name), [ProblemKind::SafeNotOpen; 2]);
         assert_eq!(name(Fault::Due), ProblemKind::SafeKeyMissing);
-        let too_new = Problem::from(crate::safes::folding::Stop::TooNew);
-        assert_eq!(too_new.name, ProblemKind::SafeTooNew);
     }
 }

@@ -12,7 +12,7 @@ use parsec_protocol::relay::{OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectH
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{Store, StoreError};
-use crate::transport::retry::answered;
+use crate::transport::retry::{answered, carried};
 
 /// Gives the server the objects of a record that it does not have.
 ///
@@ -26,7 +26,7 @@ pub(super) async fn upload(session: &Session, safe: &OpenSafe, adds: &[ObjectId]
         adds.iter().copied().filter(|object| staged.get(object) != Some(&true)).collect();
     while !wanted.is_empty() {
         let (heads, sealed) = one_call(session, id, &mut wanted).await?;
-        answered(|| session.member.put_objects(id, &heads, &sealed)).await?;
+        carried(heads.body_bytes(), || session.member.put_objects(id, &heads, &sealed)).await?;
         let done: Vec<_> = heads.0.iter().map(|head| head.object).collect();
         session.store(move |store| store.set_objects_uploaded(id, &done, true)).await?;
     }
@@ -67,7 +67,7 @@ pub(super) async fn look_again(session: &Session, safe: &OpenSafe, adds: &[Objec
     session.store(move |store| store.set_objects_uploaded(id, &missing.objects, false)).await
 }
 
-/// What accepted records have added is the server's to keep.
+/// What accepted records have added is the server's to keep; here it may go.
 ///
 /// # Errors
 /// The store's.
@@ -85,7 +85,7 @@ pub(super) async fn drop_added(session: &Session, safe: &OpenSafe) -> Result<(),
     if added.is_empty() {
         return Ok(());
     }
-    session.store(move |store| store.drop_objects(id, &added)).await
+    session.store(move |store| store.share_objects(id, &added)).await
 }
 
 /// Objects that nothing names: a program went away while its file was being sealed. To be called

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::committing::Tried;
 use super::due::{self, Between};
 use super::folding::Outcome;
-use super::{boxes, committing, folding, founding, keys, offers, reading, staged, views};
+use super::{boxes, committing, folding, founding, holding, keys, offers, reading, staged, views};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
@@ -24,6 +24,17 @@ use crate::transport::retry::Pauses;
 /// Records in a row of which none was accepted: others write too, but not for ever. Then the task
 /// takes a breath and goes on.
 const MOVED_ON_MAX: u32 = 64;
+
+/// After which time a server that was full is asked again: whoever makes room tells nobody.
+const FULL_WAIT: Duration = Duration::from_secs(60);
+
+/// When to try again by itself; nothing where only a person, or news, changes anything.
+fn again_after(problem: &Problem, pauses: &mut Pauses) -> Option<Duration> {
+    match problem.name {
+        ProblemKind::QuotaReached => Some(FULL_WAIT),
+        _ => problem.retryable.then(|| pauses.next_own()),
+    }
+}
 
 /// Runs for as long as the device is unlocked, or the safe is there.
 pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
@@ -41,10 +52,17 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
             Err(problem) => {
                 session.saw(problem);
                 tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "a safe waits");
-                problem.retryable.then(|| pauses.next_own())
+                again_after(problem, &mut pauses)
             }
         };
-        noted(&session, &safe, done.err()).await;
+        let problem = match done {
+            Err(problem) => Some(problem),
+            Ok(_) => match holding::waiting_in(&session, &safe).await {
+                Ok(waiting) => waiting.problem(),
+                Err(problem) => Some(problem),
+            },
+        };
+        noted(&session, &safe, problem).await;
         safe.went_on();
         tokio::select! {
             () = safe.wanted.notified() => {}
@@ -90,7 +108,7 @@ async fn round(
         Standing::Offered => {
             let before = items(safe).await;
             reading::read(session, safe).await?;
-            if items(safe).await[0] != before[0] {
+            if items(safe).await[0] != before[0] && offers::is_kept(session, safe).await? {
                 views::tell(session, safe, "offered").await;
             }
             return Ok(None);
@@ -101,17 +119,21 @@ async fn round(
         founding::post(session, safe).await?;
         views::tell(session, safe, "created").await;
     }
-    halted(session, safe).await?;
     let before = items(safe).await;
     if let Err(problem) = reading::read(session, safe).await {
         if problem.name == ProblemKind::SafeUnknown && offers::has_gone(session, safe).await? {
             views::tell(session, safe, "left").await;
             return Ok(None);
         }
+        if !problem.retryable
+            && let Err(other) = read_on(session, safe, before).await
+        {
+            tracing::info!(safe = %safe.id, %other, "what was taken in of a safe can't be read yet");
+        }
         return Err(problem);
     }
     keys::complete(session, safe).await?;
-    told(session, safe, folding::fold_up(session, safe).await?).await;
+    told(session, safe, folding::fold_up(session, safe).await?);
     changed(session, safe, before).await;
     let mut moved_on = 0;
     let mut wake;
@@ -128,7 +150,7 @@ async fn round(
             Tried::MovedOn => moved_on += 1,
         }
         keys::complete(session, safe).await?;
-        told(session, safe, folding::fold_up(session, safe).await?).await;
+        told(session, safe, folding::fold_up(session, safe).await?);
         safe.went_on();
         if moved_on > MOVED_ON_MAX {
             return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
@@ -171,28 +193,33 @@ async fn items(safe: &OpenSafe) -> [u64; 2] {
     memory.verified.present().map_or([0, 0], |now| [now.log.count, now.journal.count])
 }
 
-/// Nothing more is taken of a safe that fails by what was known here before.
-async fn halted(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
-    let id = safe.id;
-    let stored = session.store(move |store| store.safe(id)).await?;
-    match stored.and_then(|stored| stored.halted) {
-        Some(why) => Err(Problem::new(ProblemKind::RolledBack, why)),
-        None => Ok(()),
+/// What was taken in before something that is not believed is read all the same.
+async fn read_on(session: &Session, safe: &OpenSafe, before: [u64; 2]) -> Result<(), Problem> {
+    if let Err(problem) = keys::complete(session, safe).await {
+        tracing::info!(safe = %safe.id, %problem, "a key of a safe that goes no further is not here");
     }
+    told(session, safe, folding::fold_up(session, safe).await?);
+    changed(session, safe, before).await;
+    Ok(())
 }
 
 /// Tells people what a rebase made of their changes.
-async fn told(session: &Session, safe: &OpenSafe, outcome: Outcome) {
+pub(super) fn told(session: &Session, safe: &OpenSafe, outcome: Outcome) {
     let Outcome { notices, grown } = outcome;
+    notify(session, safe, notices);
+    if grown {
+        safe.went_on();
+    }
+}
+
+/// Tells of conflict copies that a rebase has made.
+pub(super) fn notify(session: &Session, safe: &OpenSafe, notices: Vec<Notice>) {
     for Notice { what, entry, .. } in notices {
         tracing::info!(safe = %safe.id, %entry, ?what, "a change met another one");
         if what == What::ConflictName {
             let (device, safe) = (session.open.summary.device, safe.id);
             session.events().publish(Event::FileConflict { device, safe, entry });
         }
-    }
-    if grown {
-        safe.went_on();
     }
 }
 
@@ -205,5 +232,20 @@ async fn changed(session: &Session, safe: &OpenSafe, before: [u64; 2]) {
         views::tell(session, safe, if gave.is_some() { "members" } else { "key" }).await;
     } else if now[1] != before[1] {
         views::tell(session, safe, "files").await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_full_is_asked_again() {
+        let mut pauses = Pauses::default();
+        let mut after = |kind| again_after(&Problem::new(kind, ""), &mut pauses);
+        assert_eq!(after(ProblemKind::QuotaReached), Some(FULL_WAIT));
+        assert!(after(ProblemKind::ServerUnreachable).is_some());
+        assert_eq!(after(ProblemKind::ChainInvalid), None);
+        assert_eq!(after(ProblemKind::SafeRoleTooLow), None);
     }
 }

@@ -119,3 +119,13 @@ impl Device {
         self.net.server_seen(&self.open.summary.organisation, &self.member.server().address(), found);
     }
 }
+
+impl Drop for Device {
+    /// What was fetched is noted, so that it is there after the next unlocking. Where it can't be,
+    /// it is fetched anew.
+    fn drop(&mut self) {
+        if let Err(error) = self.open.store.save_pieces() {
+            tracing::info!(%error, "what was fetched is not noted");
+        }
+    }
+}

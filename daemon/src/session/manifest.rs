@@ -68,6 +68,19 @@ enum Next {
 /// # Errors
 /// What the server and the store say. What is wrong with a manifest is an alarm and no error.
 pub async fn keep(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
+    keep_with(session, trouble, false).await
+}
+
+/// The same, and writes the next one where it lacks how far the safes have come: a new device of
+/// the user has nothing else by which it knows a server that shows it less.
+///
+/// # Errors
+/// As [`keep`].
+pub async fn keep_heads(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
+    keep_with(session, trouble, true).await
+}
+
+async fn keep_with(session: &Session, trouble: &Trouble, heads: bool) -> Result<(), Problem> {
     let _one_at_a_time = session.keeping_manifest.lock().await;
     for _ in 0..TRIES {
         let log = session.log();
@@ -75,7 +88,7 @@ pub async fn keep(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
         let seen = Least(floors.version());
         let there = until_done(trouble, || session.member.manifest(seen)).await?;
         let version = there.version;
-        match read(session, &log, &floors, there).await? {
+        match read(session, &log, &floors, there, heads).await? {
             Next::Nothing => return Ok(()),
             Next::Again => continue,
             Next::Write => {}
@@ -94,6 +107,7 @@ async fn read(
     log: &Arc<VerifiedLog>,
     floors: &Floors,
     there: ManifestView,
+    heads: bool,
 ) -> Result<Next, Problem> {
     let summary = &session.open.summary;
     let Some(envelope) = there.envelope.filter(|_| there.version > 0) else {
@@ -154,7 +168,7 @@ async fn read(
     session.store(move |store| store.put_manifest(mark.version, &envelope)).await?;
     let present = own(session, log)?.encryption_key;
     let sealed_anew = opened.header.key != present;
-    let says_more = safe_marks::take(session, opened).await?;
+    let says_more = safe_marks::take(session, opened, heads).await?;
     Ok(if sealed_anew || says_more { Next::Write } else { Next::Nothing })
 }
 

@@ -18,6 +18,7 @@ pub mod own_changes;
 mod past_boxes;
 pub mod progress;
 pub mod rekey;
+pub mod removed;
 mod repair;
 mod safe_marks;
 pub mod upkeep;

@@ -5,11 +5,11 @@
 //! so that locking takes keys, names and trees out of the memory. Refuses to be changed by two at a
 //! time: one task writes the logs, and whoever adds to a queue holds it for that moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::control::Problem;
-use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, Timestamp, UserId};
+use parsec_protocol::ids::{DeviceId, ObjectId, OperationId, OrganisationId, SafeId, Timestamp, UserId};
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::keys::SafeKeys;
@@ -18,6 +18,7 @@ use parsec_protocol::safes::scratch::Delta;
 use parsec_protocol::safes::state::State;
 use tokio::sync::{Notify, watch};
 
+use super::removed::RecentlyRemoved;
 use crate::store::Standing;
 
 /// A change that was saved and is not shared yet.
@@ -32,6 +33,21 @@ pub struct Queued {
     /// Objects that were sealed for it, and that no accepted record has added.
     #[n(2)]
     pub adds: Vec<ObjectId>,
+    /// What the brake on removals says of it; absent where it says nothing.
+    #[n(3)]
+    pub brake: Option<Brake>,
+}
+
+/// What the brake on removals says of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(index_only)]
+pub enum Brake {
+    /// It waits until a person has decided, whatever time passes.
+    #[n(0)]
+    Waits,
+    /// A person has let it go.
+    #[n(1)]
+    Released,
 }
 
 /// What is known of a safe.
@@ -53,6 +69,11 @@ pub struct Memory {
     pub delta: Delta,
     /// What was saved and is not shared, oldest first.
     pub queue: Vec<Queued>,
+    /// Acts of it whose contents this disk has lost, as far as that was noticed since the device was
+    /// unlocked.
+    pub unreadable: BTreeSet<OperationId>,
+    /// What accepted records of this device have removed of late.
+    pub removed: RecentlyRemoved,
     /// Whether the tree has to be folded anew from its beginning: a key was declared lost.
     pub refold: bool,
     /// Who last gave the device's user a role, or took it away, since the device was unlocked.
@@ -124,12 +145,29 @@ pub struct OpenSafes {
     pub opening: tokio::sync::Mutex<()>,
     /// There may be others than before.
     pub changed: Notify,
+    /// Held by whoever decides which offers are kept. Nobody who holds it waits for a safe's turn:
+    /// others have a turn and wait for this.
+    pub offers: tokio::sync::Mutex<()>,
+    /// Offers that are neither shown nor kept, each with the member whose it is, where that is
+    /// known: a member has as many open as one may have.
+    beyond: Mutex<BTreeMap<SafeId, Option<UserId>>>,
 }
 
 impl OpenSafes {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SafeId, Arc<OpenSafe>>> {
         // Every change is one step, so a poisoned lock still guards a sound map.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Offers that are neither shown nor kept, as the server named them last.
+    #[must_use]
+    pub fn beyond(&self) -> BTreeMap<SafeId, Option<UserId>> {
+        self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// These are neither shown nor kept from now on.
+    pub fn set_beyond(&self, beyond: BTreeMap<SafeId, Option<UserId>>) {
+        *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
     }
 
     /// One that is open.

@@ -64,13 +64,13 @@ fn known_heads(organisation: &OrganisationId, safe: &StoredSafe) -> [Head; 2] {
 }
 
 /// Takes what another device of the user says of the safes. Whether this device knows more, so
-/// that the next version has to be written.
+/// that the next version has to be written; with `heads`, also where only a safe has gone on.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn take(session: &Session, opened: Opened) -> Result<bool, Problem> {
+pub(super) async fn take(session: &Session, opened: Opened, heads: bool) -> Result<bool, Problem> {
     let organisation = session.open.summary.organisation.clone();
-    let taken = session.store(move |store| merge(store, &organisation, opened.safes)).await?;
+    let taken = session.store(move |store| merge(store, &organisation, opened.safes, heads)).await?;
     if taken.forked {
         let problem = Problem::new(ProblemKind::RolledBack, problems::sentence(&MarksFork.to_string()));
         session.alarm(&problem).await;
@@ -96,11 +96,16 @@ struct Taken {
     forked: bool,
 }
 
-fn merge(store: &Store, organisation: &OrganisationId, theirs: Vec<SafeMark>) -> Result<Taken, StoreError> {
+fn merge(
+    store: &Store,
+    organisation: &OrganisationId,
+    theirs: Vec<SafeMark>,
+    heads: bool,
+) -> Result<Taken, StoreError> {
     let mut taken = Taken::default();
     let mut named = BTreeMap::new();
     for mark in theirs {
-        named.insert(mark.safe, (mark.epoch, mark.role));
+        named.insert(mark.safe, (mark.epoch, mark.role, [mark.log.count, mark.journal.count]));
         let standing = if mark.role.is_some() { Standing::Accepted } else { Standing::Left };
         let new = store.know_safe(mark.safe, mark.founder, standing)?;
         let Some(known) = store.safe(mark.safe)? else { continue };
@@ -135,7 +140,10 @@ fn merge(store: &Store, organisation: &OrganisationId, theirs: Vec<SafeMark>) ->
     let own = of(store, organisation)?;
     taken.says_more = own.iter().any(|mark| {
         let theirs = named.get(&mark.safe);
-        theirs.is_none_or(|(epoch, role)| *epoch < mark.epoch || *role != mark.role)
+        theirs.is_none_or(|(epoch, role, [log, journal])| {
+            let further = *log < mark.log.count || *journal < mark.journal.count;
+            *epoch < mark.epoch || *role != mark.role || heads && further
+        })
     });
     Ok(taken)
 }

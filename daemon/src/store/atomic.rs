@@ -22,6 +22,9 @@ pub(crate) const WRITING: &str = ".writing-";
 /// Most entries a folder may have: some thousand devices, and far beyond the files of one device. A
 /// larger one is not ours.
 const ENTRIES_MAX: usize = 10_000;
+/// Folders in folders that are removed with what is in them: a device's, that of all pieces, a
+/// safe's. Deeper ones are not ours.
+const DEPTH_MAX: usize = 3;
 
 /// A folder of this user alone, held open: what is checked is what is used, whatever happens to the
 /// path meanwhile.
@@ -153,11 +156,23 @@ impl Folder {
         self.folder(name)
     }
 
+    /// Another handle of the same folder.
+    pub(super) fn again(&self) -> Result<Self, StoreError> {
+        let fd = self.fd.try_clone().map_err(|error| std_error("opening a folder", error))?;
+        Ok(Self { fd, path: self.path.clone() })
+    }
+
     /// Bytes an unprivileged user can still write to its file system.
     pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        self.free_and_all_bytes().map(|(free, _)| free)
+    }
+
+    /// The same, and all bytes of its file system.
+    pub(super) fn free_and_all_bytes(&self) -> Result<(u64, u64), StoreError> {
         let system =
             rustix::fs::fstatvfs(&self.fd).map_err(|errno| io_error("looking for free space", errno))?;
-        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+        Ok((bytes(system.f_bavail), bytes(system.f_blocks)))
     }
 
     /// Whether there is anything of this name.
@@ -220,11 +235,15 @@ impl Folder {
     /// Makes a file that must not exist yet, and syncs it. Its name is durable after
     /// [`Self::sync`].
     pub(super) fn write_new(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let file = self.open_file(name, flags)?;
-        let mut file = file.ok_or(StoreError::Damaged("its folder is gone"))?;
+        let mut file = self.new_file(name)?;
         file.write_all(contents).map_err(|error| std_error("writing a file", error))?;
         file.sync_all().map_err(|error| std_error("syncing a file", error))
+    }
+
+    /// Makes a file that must not exist yet, for its caller to write and sync.
+    pub(super) fn new_file(&self, name: &str) -> Result<std::fs::File, StoreError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        self.open_file(name, flags)?.ok_or(StoreError::Damaged("its folder is gone"))
     }
 
     /// Puts `contents` in the place of a file, or makes it: after a power cut at any moment it is
@@ -278,14 +297,35 @@ impl Folder {
         }
     }
 
-    /// Removes a folder of files, if there is one. Follows nothing, goes no deeper.
+    /// Removes a folder of ours with everything in it, if there is one. Anything else of its name is
+    /// refused, and left where it is.
     pub(super) fn remove_folder(&self, name: &str) -> Result<(), StoreError> {
         if !self.has(name)? {
             return Ok(());
         }
+        let _ours = self.folder(name)?;
+        self.remove_tree(name)
+    }
+
+    /// Removes a file, or a folder with everything in it, if there is one. Follows nothing, goes
+    /// [`DEPTH_MAX`] folders deep.
+    pub(super) fn remove_tree(&self, name: &str) -> Result<(), StoreError> {
+        self.remove_tree_to(name, DEPTH_MAX)
+    }
+
+    fn remove_tree_to(&self, name: &str, depth: usize) -> Result<(), StoreError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR) if depth > 0 => {}
+            Err(errno) => return Err(io_error("removing a file", errno)),
+        }
         let inner = self.folder(name)?;
-        for file in inner.names()? {
-            inner.remove_file(&file)?;
+        loop {
+            let names = inner.some_names()?;
+            if names.is_empty() {
+                break;
+            }
+            names.iter().try_for_each(|name| inner.remove_tree_to(name, depth - 1))?;
         }
         rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
             .map_err(|errno| io_error("removing a folder", errno))
@@ -322,18 +362,36 @@ impl Folder {
 
     /// The names in it that are text, sorted; others are not ours.
     pub(crate) fn names(&self) -> Result<Vec<String>, StoreError> {
+        self.names_at_most(ENTRIES_MAX)
+    }
+
+    /// The same of a folder that may have more entries than those of the daemon's own have.
+    pub(super) fn names_at_most(&self, most: usize) -> Result<Vec<String>, StoreError> {
+        let mut names = self.listed(most.saturating_add(1))?;
+        if names.len() > most {
+            return Err(StoreError::Oversized("a folder of the daemon".to_owned()));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Some of the names in it; none where it is empty.
+    fn some_names(&self) -> Result<Vec<String>, StoreError> {
+        self.listed(ENTRIES_MAX)
+    }
+
+    /// So many of the names in it, in no order.
+    fn listed(&self, most: usize) -> Result<Vec<String>, StoreError> {
         let listing = |errno| io_error("listing a folder", errno);
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd).map_err(listing)? {
-            let entry = entry.map_err(listing)?;
-            if let Some(name) = own_name(entry.file_name()) {
+            if let Some(name) = own_name(entry.map_err(listing)?.file_name()) {
                 names.push(name);
             }
-            if names.len() > ENTRIES_MAX {
-                return Err(StoreError::Oversized("a folder of the daemon".to_owned()));
+            if names.len() >= most {
+                break;
             }
         }
-        names.sort_unstable();
         Ok(names)
     }
 }

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::atomic::Folder;
 use super::integers::natural;
+use super::pieces::{Pieces, opening};
 use super::{StoreError, layout, migrations};
 
 /// "PRSC": tells this program's databases from others'.
@@ -26,6 +27,8 @@ const APPLICATION_ID: i32 = 0x5052_5343;
 /// An open store. Calls from several threads take turns.
 pub struct Store {
     inner: Mutex<Inner>,
+    /// Sealed pieces of contents, beside the database.
+    pub(super) pieces: Pieces,
 }
 
 /// The connection, and the head of the log in it.
@@ -51,7 +54,7 @@ impl Store {
         migrations::run(&mut connection)?;
         let head = Head::empty(&new.organisation, &new.root);
         let inner = Inner { connection, head };
-        let store = Self { inner: Mutex::new(inner) };
+        let store = Self { inner: Mutex::new(inner), pieces: Pieces::new(folder, None)? };
         store.append_certificates(0, &new.log)?;
         new.manifest.iter().try_for_each(|mark| store.put_manifest_mark(mark))?;
         if store.head()? != new.seen {
@@ -64,13 +67,15 @@ impl Store {
         folder.sync_file(layout::STORE)
     }
 
-    /// Opens a device's store and checks all of it.
+    /// Opens a device's store and checks all of it; removes what a crash left beside it. `kept_max`
+    /// bounds the bytes of pieces that are kept, where somebody says so.
     pub(super) fn open(
         folder: &Folder,
         key: &LocalStoreKey,
         organisation: &OrganisationId,
         root: &VerifyKey,
         pinned: Head,
+        kept_max: Option<u64>,
     ) -> Result<Self, StoreError> {
         if !folder.has(layout::STORE)? {
             return Err(StoreError::Damaged("it is missing"));
@@ -83,7 +88,9 @@ impl Store {
         check_integrity(&connection)?;
         migrations::run(&mut connection)?;
         let head = head_of(&connection, Head::empty(organisation, root), pinned)?;
-        Ok(Self { inner: Mutex::new(Inner { connection, head }) })
+        let pieces = Pieces::new(folder, kept_max)?;
+        opening::look_through(&connection, &pieces)?;
+        Ok(Self { inner: Mutex::new(Inner { connection, head }), pieces })
     }
 
     /// The connection, for one call.

@@ -27,6 +27,8 @@ use super::{
 pub struct Devices {
     devices: Folder,
     work: WorkFactor,
+    /// Bytes of pieces of safes that each device may keep, where somebody said so.
+    kept_max: Option<u64>,
     /// One scrypt at a time: two would take half a gigabyte.
     scrypt: Mutex<()>,
     /// One change of the folders at a time.
@@ -60,7 +62,22 @@ impl Devices {
         };
         data.sync()?;
         clear_leftovers(&devices)?;
-        Ok(Self { devices, work, scrypt: Mutex::new(()), changes: Mutex::new(()), _lock: lock })
+        Ok(Self {
+            devices,
+            work,
+            kept_max: None,
+            scrypt: Mutex::new(()),
+            changes: Mutex::new(()),
+            _lock: lock,
+        })
+    }
+
+    /// Each device keeps so many bytes at most of what its safes' server has; by default a part of
+    /// the free disk.
+    #[must_use]
+    pub const fn keep_at_most(mut self, bytes: Option<u64>) -> Self {
+        self.kept_max = bytes;
+        self
     }
 
     /// The devices on this machine, in the order of organisation and id. A damaged one is left out
@@ -353,8 +370,8 @@ impl Devices {
             return Err(StoreError::KeyFileDamaged("it is another device's"));
         }
         let store_key: LocalStoreKey = opened.store_key;
-        let store =
-            Store::open(&folder, &store_key, &opened.organisation, &opened.keys.root, opened.keys.head)?;
+        let (organisation, root) = (&opened.organisation, &opened.keys.root);
+        let store = Store::open(&folder, &store_key, organisation, root, opened.keys.head, self.kept_max)?;
         let checkpoint_key = CheckpointKey::of(&store_key);
         Ok(OpenDevice { summary, keys: opened.keys, store, checkpoint_key })
     }

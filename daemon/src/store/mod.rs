@@ -19,6 +19,7 @@ mod layout;
 mod memory;
 mod migrations;
 mod outbox;
+mod pieces;
 mod safes;
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,7 @@ pub use device::Devices;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};
-pub use safes::{Folded, StagedObject, Standing, StoredRecord, StoredSafe, TakenItems};
+pub use safes::{Folded, Halt, Here, SafeSize, StagedObject, Standing, StoredRecord, StoredSafe, TakenItems};
 pub use tokens::{TokenRecord, TokenStore};
 pub use user_keys::PendingChange;
 

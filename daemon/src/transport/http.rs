@@ -227,7 +227,9 @@ impl Stream {
 
 /// Reads a body, never more than `max` bytes of it.
 async fn read(mut answer: reqwest::Response, max: usize) -> Result<Vec<u8>, TransportError> {
-    let mut body = Vec::new();
+    // All of it at once where the server says how much comes: a body that grows is copied each time.
+    let length = answer.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Vec::with_capacity(length.unwrap_or_default().min(max));
     while let Some(chunk) = answer.chunk().await.map_err(|error| broken(&error))? {
         if body.len() + chunk.len() > max {
             return Err(TransportError::Misbehaved("a body is larger than any answer"));

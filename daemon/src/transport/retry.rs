@@ -14,6 +14,10 @@ use super::{HELD_BACK, TransportError, Trouble};
 /// How long a person's program is kept waiting for a server that does not answer.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(8);
 
+/// What the slowest line carries that is waited for, in bytes a second: the 300 kbit/s of a bad
+/// mobile connection, as at the server.
+const SLOW_BYTES_A_SECOND: usize = 37_500;
+
 /// First pause: shorter than a person notices.
 pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause: a server that is back is found again within this.
@@ -134,6 +138,20 @@ where
     Fut: Future<Output = Result<T, TransportError>>,
 {
     within(ANSWER_WAIT, call).await.unwrap_or_else(Err)
+}
+
+/// The same for a call that carries this many bytes of contents: on a slow line they are longer under
+/// way than an answer may take, and each try would end where the one before it did.
+///
+/// # Errors
+/// The call's, or what failed last.
+pub async fn carried<T, F, Fut>(bytes: usize, call: F) -> Result<T, TransportError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, TransportError>>,
+{
+    let under_way = Duration::from_secs((bytes / SLOW_BYTES_A_SECOND) as u64);
+    within(ANSWER_WAIT.saturating_add(under_way), call).await.unwrap_or_else(Err)
 }
 
 #[cfg(test)]

@@ -213,7 +213,7 @@ pub enum Event {
         /// The safe as it is now.
         safe: SafeSummary,
         /// `created`, `accepted`, `members`, `key`, `name`, `files`, `waiting`, `shared`,
-        /// `problem`, `left`; more may come.
+        /// `problem`, `confirmed`, `left`; more may come.
         reason: String,
     },
     /// A safe is shown no more: it was never accepted, and the offer was taken back.

@@ -109,6 +109,8 @@ pub const SAFE_RENAME: &str = "safe.rename";
 pub const SAFE_STATUS: &str = "safe.status";
 /// [`super::SafeSync`] → [`super::SafeSynced`]
 pub const SAFE_SYNC: &str = "safe.sync";
+/// [`super::SafeConfirm`] → [`super::SafeConfirmed`]
+pub const SAFE_CONFIRM: &str = "safe.confirm";
 /// [`super::FileList`] → [`super::FileListResult`]
 pub const FILE_LIST: &str = "file.list";
 /// [`super::FileSelector`] → [`super::FileEntry`]

@@ -6,6 +6,7 @@
 //! secret does.
 
 mod ceremony;
+mod deciding;
 mod events;
 mod evidence;
 mod files;
@@ -24,6 +25,7 @@ mod secret;
 mod tokens;
 
 pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject};
+pub use deciding::*;
 pub use events::*;
 pub use evidence::*;
 pub use files::*;

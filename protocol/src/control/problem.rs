@@ -170,6 +170,7 @@ problems! {
     SafeUntrusted "safe_untrusted" Interference retry=false exit=76 "A device of a member, or its program, wrote what it must not; none of it was taken. Ask that member; an owner can take them out with `parsecctl safe unshare`.";
     SafeTooNew "safe_too_new" Caller retry=false exit=78 "A member writes in this safe with a newer Parsec: update this one.";
     SafeFull "safe_full" Caller retry=false exit=69 "The safe has as many members, files or changes as one may have. Begin another safe.";
+    RemovalWaits "removal_waits" Caller retry=false exit=75 "Look what would be removed (`parsecctl safe status`), and say whether it shall be: `parsecctl safe confirm SAFE`, or `--discard` to take it back.";
     PathNotFound "path_not_found" Caller retry=false exit=66 "`parsecctl safe ls` shows what is there.";
     PathExists "path_exists" Caller retry=false exit=73 "Take another name, or say that it may be written over (`--force`): the safe keeps the earlier contents.";
     NotAFolder "not_a_folder" Caller retry=false exit=65 "A file has nothing in it that could be listed or written to: name a folder.";

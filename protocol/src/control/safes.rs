@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deciding::{ChangeHeld, HeldRemovals, SafeHalt};
 use super::methods::{DeviceSelector, ProfileName};
 use super::problem::{Problem, ProblemKind};
 use crate::ids::{DeviceId, Email, Label, OperationId, OrganisationId, SafeId, Timestamp, UserId};
@@ -220,6 +221,20 @@ pub struct SafeCreate {
 pub struct SafeListResult {
     /// Safes in the order of their names, those without a name last.
     pub safes: Vec<SafeView>,
+    /// Members who offer more safes than one member may: what is beyond is neither shown nor kept.
+    #[serde(default)]
+    pub beyond: Vec<OffersBeyond>,
+}
+
+/// Offers of one member that are neither shown nor kept, because that member has as many open as
+/// one may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OffersBeyond {
+    /// The member who offers them; absent where that isn't known.
+    pub by: Option<Person>,
+    /// Number of offers that are not shown: one that is accepted or left makes room for another.
+    pub offers: u64,
 }
 
 /// Result of `safe.show`: one safe and the ends of its two logs.
@@ -345,6 +360,10 @@ pub struct WaitingChange {
     pub saved: Timestamp,
     /// Bytes of contents that have still to go to the server.
     pub bytes: u64,
+    /// Whether it waits for a person: `removal`, which `safe.confirm` decides about, or `behind`,
+    /// because it touches what such a removal does; absent where it goes out by itself.
+    #[serde(default)]
+    pub held: Option<ChangeHeld>,
 }
 
 /// What of one safe is saved and not shared, and why.
@@ -359,6 +378,16 @@ pub struct SafeWaiting {
     pub more: bool,
     /// When this device last heard from the server where the safe's logs end; absent: never.
     pub heard: Option<Timestamp>,
+    /// Bytes of sealed contents that lie on this device to save the way to the server. They may go
+    /// at any time.
+    #[serde(default)]
+    pub kept_bytes: u64,
+    /// Removals that wait for a person; absent where none do.
+    #[serde(default)]
+    pub removals: Option<HeldRemovals>,
+    /// Why nothing more is taken in until a person has looked; absent where nothing is in the way.
+    #[serde(default)]
+    pub halt: Option<SafeHalt>,
 }
 
 /// Result of `safe.status`: safes with what waits in each.

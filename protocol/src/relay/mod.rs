@@ -232,6 +232,17 @@ pub const EVENT_INVITATION: &str = "invitation";
 /// [`InvitationGone`].
 pub const EVENT_GONE: &str = "gone";
 
+/// Name of the event that tells of a new version of the member's manifest: a [`ManifestHint`].
+pub const EVENT_MANIFEST: &str = "manifest";
+
+/// Which version of the member's manifest the server has: a hint to read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct ManifestHint {
+    /// Number of the version.
+    #[n(0)]
+    pub version: u64,
+}
+
 /// Opens the event stream of a device (docs/protocol.md, *Event streams*).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Follow {

@@ -161,6 +161,12 @@ impl VerifiedSafe {
         self.floor = self.floor.max(m);
     }
 
+    /// Judges further items by what their authors had seen alone: a person has looked at them. To
+    /// be followed by [`Self::raise_floor`] behind the last of them.
+    pub const fn forget_floor(&mut self) {
+        self.floor = 0;
+    }
+
     /// Whether a certificate may stand next, without taking it in.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::{Timestamp, Token};
 use parsec_protocol::limits::FOLLOWED_MAX;
 use parsec_protocol::relay::{
-    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_SAFE, ErrorCode, Follow, InvitationGone, LogLength,
-    SAFE_PAGE_MAX, SafeEntry, SafeHint,
+    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_MANIFEST, EVENT_SAFE, ErrorCode, Follow, InvitationGone,
+    LogLength, ManifestHint, SAFE_PAGE_MAX, SafeEntry, SafeHint,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
@@ -45,6 +45,8 @@ struct Followed {
 struct Look {
     member: Member,
     count: Option<u64>,
+    /// The newest version of the member's manifest, where that was looked at.
+    manifest: Option<u64>,
     /// The state of each invitation looked at; none where this member sees none.
     states: Vec<(Token, Option<State>)>,
     safes: Vec<SafeHint>,
@@ -57,6 +59,12 @@ enum Whole {
     All,
     Log,
     Neither,
+}
+
+/// What else is looked at: invitations, and the member's manifest.
+struct Also {
+    tokens: Vec<Token>,
+    manifest: bool,
 }
 
 struct State {
@@ -104,12 +112,15 @@ pub(super) async fn open(app: Arc<App>, caller: Caller, asked: Follow) -> Result
     let mut topics = vec![
         caller.rights(),
         Topic::Safes { organisation: organisation.clone(), user },
+        Topic::Manifest { organisation: organisation.clone(), user },
         Topic::Log { organisation },
     ];
     topics.extend(asked.tokens.iter().map(|token| caller.topic(*token)));
     // Registered before the first look, so that no change falls between.
     let watcher = app.watchers.watch(holders, topics);
-    let first = look(&app, &caller, Whole::All, asked.tokens).await?;
+    // The manifest is read by whoever opens a stream.
+    let also = Also { tokens: asked.tokens, manifest: false };
+    let first = look(&app, &caller, Whole::All, also).await?;
     let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stream = Stream {
@@ -127,7 +138,8 @@ pub(super) async fn open(app: Arc<App>, caller: Caller, asked: Follow) -> Result
 }
 
 /// Reads everything in one transaction, by the rights of this moment.
-async fn look(app: &App, caller: &Caller, whole: Whole, tokens: Vec<Token>) -> Result<Look, Refusal> {
+async fn look(app: &App, caller: &Caller, whole: Whole, also: Also) -> Result<Look, Refusal> {
+    let Also { tokens, manifest } = also;
     let (now, caller, store) = (app.clock.now(), caller.clone(), caller.store(app));
     let look = move |tx: &dyn Tx| {
         let member = caller.member(tx)?;
@@ -136,6 +148,10 @@ async fn look(app: &App, caller: &Caller, whole: Whole, tokens: Vec<Token>) -> R
             Whole::Neither => None,
         };
         let safes = if whole == Whole::All { hints(tx, &caller)? } else { Vec::new() };
+        let manifest = match manifest {
+            true => Some(tx.manifest(&caller.organisation, &caller.user)?.version),
+            false => None,
+        };
         let mut states = Vec::with_capacity(tokens.len());
         for token in tokens {
             let state = match caller.see(tx, member, &token, now) {
@@ -145,7 +161,7 @@ async fn look(app: &App, caller: &Caller, whole: Whole, tokens: Vec<Token>) -> R
             };
             states.push((token, state));
         }
-        Ok(Look { member, count, states, safes })
+        Ok(Look { member, count, manifest, states, safes })
     };
     store.read(look).await
 }
@@ -165,6 +181,9 @@ impl Stream {
             && self.count.replace(count) != Some(count)
         {
             self.ready.push_back(event(EVENT_LOG, &codec::encode(&LogLength { count })));
+        }
+        if let Some(version) = look.manifest {
+            self.ready.push_back(event(EVENT_MANIFEST, &codec::encode(&ManifestHint { version })));
         }
         for hint in look.safes {
             self.ready.push_back(event(EVENT_SAFE, &codec::encode(&hint)));
@@ -207,7 +226,7 @@ impl Stream {
     /// Tells of what changed, and looks at what came without its state; `false` when the stream is
     /// over.
     async fn follow_up(&mut self, changes: Vec<Change>) -> bool {
-        let (mut log, mut rights, mut tokens) = (false, false, self.due());
+        let (mut log, mut rights, mut manifest, mut tokens) = (false, false, false, self.due());
         let (mut states, mut safes) = (Vec::new(), Vec::new());
         for Change { topic, state, safe } in changes {
             match topic {
@@ -228,15 +247,16 @@ impl Stream {
                     }
                 }
                 Topic::Rights { .. } => rights = true,
+                Topic::Manifest { .. } => manifest = true,
                 Topic::Safes { .. } => safes.extend(safe),
             }
         }
-        if !rights && !log && tokens.is_empty() {
-            self.tell(Look { member: self.member, count: None, states, safes });
+        if !rights && !log && !manifest && tokens.is_empty() {
+            self.tell(Look { member: self.member, count: None, manifest: None, states, safes });
             return true;
         }
         let whole = if log { Whole::Log } else { Whole::Neither };
-        match look(&self.app, &self.caller, whole, tokens).await {
+        match look(&self.app, &self.caller, whole, Also { tokens, manifest }).await {
             // With other rights other invitations are seen: the device asks again, and is told by
             // those.
             Ok(mut look) if look.member == self.member => {

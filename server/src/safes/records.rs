@@ -41,6 +41,9 @@ pub(crate) enum Posted {
     Held(Timestamp),
 }
 
+/// The first format in which a change lets objects go; none that this program knows has one.
+const DROPPING_FORMAT: u32 = 2;
+
 /// Puts a record at the end of a safe's journal, or says how far the safe has gone on. The lock of
 /// the organisation's log is held.
 ///
@@ -88,9 +91,13 @@ pub(crate) fn post(
     let payload = accepted.payload();
     set_all(tx, asking, &payload.adds, ObjectState::Added)?;
     set_all(tx, asking, &payload.keeps, ObjectState::Added)?;
-    for object in &payload.drops {
-        // One that has gone is dropped as well as can be.
-        tx.set_object_state(of, object, ObjectState::Dropped)?;
+    // Where no change drops, a record that does is void for all who can open it. This server can't,
+    // and lets nothing go by a word that means nothing: somebody may still have it in a file.
+    if safe.present.format >= DROPPING_FORMAT {
+        for object in &payload.drops {
+            // One that has gone is dropped as well as can be.
+            tx.set_object_state(of, object, ObjectState::Dropped)?;
+        }
     }
     let item = StoredItem { author: &asking.user, bytes: accepted.bytes() };
     tx.insert_record(of, &item, &accepted.after())?;

@@ -8,6 +8,7 @@ use parsec_protocol::relay::{ErrorCode, ManifestUpload};
 
 use super::Tx;
 use crate::errors::Refusal;
+use crate::watchers::Topic;
 
 /// Replaces a manifest by the next one. The same one again is as good as done.
 ///
@@ -26,5 +27,7 @@ pub(crate) fn put(
     if present.version.checked_add(1) != Some(upload.version) {
         return Err(ErrorCode::ManifestConflict.into());
     }
-    Ok(tx.set_manifest(organisation, user, upload)?)
+    tx.set_manifest(organisation, user, upload)?;
+    tx.changed(Topic::Manifest { organisation: organisation.clone(), user: *user }.into());
+    Ok(())
 }

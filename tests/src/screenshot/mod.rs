@@ -34,6 +34,7 @@ const CONFIRMED: FixtureOptions = FixtureOptions {
     daemon: Daemon::LightKeyFiles,
     server_options: &[],
     daemon_options: &["--approval", "device"],
+    within: "/tmp",
 };
 
 /// One person's screen at the moment of the picture.

@@ -13,13 +13,13 @@ use parsec_protocol::control::{
     FileMakeFolder, FileMove, FilePart, FilePut, FileRemove, FileSelector, GreetStart, Hello, HelloResult,
     InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing,
     NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Outcome, Problem, ProblemKind,
-    ReceiptExport, ReceiptListResult, SafeCreate, SafeListResult, SafeMembersResult, SafeRename,
-    SafeSelector, SafeShare, SafeShared, SafeShowResult, SafeStatus, SafeStatusResult, SafeSync, SafeSynced,
-    SafeUnshare, SafeUnshared, SafeView, StatusResult, TokenCreate, TokenCreated, TokenListResult,
-    TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged, TrustExport,
-    TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustRepaired, TrustShow,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRekeyed, UserRevoke, UserShow,
-    UserShowResult, method, schema,
+    ReceiptExport, ReceiptListResult, SafeConfirm, SafeConfirmed, SafeCreate, SafeListResult,
+    SafeMembersResult, SafeRename, SafeSelector, SafeShare, SafeShared, SafeShowResult, SafeStatus,
+    SafeStatusResult, SafeSync, SafeSynced, SafeUnshare, SafeUnshared, SafeView, StatusResult, TokenCreate,
+    TokenCreated, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge,
+    TrustAcknowledged, TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog,
+    TrustLogResult, TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
+    UserProfile, UserRekeyed, UserRevoke, UserShow, UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -121,6 +121,7 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::SAFE_RENAME => (is::<SafeRename>(parameters), is::<FileChanged>(result)),
         method::SAFE_STATUS => (is::<SafeStatus>(parameters), is::<SafeStatusResult>(result)),
         method::SAFE_SYNC => (is::<SafeSync>(parameters), is::<SafeSynced>(result)),
+        method::SAFE_CONFIRM => (is::<SafeConfirm>(parameters), is::<SafeConfirmed>(result)),
         method::FILE_LIST => (is::<FileList>(parameters), is::<FileListResult>(result)),
         method::FILE_STAT => (is::<FileSelector>(parameters), is::<FileEntry>(result)),
         method::FILE_MAKE_FOLDER => (is::<FileMakeFolder>(parameters), is::<FileChanged>(result)),
@@ -264,9 +265,25 @@ fn the_tests_that_the_assurance_page_names_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = std::fs::read_to_string(root.join("docs/assurance.md")).unwrap();
     let part = text.split("## What went wrong once").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows: Vec<_> =
-        part.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case")).collect();
-    assert!(rows.len() > 40, "{} rows", rows.len());
+    names_what_is_there(root, part, 40);
+}
+
+/// The same of the classes of attack on safes.
+#[test]
+fn the_tests_that_the_page_of_attacks_on_safes_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(root.join("docs/assurance/safes.md")).unwrap();
+    names_what_is_there(root, &text, 50);
+}
+
+/// The rows of tables name files in their last column that are there, with the functions.
+fn names_what_is_there(root: &Path, part: &str, rows_min: usize) {
+    let is_row = |line: &&str| {
+        line.starts_with("| ")
+            && !["| case", "| class", "| what it says", "| point"].iter().any(|it| line.starts_with(it))
+    };
+    let rows: Vec<_> = part.lines().filter(is_row).collect();
+    assert!(rows.len() > rows_min, "{} rows", rows.len());
     for row in rows {
         let shown = row.trim_end_matches('|').rsplit('|').next().unwrap();
         let mut file = PathBuf::new();
@@ -274,12 +291,11 @@ fn the_tests_that_the_assurance_page_names_are_there() {
         for place in shown.split('`').skip(1).step_by(2) {
             let (path, function) =
                 place.split_once("::").map_or((place, None), |(path, it)| (path, Some(it)));
-            let path = ["T/", "S/", "D/"].into_iter().zip(["tests/tests/", "server/", "daemon/src/"]).fold(
-                path.to_owned(),
-                |path, (short, long)| {
-                    path.strip_prefix(short).map(|rest| format!("{long}{rest}")).unwrap_or(path)
-                },
-            );
+            let shorts =
+                [("T/", "tests/tests/"), ("S/", "server/"), ("D/", "daemon/src/"), ("P/", "protocol/")];
+            let path = shorts.into_iter().fold(path.to_owned(), |path, (short, long)| {
+                path.strip_prefix(short).map(|rest| format!("{long}{rest}")).unwrap_or(path)
+            });
             if path.contains('*') {
                 continue;
             }

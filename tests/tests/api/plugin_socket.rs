@@ -1,6 +1,8 @@
 //! The plug-ins' socket: nothing without a token, little with one, no secret ever, and an end the
 //! moment it is revoked.
 
+use std::io::PipeReader;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use parsec_tests::fixture::{BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::logs::files;
 use parsec_tests::rpc::{Client, Failed};
 use parsecd::rpc::methods::{Permission, table};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Timespec;
 use serde_json::{Value, json};
 
 fn plugin_socket(device: &Device) -> PathBuf {
@@ -79,6 +83,37 @@ fn a_token_opens_what_it_names_and_nothing_else_is_ever_open() {
         let refused = alice.call(method::TOKEN_CREATE, json!({"name": "more", "methods": methods}));
         assert_eq!(name(refused), Some(ProblemKind::InvalidRequest), "{methods}");
     }
+}
+
+/// A pipe that the daemon holds no end of: its reader is at its end.
+fn is_closed(reader: &PipeReader) -> bool {
+    let mut asked = [PollFd::new(reader, PollFlags::IN)];
+    let timeout = Timespec { tv_sec: 60, tv_nsec: 0 };
+    poll(&mut asked, Some(&timeout)).unwrap() == 1 && asked[0].revents().contains(PollFlags::HUP)
+}
+
+#[test]
+fn an_open_file_that_a_plug_in_passes_is_closed_and_so_is_its_connection() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
+    let made = create(alice, "files", &[method::STATUS], 1_000);
+    for method in [method::STATUS, method::FILE_GET, method::FILE_PUT] {
+        let (mut plugin, _) = enter(alice, made.secret.expose()).unwrap();
+        let mut stranger = Client::connect(&plugin_socket(alice)).unwrap();
+        for client in [&mut plugin, &mut stranger] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            let refused = client.call_with::<Value>(method, json!({}), writer.as_fd());
+            assert_eq!(name(refused), Some(ProblemKind::InvalidRequest), "{method}");
+            drop(writer);
+            assert!(is_closed(&reader), "{method}: nobody holds it");
+            assert!(matches!(client.call::<Value>(method::HELLO, ()), Err(Failed::Gone)), "{method}");
+        }
+    }
+    // On the user's own socket it is taken by what asks for it.
+    let (_, writer) = std::io::pipe().unwrap();
+    let asked = json!({ "safe": "none", "path": "/x" });
+    let refused = alice.client().unwrap().call_with::<Value>(method::FILE_GET, asked, writer.as_fd());
+    assert_eq!(name(refused), Some(ProblemKind::SafeUnknown));
 }
 
 #[test]

@@ -19,6 +19,7 @@ const CONFIRMED: FixtureOptions = FixtureOptions {
     daemon: Daemon::LightKeyFiles,
     server_options: &[],
     daemon_options: &["--approval", "device"],
+    within: "/tmp",
 };
 
 /// Nobody answers at the old place any more.

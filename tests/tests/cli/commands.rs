@@ -59,6 +59,7 @@ fn the_doctor_finds_nothing_wrong_with_a_sound_system() {
         "registration",
         "store",
         "outbox",
+        "pieces",
         "server",
         "clock",
     ] {

@@ -18,9 +18,11 @@ use crate::judge::{faults, judge};
 const REMEDY: &str = "add it to tests/src/json_output.rs and run `cargo xtask openrpc`";
 
 /// Printed by other tests: an alarm takes a server that lies, a token another socket, a move
-/// another place, a conflict two devices at once.
+/// another place, a conflict two devices at once, a
+/// confirmation many removals.
 const AWAITED: &[&str] = &[
     "parsec.org.server/1",
+    "parsec.safe.confirm/1",
     "parsec.safe.conflicts/1",
     "parsec.token.create/1",
     "parsec.token.list/1",

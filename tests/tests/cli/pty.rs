@@ -18,6 +18,7 @@ const CONFIRMED: FixtureOptions = FixtureOptions {
     daemon: Daemon::LightKeyFiles,
     server_options: &[],
     daemon_options: &["--approval", "device"],
+    within: "/tmp",
 };
 /// Longest wait for words on a screen, in milliseconds.
 const WAIT: u64 = 120_000;

@@ -104,6 +104,55 @@ fn what_is_saved_and_not_shared_in_time_ends_with_75() {
     assert_eq!(waits, [json!(30), json!(0), json!(30), json!(7), json!(30)]);
 }
 
+/// What is said yes to is what was shown, and nothing is said without a yes.
+#[test]
+fn a_word_about_removals_is_about_what_was_shown() {
+    let what = "ab".repeat(32);
+    let held = json!({ "removals": [{ "operation": "0b000000111122223333444455556666", "path": HOSTILE,
+        "saved": 1_767_225_600_000_000_u64, "entries": 1204 }], "count": 1, "entries": 1204, "behind": 2,
+        "what": what });
+    let halt = json!({ "found": "Not believed.", "certificates": 1, "records": 2, "by": ["Bob's phone"],
+        "what": "cd".repeat(32) });
+    let daemon = FakeDaemon::start(move |name, params, _| match name {
+        method::SAFE_STATUS => {
+            let mut result = answer(method::SAFE_STATUS);
+            if params["safe"] != "Quiet" {
+                result["safes"][0]["removals"] = held.clone();
+                result["safes"][0]["halt"] = halt.clone();
+            }
+            Reply::result(result)
+        }
+        method::SAFE_CONFIRM => {
+            let mut result = answer(method::SAFE_CONFIRM);
+            result["decision"] = params["decision"].clone();
+            Reply::result(result)
+        }
+        _ => otherwise(name),
+    });
+    let said = daemon.ctl(&["safe", "status"]).well();
+    assert!(said.stdout.contains("1204") && said.stdout.contains(SHOWN), "{said:?}");
+    assert!(said.stdout.contains("Not believed.") && said.stdout.contains("Bob's phone"), "{said:?}");
+    assert_ne!(daemon.ctl(&["safe", "confirm", "Plans"]).code, 0, "nobody said yes");
+    assert_eq!(daemon.ctl(&["safe", "confirm", "Quiet", "--yes"]).code, 64);
+    assert_eq!(daemon.ctl(&["safe", "confirm", "Quiet", "--accept", "--yes"]).code, 64);
+    assert_eq!(daemon.ctl(&["safe", "confirm", "Plans", "--accept", "--discard", "--yes"]).code, 64);
+    assert_eq!(daemon.asked(method::SAFE_CONFIRM), Vec::<Value>::new());
+    for line in
+        [&["safe", "confirm", "Plans", "--yes"][..], &["safe", "confirm", "Plans", "--yes", "--discard"]]
+    {
+        let _ = daemon.ctl(line).well();
+    }
+    let said = daemon.ctl(&["safe", "confirm", "Plans", "--yes", "--accept", "--json"]).well();
+    assert_eq!(said.json()["schema"], "parsec.safe.confirm/1");
+    let asked = daemon.asked(method::SAFE_CONFIRM);
+    let told: Vec<_> =
+        asked.iter().map(|asked| (&asked["decision"], &asked["what"], &asked["safe"])).collect();
+    let (safe, halted) = (&answer(method::SAFE_CONFIRM)["safe"]["safe"], json!("cd".repeat(32)));
+    let (remove, discard, accept) = (json!("remove"), json!("discard"), json!("accept"));
+    let what = json!("ab".repeat(32));
+    assert_eq!(told, [(&remove, &what, safe), (&discard, &what, safe), (&accept, &halted, safe)]);
+}
+
 #[test]
 fn a_file_goes_to_the_daemon_as_a_descriptor_with_its_time_and_kind() {
     let daemon = FakeDaemon::start(|name, params, _| match (name, params["path"].as_str()) {
@@ -274,6 +323,18 @@ fn a_whole_folder_stays_beneath_the_one_that_was_named() {
         let said = daemon.ctl(&["safe", "get", "-r", "Plans:/p", out.to_str().unwrap()]);
         assert_eq!((said.code, listed(&out)), (70, Vec::new()), "{bad}: {said:?}");
     }
+}
+
+#[test]
+fn two_names_that_are_one_here_do_not_overwrite_each_other() {
+    // As on a file system that passes over case, where the second lands on the first.
+    let daemon = tree(vec![entry("/p/a", "file"), entry("/p/a", "file")]);
+    let out = daemon.path("out");
+    let said = daemon.ctl(&["safe", "get", "-r", "--force", "Plans:/p", out.to_str().unwrap()]);
+    assert_eq!(said.code, 73, "{said:?}");
+    assert!(said.stderr.contains("takes the two names for one"), "{said:?}");
+    assert!(said.stderr.contains("Until then: 1 file and"), "{said:?}");
+    assert_eq!((listed(&out), fs::read(out.join("a")).unwrap()), (vec!["a".to_owned()], b"x".to_vec()));
 }
 
 #[test]

@@ -24,6 +24,7 @@ const CONFIRMED: FixtureOptions = FixtureOptions {
     daemon: Daemon::LightKeyFiles,
     server_options: &[],
     daemon_options: &["--approval", "device"],
+    within: "/tmp",
 };
 
 /// The disk and the pipe, by the exit codes of docs/cli.md.

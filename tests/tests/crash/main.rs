@@ -22,5 +22,7 @@ mod killed_server;
 mod kills;
 mod lost_boxes;
 mod restore;
+mod safe_disks;
+mod safe_kills;
 mod short_of_memory;
 mod two_daemons;

@@ -26,5 +26,7 @@ mod meddling;
 mod memory;
 mod old_manifest;
 mod passwords;
+mod safes;
+mod safes_left;
 mod secrets;
 mod stolen_device;

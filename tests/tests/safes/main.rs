@@ -12,8 +12,16 @@
     reason = "tests"
 )]
 
+mod brake;
+mod damaged;
+mod ends;
+mod halted;
+mod names;
+mod offers;
 mod offline;
+mod random;
 mod revoked;
+mod sizes;
 mod together;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod flood;
 mod load;
 mod machines;
 mod p2p;
+mod safes;
 mod socket;
 mod unlock;
 mod verification;
@@ -27,8 +28,24 @@ use crate::run_tests::ended;
 /// What a run takes.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The figures whose names begin so; all without it.
+    /// The figures whose names begin so; all but those of the safes without it. `safes` measures
+    /// those, beside other programs.
     name: Option<String>,
+    /// Of the safes, the rows whose names begin so.
+    #[arg(default_value = "")]
+    row: String,
+    /// Of the safes, by what the work is divided: a run of the whole takes half an hour.
+    #[arg(long, default_value_t = 1)]
+    part: u64,
+    /// Of the safes, how often a row is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Of the safes, with everybody's files on the disk.
+    #[arg(long)]
+    disk: bool,
+    /// Of the safes, without the other programs.
+    #[arg(long)]
+    alone: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -89,6 +106,18 @@ impl Goal {
     pub(crate) const fn value_at_least(figure: f64) -> Self {
         Self { of: "value", at: "least", figure }
     }
+
+    /// Whether a figure, or a ratio, reaches it.
+    fn is_met_by(self, figure: f64) -> bool {
+        if self.at == "most" { figure <= self.figure } else { figure >= self.figure }
+    }
+
+    /// As it stands in a table.
+    fn in_words(self) -> String {
+        let sign = if self.at == "most" { '≤' } else { '≥' };
+        let what = if self.of == "ratio" { "ratio " } else { "" };
+        format!("{what}{sign} {}", short(self.figure))
+    }
 }
 
 impl Figure {
@@ -107,17 +136,15 @@ impl Figure {
     /// Whether the goal is met; none without one.
     fn met(&self) -> Option<bool> {
         let goal = self.goal?;
-        let figure = if goal.of == "ratio" { self.ratio } else { self.value };
-        Some(if goal.at == "most" { figure <= goal.figure } else { figure >= goal.figure })
+        Some(goal.is_met_by(if goal.of == "ratio" { self.ratio } else { self.value }))
     }
 
     /// As a line of the table.
     fn line(&self) -> String {
-        let goal = self.goal.zip(self.met()).map(|(goal, met)| {
-            let sign = if goal.at == "most" { '≤' } else { '≥' };
-            let what = if goal.of == "ratio" { "ratio " } else { "" };
-            format!("{what}{sign} {} {}", short(goal.figure), if met { "met" } else { "MISSED" })
-        });
+        let goal = self
+            .goal
+            .zip(self.met())
+            .map(|(goal, met)| format!("{} {}", goal.in_words(), if met { "met" } else { "MISSED" }));
         format!(
             "{:<18} {:>9} {:<4} {:>9} {:<30} {:>7}  {}",
             self.name,
@@ -161,7 +188,11 @@ fn build_and_measure(root: &Path, options: &Options) -> std::io::Result<bool> {
         return Ok(false);
     }
     let mut measuring = cargo(&["run", "--quiet", "--package", "parsec-tests", "--bin", "xtask"]);
-    measuring.args(["--", "bench", "--here"]).args(options.json.then_some("--json")).args(&options.name);
+    measuring.args(["--", "bench", "--here"]).args(options.json.then_some("--json"));
+    measuring.args(options.disk.then_some("--disk")).args(options.alone.then_some("--alone"));
+    let [part, rounds] = [options.part.to_string(), options.rounds.to_string()];
+    measuring.args(["--part", &part, "--rounds", &rounds]).args(&options.name);
+    measuring.args((!options.row.is_empty()).then_some(&options.row));
     Ok(measuring.status()?.success())
 }
 
@@ -169,13 +200,18 @@ fn build_and_measure(root: &Path, options: &Options) -> std::io::Result<bool> {
 type Source = (&'static [&'static str], fn() -> Vec<Figure>);
 
 fn measure(options: &Options) -> ExitCode {
+    if options.name.as_deref() == Some("safes") {
+        let Options { row, json, part, rounds, disk, alone, .. } = options;
+        let [json, disk, alone] = [*json, *disk, *alone];
+        return safes::run(&safes::Asked { rows: row, json, part: *part, rounds: *rounds, disk, alone });
+    }
     let wanted = |name: &str| options.name.as_ref().is_none_or(|start| name.starts_with(start.as_str()));
     let mut figures = Vec::new();
     if wanted("socket") {
         figures.extend(socket::figures());
     }
     let sources: [Source; 5] = [
-        (&["ceremony machines"], machines::figures),
+        (&["ceremony machines", "ceremony work"], machines::figures),
         (&["verify log", "verify log by 2"], verification::figures),
         (&["unlock"], unlock::figures),
         (&["call in a flood"], flood::figures),

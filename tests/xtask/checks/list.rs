@@ -97,7 +97,10 @@ pub(super) const CHECKS: &[Check] = &[
     check(
         "M15",
         "codes and secrets in files and logs",
-        How::Tests(&[test(T, "hostile", "secrets::nothing_secret_is_readable_anywhere")]),
+        How::Tests(&[
+            test(T, "hostile", "secrets::nothing_secret_is_readable_anywhere"),
+            test(T, "hostile", "safes_left::"),
+        ]),
     ),
     check(
         "M16",
@@ -160,7 +163,10 @@ pub(super) const CHECKS: &[Check] = &[
     check(
         "S13",
         "what server and devices store, searched for secrets",
-        How::Tests(&[test(T, "hostile", "secrets::nothing_secret_is_readable_anywhere")]),
+        How::Tests(&[
+            test(T, "hostile", "secrets::nothing_secret_is_readable_anywhere"),
+            test(T, "hostile", "safes_left::"),
+        ]),
     ),
     check("S14", "sealed things that were changed", How::Tests(&[test(P, "mutated", "")])),
     check("S15", "wrong clocks", How::Tests(&[test(T, "system", "clock::")])),
@@ -168,7 +174,7 @@ pub(super) const CHECKS: &[Check] = &[
     check(
         "S17",
         "items of a safe that break a rule, or that attackers would have",
-        How::Tests(&[test(P, "safe_rules", ""), test(P, "safe_attacks", "")]),
+        How::Tests(&[test(P, "safe_rules", ""), test(P, "safe_attacks", ""), test(T, "safes", "ends::")]),
     ),
     check("S18", "honest lives of a safe", How::Tests(&[test(P, "safe_model", "")])),
     check(
@@ -185,11 +191,17 @@ pub(super) const CHECKS: &[Check] = &[
         How::Tests(&[test(P, "lib", "safes::rebase::tests::folding::")]),
     ),
     check(
+        "S21",
+        "safes, under a server that lies and a member who means harm",
+        How::Tests(&[test(T, "hostile", "safes::")]),
+    ),
+    check(
         "S22",
         "one safe, explored: every order, an honest and a hostile server, a defence less at a time",
         How::Tests(&[test(P, "lib", "safes::tests::walks::")]),
     ),
     check("S31", "random lives of a safe, and weakened devices", How::Tests(&[test(P, "safe_runs", "")])),
+    check("S32", "random lives of safes with the real programs", How::Tests(&[test(T, "safes", "random::")])),
     // --- input
     check(
         "B1",
@@ -208,6 +220,8 @@ pub(super) const CHECKS: &[Check] = &[
         "mutation testing: what decides about keys, changed in one place at a time",
         How::Xtask(&["mutants"]),
     ),
+    check("B7", "names of files that do harm elsewhere", How::Tests(&[test(T, "safes", "names::")])),
+    check("B8", "contents of every size, from and to everything", How::Tests(&[test(T, "safes", "sizes::")])),
     // --- crashes
     check(
         "C1",
@@ -263,7 +277,38 @@ pub(super) const CHECKS: &[Check] = &[
         "how a key file is written",
         How::Tests(&[test(D, "lib", "a_key_file_is_written_aside_synced_renamed_and_its_folder_synced")]),
     ),
-    check("C9", "stores of earlier formats", How::Tests(&[test(D, "lib", "version_1_opens")])),
+    check("C9", "stores of earlier formats", How::Tests(&[test(D, "lib", "version_2_opens")])),
+    check(
+        "C10",
+        "a safe's life killed at a system call",
+        How::Tests(&[
+            test(D, "lib", "every_sync_and_rename_in_the_life_of_a_safe_may_be_the_last"),
+            test(D, "lib", "a_piece_is_synced_and_named_before_its_row_is_written"),
+        ]),
+    ),
+    check(
+        "C11",
+        "system calls that fail in a safe's life",
+        How::Tests(&[test(D, "lib", "every_write_in_the_life_of_a_safe_may_fail_or_be_the_last")]),
+    ),
+    check(
+        "C12",
+        "a safe cut at every message",
+        How::Tests(&[test(
+            T,
+            "crash",
+            "safe_kills::whoever_is_killed_at_whatever_message_about_a_safe_nothing_saved_is_lost",
+        )]),
+    ),
+    check(
+        "C13",
+        "full disks of a device, a caller and a server while safes are used",
+        How::Tests(&[
+            test(D, "lib", "a_full_disk_costs_no_piece_that_waits"),
+            test(D, "lib", "a_read_only_disk_gives_pieces_and_takes_none"),
+            test(T, "crash", "safe_disks::"),
+        ]),
+    ),
     // --- load
     check("P1", "many ceremonies through one server", How::Tests(&[test(T, "load", "many::")])),
     check("P2", "a large organisation read from nothing", How::Tests(&[test(P, "large", "")])),

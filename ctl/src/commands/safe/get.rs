@@ -4,19 +4,23 @@
 //! Refuses to write over a file unless told to, to go through a link, to make one, and to let a
 //! file steer the terminal that it is shown on.
 
+use std::collections::BTreeSet;
+use std::fs::{DirBuilder, File};
 use std::io::{BufRead as _, BufReader, IsTerminal as _, PipeReader, Read as _, stdout};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::paths::read_path;
 use parsec_protocol::control::{FileEntry, FileGot, FileKind, FileSelector, ProblemKind, method};
-use rustix::fs::{FileType, fstat};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, fstat, statat};
 use serde::Serialize;
 
 use super::files::{Found, find, name_of, pages};
-use super::incoming::Incoming;
+use super::incoming::{Identity, Incoming};
 use super::put::{LeftOut, joined, local};
-use super::{Context, tree};
+use super::{Context, counted, tree};
 use crate::args::{Get, SafePath};
 use crate::client::Connection;
 use crate::failure::Failure;
@@ -26,6 +30,8 @@ use crate::text::{escaped, human, pasteable};
 
 /// Longest piece of a line that is shown at once.
 const PIECE_MAX_BYTES: u64 = 64 * 1024;
+/// Mode of the folder that a whole one becomes: as of every other that is made here.
+const OWNER_ONLY: u32 = 0o700;
 
 /// A file that was written.
 #[derive(Debug, Serialize)]
@@ -70,19 +76,49 @@ pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
     if to_stdout {
         refuse_json(context)?;
         if stdout().is_terminal() {
-            return Err(Failure::usage(
-                "The file is not for a terminal's screen",
-                "`parsecctl safe cat` shows it; or send the output to a program or a file.",
-            ));
+            return Err(not_for_a_screen());
         }
         return to_stdout_as_it_is(context, &mut daemon, place);
     }
-    let (folder, name) = target(command, place)?;
-    let path = folder.join(std::ffi::OsStr::new(&name));
-    let opened = tree::folder(&folder).map_err(|error| tree::unwritable(&path, &error))?;
-    let got = fetch(context, &mut daemon, (&place.safe, &entry), (opened, &path), command.force)?;
+    let special = command.file.as_deref().map_or(Ok(None), special)?;
+    let (path, got) = if let Some((path, opened)) = special {
+        (path.to_owned(), into(context, &mut daemon, place, &opened)?)
+    } else {
+        let (folder, name) = target(command, place)?;
+        let path = folder.join(std::ffi::OsStr::new(&name));
+        let opened = tree::folder(&folder).map_err(|error| tree::unwritable(&path, &error))?;
+        let mut made = Made::default();
+        let wanted = (&*place.safe, &entry);
+        let got = fetch(context, &mut daemon, wanted, (opened, &path), command.force, &mut made)?;
+        (path, got)
+    };
     let text = format!("{}: {}", escaped(path.display()), human(got.bytes));
     context.output.result(schema::SAFE_GET, &Written { written: local(&path), got }, || text)
+}
+
+/// A pipe or a device that was named, open: such a thing is written into, as by any program, and
+/// never replaced by a file.
+fn special(path: &Path) -> Result<Option<(&Path, OwnedFd)>, Failure> {
+    let Ok(found) = std::fs::metadata(path) else { return Ok(None) };
+    let kind = FileType::from_raw_mode(found.mode());
+    if !matches!(kind, FileType::Fifo | FileType::CharacterDevice) {
+        return Ok(None);
+    }
+    // Nothing is made here, and no terminal becomes this program's own.
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let opened = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|error| tree::unwritable(path, &error.into()))?;
+    if opened.is_terminal() {
+        return Err(not_for_a_screen());
+    }
+    Ok(Some((path, opened)))
+}
+
+fn not_for_a_screen() -> Failure {
+    Failure::usage(
+        "The file is not for a terminal's screen",
+        "`parsecctl safe cat` shows it; or send the output to a program or a file.",
+    )
 }
 
 /// The folder and the name that one file gets.
@@ -112,10 +148,19 @@ fn fetch(
     (safe, entry): (&str, &FileEntry),
     (folder, path): (OwnedFd, &Path),
     force: bool,
+    made: &mut Made,
 ) -> Result<FileGot, Failure> {
     use std::os::unix::ffi::OsStrExt as _;
     let failed = |error: std::io::Error| tree::unwritable(path, &error);
     let name = path.file_name().ok_or_else(no_name)?;
+    if made.has(&folder, name.as_bytes()) {
+        let text = format!(
+            "{} is there already, as another file of the safe: this file system takes the two names for one",
+            escaped(path.display())
+        );
+        return Err(Failure::new(ProblemKind::PathExists, text)
+            .advised("Get that one file to a place of its own; or all of them onto another file system."));
+    }
     let incoming = Incoming::begin(folder, name.as_bytes(), force).map_err(failed)?;
     let got: FileGot = {
         let descriptor = incoming.descriptor();
@@ -125,8 +170,21 @@ fn fetch(
             FileSelector { select: context.global.select(), safe: safe.to_owned(), path: entry.path.clone() };
         daemon.call_with(method::FILE_GET, &asked, descriptor)?
     };
-    incoming.finish(got.file.executable, got.file.modified_ns, force).map_err(failed)?;
+    let identity = incoming.finish(got.file.executable, got.file.modified_ns, force).map_err(failed)?;
+    made.0.insert(identity);
     Ok(got)
+}
+
+/// Files that this run has made, by what the system knows them by: none of them is written over by
+/// the next, where two names of a safe are one to the file system.
+#[derive(Default)]
+struct Made(BTreeSet<Identity>);
+
+impl Made {
+    fn has(&self, folder: &OwnedFd, name: &[u8]) -> bool {
+        let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        found.is_ok_and(|found| self.0.contains(&Identity::of(&found)))
+    }
 }
 
 /// Has the daemon write a file to a descriptor of this program's.
@@ -160,25 +218,44 @@ pub(super) fn cat(context: &Context<'_>, place: &SafePath) -> Result<(), Failure
     if !stdout().is_terminal() {
         return to_stdout_as_it_is(context, &mut daemon, place);
     }
-    through_a_pipe(context, &mut daemon, place, |reader| show(context, reader))
+    through_a_pipe(context, &mut daemon, place, |reader| show(context, reader)).map(drop)
 }
 
-/// Hands stdout to the daemon where that takes it: a file, a pipe or a socket. What is something
-/// else, `/dev/null` say, is written by this program.
+/// Writes a file to stdout as it is.
 fn to_stdout_as_it_is(
     context: &Context<'_>,
     daemon: &mut Connection,
     place: &SafePath,
 ) -> Result<(), Failure> {
-    let kind = fstat(stdout()).map(|stat| FileType::from_raw_mode(stat.st_mode));
-    if matches!(kind, Ok(FileType::RegularFile | FileType::Fifo | FileType::Socket)) {
-        return read(context, daemon, place, stdout().as_fd()).map(drop);
+    into(context, daemon, place, &stdout()).map(drop)
+}
+
+/// Hands what is open to the daemon where that takes it: a file, a pipe or a socket. What is
+/// something else, `/dev/null` say, is written to by this program.
+fn into(
+    context: &Context<'_>,
+    daemon: &mut Connection,
+    place: &SafePath,
+    to: &(impl AsFd + Sync),
+) -> Result<FileGot, Failure> {
+    let kind = fstat(to).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    if !matches!(kind, Ok(FileType::RegularFile | FileType::Fifo | FileType::Socket)) {
+        return through_a_pipe(context, daemon, place, |mut reader| {
+            let failed = |error: std::io::Error| Failure::OutputFailed(error.to_string());
+            let mut file = File::from(to.as_fd().try_clone_to_owned().map_err(failed)?);
+            std::io::copy(&mut reader, &mut file).map(drop).map_err(failed)
+        });
     }
-    through_a_pipe(context, daemon, place, |mut reader| {
-        std::io::copy(&mut reader, &mut stdout())
-            .map(drop)
-            .map_err(|error| Failure::OutputFailed(error.to_string()))
-    })
+    read(context, daemon, place, to.as_fd())
+        .map_err(|failure| if is_gone(to) { Failure::OutputClosed } else { failure })
+}
+
+/// Whether nobody reads a pipe or socket any more.
+fn is_gone(pipe: &impl AsFd) -> bool {
+    let mut asked = [PollFd::new(pipe, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let answered = poll(&mut asked, Some(&now));
+    answered.is_ok() && asked.iter().any(|it| it.revents().intersects(PollFlags::ERR | PollFlags::HUP))
 }
 
 /// Has the daemon write a file into a pipe, and something be done with what comes out of it.
@@ -187,7 +264,7 @@ fn through_a_pipe(
     daemon: &mut Connection,
     place: &SafePath,
     taken: impl FnOnce(PipeReader) -> Result<(), Failure> + Send,
-) -> Result<(), Failure> {
+) -> Result<FileGot, Failure> {
     let (reader, writer) = std::io::pipe().map_err(|error| {
         Failure::new(ProblemKind::OutOfMemory, format!("There is no pipe to be had: {error}"))
     })?;
@@ -197,7 +274,7 @@ fn through_a_pipe(
         drop(writer);
         // An output that is gone is why the daemon could not write on.
         taking.join().unwrap_or(Err(Failure::OutputClosed))?;
-        read.map(drop)
+        read
     })
 }
 
@@ -231,7 +308,7 @@ fn whole(context: &Context<'_>, mut daemon: Connection, command: &Get) -> Result
             joined(Path::new("."), std::slice::from_ref(own))
         }
     };
-    match std::fs::create_dir(&base) {
+    match DirBuilder::new().mode(OWNER_ONLY).create(&base) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(tree::unwritable(&base, &error)),
@@ -251,25 +328,27 @@ fn whole(context: &Context<'_>, mut daemon: Connection, command: &Get) -> Result
         bytes: 0,
         left_out: Vec::new(),
     };
-    for entry in &entries {
-        one(context, &mut daemon, command, (&root, &base), entry, &mut done)?;
-    }
+    let mut made = Made::default();
+    let each = |entry| one(context, &mut daemon, command, (&root, &base), entry, (&mut done, &mut made));
+    let got = entries.iter().try_for_each(each);
     if is_seen(context.output) {
         context.output.progress_ends();
     }
-    context.output.result(schema::SAFE_GET_TREE, &done, || {
-        let left_out = match done.left_out.len() {
-            0 => String::new(),
-            count => format!(", {count} left out"),
-        };
-        format!(
-            "{}: {} files and {} folders, {}{left_out}",
-            escaped(base.display()),
-            done.files,
-            done.folders,
-            human(done.bytes)
-        )
-    })
+    if let Err(failure) = got {
+        context.output.say(&format!("Until then: {}", tally(&done)));
+        return Err(failure);
+    }
+    let text = || format!("{}: {}", escaped(base.display()), tally(&done));
+    context.output.result(schema::SAFE_GET_TREE, &done, text)
+}
+
+fn tally(done: &Whole) -> String {
+    let left_out = match done.left_out.len() {
+        0 => String::new(),
+        count => format!(", {count} left out"),
+    };
+    let (files, folders) = (counted(done.files, "file"), counted(done.folders, "folder"));
+    format!("{files} and {folders}, {}{left_out}", human(done.bytes))
 }
 
 /// One entry of a whole folder.
@@ -279,7 +358,7 @@ fn one(
     command: &Get,
     (root, base): (&OwnedFd, &Path),
     entry: &FileEntry,
-    done: &mut Whole,
+    (done, made_files): (&mut Whole, &mut Made),
 ) -> Result<(), Failure> {
     let names = below(&command.place.names, &entry.path)?;
     let path = joined(base, &names);
@@ -293,7 +372,7 @@ fn one(
             let above = names.split_last().map(|(_, above)| above).unwrap_or_default();
             let folder = made(above)?;
             let safe = command.place.safe.as_str();
-            let got = fetch(context, daemon, (safe, entry), (folder, &path), command.force)?;
+            let got = fetch(context, daemon, (safe, entry), (folder, &path), command.force, made_files)?;
             done.files += 1;
             done.bytes = done.bytes.saturating_add(got.bytes);
         }

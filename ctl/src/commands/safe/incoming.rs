@@ -10,11 +10,13 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, fsync, futimens, linkat,
-    openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat,
+    fsync, futimens, linkat, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::tree::kind;
 
 /// Who may read it: whoever fetched it.
 const OWNER: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -38,8 +40,11 @@ impl Incoming {
     /// The system's; `AlreadyExists` where something is there and may not be written over.
     pub(super) fn begin(folder: OwnedFd, name: &[u8], replace: bool) -> io::Result<Self> {
         // Asked before gigabytes are fetched for nothing; what decides is the end.
-        if !replace && statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            return Err(io::ErrorKind::AlreadyExists.into());
+        if let Ok(found) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            if !replace {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            replaceable(FileType::from_raw_mode(found.st_mode))?;
         }
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let (file, temporary) = match openat(&folder, ".", flags | OFlags::TMPFILE, OWNER) {
@@ -64,7 +69,12 @@ impl Incoming {
     ///
     /// # Errors
     /// The system's; `AlreadyExists` where something is there and may not be written over.
-    pub(super) fn finish(mut self, executable: bool, modified_ns: i64, replace: bool) -> io::Result<()> {
+    pub(super) fn finish(
+        mut self,
+        executable: bool,
+        modified_ns: i64,
+        replace: bool,
+    ) -> io::Result<Identity> {
         if executable {
             fchmod(&self.file, OWNER | Mode::XUSR)?;
         }
@@ -98,7 +108,7 @@ impl Incoming {
             }
         }
         self.temporary = None;
-        Ok(())
+        Ok(Identity::of(&fstat(&self.file)?))
     }
 
     /// Gives the nameless file a name that nothing has.
@@ -114,6 +124,28 @@ impl Drop for Incoming {
             // Half a file is of no use to anybody.
             let _removed = unlinkat(&self.folder, own.as_str(), AtFlags::empty());
         }
+    }
+}
+
+/// Refuses to put a file in the place of what a person can't have meant to lose.
+fn replaceable(there: FileType) -> io::Result<()> {
+    match there {
+        FileType::RegularFile | FileType::Symlink => Ok(()),
+        FileType::Directory => Err(io::Error::other("it is a folder")),
+        other => Err(io::Error::other(format!("it is a {}, and no file", kind(other)))),
+    }
+}
+
+/// What the system knows a file by, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Identity {
+    device: u64,
+    number: u64,
+}
+
+impl Identity {
+    pub(super) const fn of(stat: &Stat) -> Self {
+        Self { device: stat.st_dev, number: stat.st_ino }
     }
 }
 
@@ -186,6 +218,19 @@ mod tests {
             assert_eq!(names(&folder), 1, "half a file is not left behind");
             fs::remove_dir_all(folder).unwrap();
         }
+    }
+
+    #[test]
+    fn nothing_but_a_file_or_a_link_is_written_over() {
+        let folder = folder("kinds");
+        fs::create_dir(folder.join("target")).unwrap();
+        assert!(begin(&folder, false, true).is_err_and(|error| error.to_string() == "it is a folder"));
+        fs::remove_dir(folder.join("target")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.join("target")).unwrap();
+        let refused = begin(&folder, false, true).err().unwrap();
+        assert_eq!(refused.to_string(), "it is a socket, and no file");
+        assert_eq!(names(&folder), 1);
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

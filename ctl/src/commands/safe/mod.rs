@@ -4,17 +4,19 @@
 //! shared yet: 75, unless that was all that was asked for. Refuses nothing; the daemon has verified
 //! what is shown.
 
+mod confirm;
 mod files;
 mod get;
 mod incoming;
 mod put;
+mod relay;
 mod sharing;
 mod tree;
 
 use parsec_protocol::control::{
-    FileChanged, Person, Problem, ProblemKind, SafeCondition, SafeCreate, SafeListResult, SafeMembersResult,
-    SafeRename, SafeRole, SafeSelector, SafeShowResult, SafeStanding, SafeStatus, SafeStatusResult, SafeSync,
-    SafeSynced, SafeView, SafeWaiting, method,
+    ChangeHeld, FileChanged, Person, Problem, ProblemKind, SafeCondition, SafeCreate, SafeListResult,
+    SafeMembersResult, SafeRename, SafeRole, SafeSelector, SafeShowResult, SafeStanding, SafeStatus,
+    SafeStatusResult, SafeSync, SafeSynced, SafeView, SafeWaiting, WaitingChange, method,
 };
 use parsec_protocol::ids::Label;
 
@@ -42,6 +44,7 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
         Safe::Members { safe } => members(context, safe),
         Safe::Status { safe } => status(context, safe),
         Safe::Sync { safe, wait } => sync(context, safe, wait),
+        Safe::Confirm(command) => confirm::run(context, command),
         Safe::Ls { long, recursive, place } => files::list(context, &place, long, recursive),
         Safe::Put(command) => put::run(context, &command),
         Safe::Get(command) => get::run(context, &command),
@@ -76,12 +79,20 @@ fn create(context: &Context<'_>, name: Label) -> Result<(), Failure> {
 fn list(context: &Context<'_>) -> Result<(), Failure> {
     let result: SafeListResult = context.call(method::SAFE_LIST, &context.global.select())?;
     context.output.result(schema::SAFE_LIST, &result, || {
-        if result.safes.is_empty() {
+        if result.safes.is_empty() && result.beyond.is_empty() {
             return "No safes. `parsecctl safe create NAME` makes one.".to_owned();
         }
         let rows: Vec<Vec<String>> = result.safes.iter().map(row).collect();
         let heads = ["SAFE", "NAME", "ROLE", "MEMBERS", "ENTRIES", "SIZE", "STATE"];
-        context.output.table(&heads, &rows)
+        let mut lines = vec![context.output.table(&heads, &rows)];
+        lines.extend(result.beyond.iter().map(|beyond| {
+            let by = beyond.by.as_ref().map_or_else(|| "Somebody unknown".to_owned(), person);
+            format!(
+                "{by} offers {} more, which are not shown: accept or leave some of theirs first.",
+                beyond.offers
+            )
+        }));
+        lines.join("\n")
     })
 }
 
@@ -208,11 +219,14 @@ fn waiting(context: &Context<'_>, safe: &SafeWaiting) -> String {
     let heard = safe.heard.map_or_else(|| "never".to_owned(), moment);
     let mut lines = vec![format!("{}: {}; server last heard: {heard}", named(&safe.safe), state(&safe.safe))];
     lines.extend(safe.safe.problem.as_ref().map(problem));
+    if safe.kept_bytes > 0 {
+        lines.push(format!("{} of contents kept on this device", human(safe.kept_bytes)));
+    }
     if !safe.changes.is_empty() {
-        let row = |change: &parsec_protocol::control::WaitingChange| {
+        let row = |change: &WaitingChange| {
             vec![
                 moment(change.saved),
-                escaped(&change.kind),
+                held(change),
                 if change.bytes == 0 { String::new() } else { human(change.bytes) },
                 pasteable(&change.path),
             ]
@@ -223,7 +237,19 @@ fn waiting(context: &Context<'_>, safe: &SafeWaiting) -> String {
     if safe.more {
         lines.push(format!("and more: {} in all", safe.safe.waiting));
     }
+    lines.extend(safe.removals.as_ref().map(|removals| confirm::removals(context, removals)));
+    lines.extend(safe.halt.as_ref().map(confirm::halt));
     lines.join("\n")
+}
+
+/// What a change is, and whether it waits for a person.
+fn held(change: &WaitingChange) -> String {
+    let kind = escaped(&change.kind);
+    match change.held {
+        None => kind,
+        Some(ChangeHeld::Removal) => format!("{kind}, waits for you"),
+        Some(ChangeHeld::Behind | ChangeHeld::Unknown) => format!("{kind}, behind it"),
+    }
 }
 
 fn sync(context: &Context<'_>, safe: String, wait: u32) -> Result<(), Failure> {
@@ -240,6 +266,7 @@ fn sync(context: &Context<'_>, safe: String, wait: u32) -> Result<(), Failure> {
     }
     let what = match result.safe.waiting {
         0 => format!("{shown}: the server was not heard within {wait} s"),
+        1 => format!("{shown}: 1 change is saved and not shared within {wait} s"),
         waiting => format!("{shown}: {waiting} changes are saved and not shared within {wait} s"),
     };
     Err(not_yet(what, result.safe.problem.as_ref()))
@@ -291,6 +318,20 @@ fn named(safe: &SafeView) -> String {
         Some(name) => format!("Safe {} ({})", escaped(name), short(safe.safe)),
         None => format!("Safe {}", short(safe.safe)),
     }
+}
+
+/// The same within a sentence.
+fn named_within(safe: &SafeView) -> String {
+    match &safe.name {
+        Some(name) => format!("the safe {} ({})", escaped(name), short(safe.safe)),
+        None => format!("the safe {}", short(safe.safe)),
+    }
+}
+
+/// A number of things, as it is said.
+fn counted(count: u64, one: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{s}")
 }
 
 /// A member in words.

@@ -17,7 +17,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, statat};
 use serde::Serialize;
 
 use super::files::{destination, find};
-use super::{Context, ended, not_yet, synchronised, tree};
+use super::{Context, counted, ended, not_yet, relay, synchronised, tree};
 use crate::args::Put;
 use crate::client::Connection;
 use crate::descriptor;
@@ -50,7 +50,20 @@ pub(super) fn run(context: &Context<'_>, command: &Put) -> Result<(), Failure> {
         replace: *force,
         wait_seconds: Some(sharing.seconds()),
     };
-    let result = sent(context, &mut daemon, &asked, opened.as_fd())?;
+    let result = if known.relayed {
+        let (result, failed) = relay::through(&opened, |end| daemon.call_with(method::FILE_PUT, &asked, end))
+            .map_err(|error| tree::unreadable(file, &error))?;
+        // Why contents did not end is known here, and not to the daemon.
+        match (result, failed) {
+            (Err(_), Some(error)) => return Err(tree::unreadable(file, &error)),
+            (result, _) => result?,
+        }
+    } else {
+        sent(context, &mut daemon, &asked, opened.as_fd())?
+    };
+    if known.size.is_none() && result.bytes == 0 {
+        context.output.say(&format!("Nothing came out of {}: the file is empty.", shown(file)));
+    }
     let text = format!("{} ({})", pasteable(&result.path), human(result.bytes));
     ended(context, schema::SAFE_PUT, &result, &text, *sharing)
 }
@@ -77,9 +90,19 @@ fn opened(file: &Path) -> Result<OwnedFd, Failure> {
     descriptor::open(file).map_err(|error| tree::unreadable(file, &error))
 }
 
+/// What contents come from, in words.
+fn shown(file: &Path) -> String {
+    match descriptor::named(file) {
+        Some(0) => "standard input".to_owned(),
+        Some(_) | None => escaped(file.display()),
+    }
+}
+
 /// What is known of a file before it is read.
 #[derive(Debug, Default)]
 struct Known {
+    /// Whether this program reads it, for the daemon takes nothing of its kind.
+    relayed: bool,
     size: Option<u64>,
     modified_ns: Option<i64>,
     executable: bool,
@@ -99,8 +122,10 @@ impl Known {
             FileType::Directory => {
                 Err(Failure::new(ProblemKind::IsAFolder, format!("{} is a folder", escaped(path.display()))))
             }
-            // A pipe or a device that was named: what comes out of it until it ends.
-            _ => Ok(Self::default()),
+            // A pipe: what comes out of it until it ends.
+            FileType::Fifo | FileType::Socket => Ok(Self::default()),
+            // A device: the same, by this program.
+            _ => Ok(Self { relayed: true, ..Self::default() }),
         }
     }
 
@@ -110,6 +135,7 @@ impl Known {
             size: u64::try_from(stat.st_size).ok(),
             modified_ns: Some(stat.st_mtime.saturating_mul(NANOSECONDS).saturating_add(nanoseconds)),
             executable: Mode::from_raw_mode(stat.st_mode).contains(Mode::XUSR),
+            relayed: false,
         }
     }
 }
@@ -213,7 +239,8 @@ fn tally(done: &Whole) -> String {
         0 => String::new(),
         count => format!(", {count} left out"),
     };
-    format!("{} files and {} folders, {}{left_out}", done.files, done.folders, human(done.bytes))
+    let (files, folders) = (counted(done.files, "file"), counted(done.folders, "folder"));
+    format!("{files} and {folders}, {}{left_out}", human(done.bytes))
 }
 
 impl Walk<'_> {

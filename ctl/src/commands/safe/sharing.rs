@@ -5,12 +5,12 @@
 //! a script; the daemon asks for the password on top.
 
 use parsec_protocol::control::{
-    Member, SafeMember, SafeRole, SafeShare, SafeShared, SafeShowResult, SafeUnshare, SafeUnshared, SafeView,
-    UserShow, UserShowResult, method,
+    Member, SafeMember, SafeRole, SafeShare, SafeShared, SafeShowResult, SafeStanding, SafeUnshare,
+    SafeUnshared, SafeView, UserShow, UserShowResult, method,
 };
 
 use super::super::admin::confirm;
-use super::{Context, SEE_SAFES, named, person, profile, role, selector, short};
+use super::{Context, SEE_SAFES, counted, named, named_within, person, profile, role, selector, short};
 use crate::args::{Role, Sure};
 use crate::client::Connection;
 use crate::failure::{Done, Failure};
@@ -33,7 +33,7 @@ pub(super) fn share(
         "{}\nbecomes {} of {}.\n{}",
         introduced(&found),
         super::role(role),
-        named(&before.safe),
+        named_within(&before.safe),
         consequence(role)
     );
     confirm(context, &what, sure)?;
@@ -49,7 +49,7 @@ pub(super) fn share(
         "{} is {} of {} now.",
         person(&shared.member.person),
         super::role(shared.member.role),
-        named(&shared.safe)
+        named_within(&shared.safe)
     );
     context.output.changed(schema::SAFE_SHARE, &shared, || text.clone(), Done::new(&text, SEE_MEMBERS))
 }
@@ -82,7 +82,7 @@ pub(super) fn unshare(context: &Context<'_>, safe: String, user: &str, sure: &Su
         "{}\nis out of {} from here on. What is written from now on has another key, which they don't get. \
          What they could read before, they may have kept.",
         introduced(&found),
-        named(&before.safe)
+        named_within(&before.safe)
     );
     confirm(context, &what, sure)?;
     let asked = SafeUnshare {
@@ -94,7 +94,7 @@ pub(super) fn unshare(context: &Context<'_>, safe: String, user: &str, sure: &Su
     let text = format!(
         "{} is out of {}. Its key is another one now: number {}.",
         person(&out.person),
-        named(&out.safe),
+        named_within(&out.safe),
         out.safe.epoch
     );
     context.output.changed(schema::SAFE_UNSHARE, &out, || text.clone(), Done::new(&text, SEE_MEMBERS))
@@ -113,18 +113,24 @@ pub(super) fn accept(context: &Context<'_>, safe: String) -> Result<(), Failure>
 pub(super) fn leave(context: &Context<'_>, safe: String, sure: &Sure) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let before: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe))?;
+    if before.safe.standing == SafeStanding::Left {
+        let text = format!("You are out of {} already.", named_within(&before.safe));
+        let done = Done::new(&text, SEE_SAFES);
+        return context.output.changed(schema::SAFE_LEAVE, &before.safe, || text.clone(), done);
+    }
     let waiting = match before.safe.waiting {
         0 => String::new(),
+        1 => " One change of yours is saved here and not shared: nobody will see it.".to_owned(),
         count => format!(" {count} changes of yours are saved here and not shared: nobody will see them."),
     };
     let what = format!(
         "You are out of {} from here on, with all your devices.{waiting} To come back, somebody in it has to share it with you anew.",
-        named(&before.safe)
+        named_within(&before.safe)
     );
     confirm(context, &what, sure)?;
     let asked = selector(context, before.safe.safe.to_string());
     let left: SafeView = context.ask(&mut daemon, method::SAFE_LEAVE, &asked)?;
-    let text = format!("You are out of {}.", named(&left));
+    let text = format!("You are out of {}.", named_within(&left));
     context.output.changed(schema::SAFE_LEAVE, &left, || text.clone(), Done::new(&text, SEE_SAFES))
 }
 
@@ -143,7 +149,7 @@ fn introduced(found: &UserShowResult) -> String {
         format!("Name:      {name}"),
         format!("E-mail:    {}", escaped(email)),
         format!("User:      {user}"),
-        format!("Profile:   {}, {live} devices", profile(*may)),
+        format!("Profile:   {}, {}", profile(*may), counted(live as u64, "device")),
     ];
     if let Some(link) = found.chain.first() {
         lines.push(format!("Member:    since {}", moment(link.time)));

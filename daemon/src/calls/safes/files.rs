@@ -15,19 +15,30 @@ use super::choose;
 use super::status::{Wanted, until};
 use crate::safes::acts::{self, Done, Sealed};
 use crate::safes::contents::{self, Taken};
-use crate::safes::{listing, paths};
+use crate::safes::{holding, listing, paths};
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe};
 use crate::store::Standing;
 
 /// How far an act has come, after waiting for it as long as is wanted.
-async fn changed(safe: &OpenSafe, done: Done, bytes: u64, wait_seconds: Option<u32>) -> FileChanged {
+async fn changed(
+    session: &Session,
+    safe: &OpenSafe,
+    done: Done,
+    bytes: u64,
+    wait_seconds: Option<u32>,
+) -> FileChanged {
+    // What can't be counted now is said by the safe's own task.
+    let waiting = holding::waiting_in(session, safe).await.unwrap_or_default();
+    let held = done.operations.iter().any(|operation| waiting.holds(*operation));
     let wait = wait_seconds.unwrap_or(0);
-    if wait > 0 {
+    // What waits for a person is not waited for by a program.
+    if wait > 0 && !held {
         until(safe, wait, Wanted::Shared(done.operations.clone())).await;
     }
     let seq = acts::shared(safe, &done.operations).await;
-    let problem = safe.memory().await.problem.clone().filter(|_| seq.is_none());
+    let why = if held { waiting.problem() } else { safe.memory().await.problem.clone() };
+    let problem = why.filter(|_| seq.is_none());
     FileChanged {
         safe: safe.id,
         path: paths::written(&done.path),
@@ -97,7 +108,7 @@ pub async fn make_folder(session: &Session, params: FileMakeFolder) -> Result<Fi
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
     let done = acts::make_folder(session, &safe, path, params.parents).await?;
-    Ok(changed(&safe, done, 0, params.wait_seconds).await)
+    Ok(changed(session, &safe, done, 0, params.wait_seconds).await)
 }
 
 /// Another place or name.
@@ -108,7 +119,7 @@ pub async fn rename(session: &Session, params: FileMove) -> Result<FileChanged, 
     let (from, to) = (paths::read(&params.from)?, paths::read(&params.to)?);
     let safe = choose(session, &params.safe).await?;
     let done = acts::rename(session, &safe, &from, to, params.replace).await?;
-    Ok(changed(&safe, done, 0, params.wait_seconds).await)
+    Ok(changed(session, &safe, done, 0, params.wait_seconds).await)
 }
 
 /// The same contents at another place.
@@ -119,7 +130,7 @@ pub async fn copy(session: &Session, params: FileMove) -> Result<FileChanged, Pr
     let (from, to) = (paths::read(&params.from)?, paths::read(&params.to)?);
     let safe = choose(session, &params.safe).await?;
     let done = acts::copy(session, &safe, &from, to, params.replace).await?;
-    Ok(changed(&safe, done, 0, params.wait_seconds).await)
+    Ok(changed(session, &safe, done, 0, params.wait_seconds).await)
 }
 
 /// Into the trash.
@@ -130,7 +141,7 @@ pub async fn remove(session: &Session, params: FileRemove) -> Result<FileChanged
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
     let done = acts::remove(session, &safe, path, params.recursive).await?;
-    Ok(changed(&safe, done, 0, params.wait_seconds).await)
+    Ok(changed(session, &safe, done, 0, params.wait_seconds).await)
 }
 
 /// Contents into a safe.
@@ -147,7 +158,7 @@ pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileC
         params.modified_ns.and_then(|time| u64::try_from(time).ok()).unwrap_or_else(acts::nanoseconds);
     let sealed = Sealed { content, objects: objects.clone(), mtime, executable: params.executable };
     match acts::put(session, &safe, path, params.replace, sealed).await {
-        Ok(done) => Ok(changed(&safe, done, bytes, params.wait_seconds).await),
+        Ok(done) => Ok(changed(session, &safe, done, bytes, params.wait_seconds).await),
         Err(problem) => {
             // Nothing names them.
             let id = safe.id;
@@ -160,16 +171,25 @@ pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileC
 /// Contents out of a safe.
 ///
 /// # Errors
-/// `path_not_found`, `is_a_folder`, `not_a_file`; as `contents::give`.
+/// `path_not_found`, `is_a_folder`, `not_a_file`; `safe_role_too_low` where the user has left it,
+/// and the contents are not here; as `contents::give`.
 pub async fn get(session: &Session, params: FileSelector, file: File) -> Result<FileGot, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
-    let (shown, content) = {
+    let (shown, content, left) = {
         let memory = safe.memory().await;
         readable(&memory)?;
-        listing::file(&memory, &path)?
+        let (shown, content) = listing::file(&memory, &path)?;
+        (shown, content, memory.standing == Standing::Left)
     };
-    let bytes = contents::give(session, &safe, content, file).await?;
+    let bytes = contents::give(session, &safe, content, file).await.map_err(|problem| {
+        // Waiting for the server would not help.
+        if left && problem.name == ProblemKind::ContentsUnavailable {
+            let text = "You are not in this safe any more, and the contents are not on this device.";
+            return Problem::new(ProblemKind::SafeRoleTooLow, text);
+        }
+        problem
+    })?;
     Ok(FileGot { bytes, file: shown })
 }
 
@@ -180,5 +200,5 @@ pub async fn get(session: &Session, params: FileSelector, file: File) -> Result<
 pub async fn rename_safe(session: &Session, params: SafeRename) -> Result<FileChanged, Problem> {
     let safe = choose(session, &params.safe).await?;
     let done = acts::rename_safe(session, &safe, params.name).await?;
-    Ok(changed(&safe, done, 0, None).await)
+    Ok(changed(session, &safe, done, 0, None).await)
 }

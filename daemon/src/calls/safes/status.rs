@@ -4,25 +4,33 @@
 //! Decides what counts as done: nothing waits, and the server was heard since the call. Refuses to
 //! wait longer than ten minutes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parsec_protocol::control::{
-    Problem, ProblemKind, SafeListResult, SafeSelector, SafeShowResult, SafeStatus, SafeStatusResult,
-    SafeSync, SafeSynced, SafeWaiting, WaitingChange,
+    ChangeHeld, HeldRemoval, HeldRemovals, OffersBeyond, Problem, ProblemKind, SafeHalt, SafeListResult,
+    SafeSelector, SafeShowResult, SafeStatus, SafeStatusResult, SafeSync, SafeSynced, SafeWaiting,
+    WaitingChange,
 };
-use parsec_protocol::ids::{OperationId, Timestamp};
+use parsec_protocol::ids::{OperationId, Timestamp, UserId};
 use parsec_protocol::safe_log::certificate;
 use parsec_protocol::safes::change::Change;
 
 use super::choose;
-use crate::safes::{acts, listing, loading, views};
+use crate::safes::brake::Waiting;
+use crate::safes::{acts, deciding, holding, listing, loading, paths, views};
 use crate::session::Session;
-use crate::session::open_safes::{OpenSafe, Queued};
+use crate::session::names::Names;
+use crate::session::open_safes::{Memory, OpenSafe, Queued};
+use crate::store::Store;
 
 /// Seconds that a call waits at most.
 const WAIT_MAX_SECONDS: u32 = 600;
 /// Seconds that `safe.sync` waits if nothing is said.
 const SYNC_WAIT_SECONDS: u32 = 30;
+/// Seconds that a safe which was just offered is given to be read for the first time: its person
+/// looks at once who offers it.
+const FIRST_LOOK_WAIT_SECONDS: u32 = 8;
 /// Changes shown of one safe: what fits a line of the local API many times.
 const WAITING_SHOWN_MAX: usize = 500;
 
@@ -33,7 +41,10 @@ pub(super) enum Wanted {
     Founded,
     /// None of these operations waits any more.
     Shared(Vec<OperationId>),
-    /// Nothing waits, nothing is in the way, and the server was heard since then.
+    /// Its logs were read here, or something is in the way of that.
+    Read,
+    /// Nothing waits but for a person, nothing else is in the way, and the server was heard since
+    /// then.
     Synced(Timestamp),
 }
 
@@ -41,11 +52,20 @@ impl Wanted {
     async fn is_there(&self, safe: &OpenSafe) -> bool {
         match self {
             Self::Founded => safe.memory().await.founded,
+            Self::Read => {
+                let memory = safe.memory().await;
+                !memory.founded || memory.verified.present().is_some() || memory.problem.is_some()
+            }
             Self::Shared(operations) => acts::shared(safe, operations).await.is_some(),
             Self::Synced(begun) => {
                 let memory = safe.memory().await;
                 let heard = memory.heard.is_some_and(|heard| heard >= *begun);
-                heard && memory.queue.is_empty() && memory.problem.is_none()
+                // What waits for a person is not waited for by a program.
+                heard
+                    && match &memory.problem {
+                        None => memory.queue.is_empty(),
+                        Some(problem) => problem.name == ProblemKind::RemovalWaits,
+                    }
             }
         }
     }
@@ -75,7 +95,14 @@ pub async fn list(session: &Session) -> Result<SafeListResult, Problem> {
     }
     let name = |name: Option<&parsec_protocol::ids::Label>| name.map(|name| name.as_str().to_owned());
     safes.sort_by_cached_key(|safe| (safe.name.is_none(), name(safe.name.as_ref()), safe.safe));
-    Ok(SafeListResult { safes })
+    let log = session.log();
+    let mut counts: BTreeMap<_, u64> = BTreeMap::new();
+    for by in session.safes.beyond().into_values() {
+        *counts.entry(by).or_default() += 1;
+    }
+    let person = |by: Option<UserId>| by.and_then(|by| views::person(session, &log, by));
+    let beyond = counts.into_iter().map(|(by, offers)| OffersBeyond { by: person(by), offers }).collect();
+    Ok(SafeListResult { safes, beyond })
 }
 
 /// One safe, and where its logs end.
@@ -84,6 +111,10 @@ pub async fn list(session: &Session) -> Result<SafeListResult, Problem> {
 /// `safe_unknown`; `not_shared_yet` where nothing of it was read yet; the store's.
 pub async fn show(session: &Session, params: SafeSelector) -> Result<SafeShowResult, Problem> {
     let safe = choose(session, &params.safe).await?;
+    if !Wanted::Read.is_there(&safe).await {
+        safe.wanted.notify_one();
+        until(&safe, FIRST_LOOK_WAIT_SECONDS, Wanted::Read).await;
+    }
     let id = safe.id;
     let first = session.store(move |store| store.safe_certificates(id, 0)).await?.into_iter().next();
     let founded = first
@@ -95,7 +126,8 @@ pub async fn show(session: &Session, params: SafeSelector) -> Result<SafeShowRes
     let memory = safe.memory().await;
     let (Some(founder), Some(founded), Some(now)) = (founder, founded, memory.verified.present()) else {
         let text = "The server has not been heard about this safe yet.";
-        return Err(Problem::new(ProblemKind::NotSharedYet, text));
+        let problem = memory.problem.clone().filter(|_| memory.founded);
+        return Err(problem.unwrap_or_else(|| Problem::new(ProblemKind::NotSharedYet, text)));
     };
     Ok(SafeShowResult {
         safe: shown,
@@ -118,19 +150,62 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
         Some(text) => vec![choose(session, text).await?],
         None => loading::open_all(session).await?,
     };
+    let (sizes, _) = session.store(Store::pieces_sizes).await?;
     let mut safes = Vec::new();
     for safe in all {
+        let kept_bytes = sizes.get(&safe.id).map_or(0, |size| size.kept);
         let shown = views::view(session, &safe).await;
+        let halt = halt(session, &safe).await?;
+        let held = holding::waiting_in(session, &safe).await?;
         let memory = safe.memory().await;
-        let changes =
-            memory.queue.iter().take(WAITING_SHOWN_MAX).map(|queued| waiting(&memory, queued)).collect();
+        let changes = memory
+            .queue
+            .iter()
+            .take(WAITING_SHOWN_MAX)
+            .map(|queued| waiting(&memory, &held, queued))
+            .collect();
         let more = memory.queue.len() > WAITING_SHOWN_MAX;
-        safes.push(SafeWaiting { safe: shown, changes, more, heard: memory.heard });
+        let removals = removals(&held);
+        let heard = memory.heard;
+        safes.push(SafeWaiting { safe: shown, changes, more, heard, kept_bytes, removals, halt });
     }
     Ok(SafeStatusResult { safes })
 }
 
-fn waiting(memory: &crate::session::open_safes::Memory, queued: &Queued) -> WaitingChange {
+/// What waits for a person, as they are shown it.
+fn removals(held: &Waiting) -> Option<HeldRemovals> {
+    let removals = held.removals.iter().take(WAITING_SHOWN_MAX).map(|removal| HeldRemoval {
+        operation: removal.group,
+        path: paths::written(&removal.path),
+        saved: removal.saved,
+        entries: removal.entries,
+    });
+    (!held.is_empty()).then(|| HeldRemovals {
+        removals: removals.collect(),
+        count: held.removals.len() as u64,
+        entries: held.entries(),
+        behind: held.behind.len() as u64,
+        what: held.what().to_string(),
+    })
+}
+
+/// Why the safe goes no further here.
+async fn halt(session: &Session, safe: &OpenSafe) -> Result<Option<SafeHalt>, Problem> {
+    let id = safe.id;
+    let halt = session.store(move |store| store.safe(id)).await?.and_then(|stored| stored.halt);
+    let Some(halt) = halt else { return Ok(None) };
+    let log = session.log();
+    let names = Names::new(&session.open.keys.directory_key, &log);
+    Ok(Some(SafeHalt {
+        what: deciding::what_halts(&halt).to_string(),
+        certificates: halt.items[0],
+        records: halt.items[1],
+        by: halt.authors.iter().map(|device| names.device_in_words(device)).collect(),
+        found: halt.found,
+    }))
+}
+
+fn waiting(memory: &Memory, held: &Waiting, queued: &Queued) -> WaitingChange {
     let change = &queued.pending.change;
     let kind = match change {
         Change::Add { .. } => "add",
@@ -152,6 +227,11 @@ fn waiting(memory: &crate::session::open_safes::Memory, queued: &Queued) -> Wait
         path: listing::place(memory, change.entry()),
         saved: queued.saved,
         bytes,
+        held: match queued.pending.group {
+            group if held.is_removal(group) => Some(ChangeHeld::Removal),
+            group if held.holds(group) => Some(ChangeHeld::Behind),
+            _ => None,
+        },
     }
 }
 
@@ -164,6 +244,6 @@ pub async fn sync(session: &Session, params: SafeSync) -> Result<SafeSynced, Pro
     let begun = crate::os::clock::now();
     safe.wanted.notify_one();
     let seconds = params.wait_seconds.unwrap_or(SYNC_WAIT_SECONDS);
-    let done = until(&safe, seconds, Wanted::Synced(begun)).await;
+    let done = until(&safe, seconds, Wanted::Synced(begun)).await && safe.memory().await.queue.is_empty();
     Ok(SafeSynced { done, safe: views::view(session, &safe).await })
 }

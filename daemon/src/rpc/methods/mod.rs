@@ -214,6 +214,7 @@ mod tests {
                     spec.name,
                     method::CEREMONY_CHOOSE
                         | method::ORG_SERVER
+                        | method::SAFE_CONFIRM
                         | method::TOKEN_CREATE
                         | method::TRUST_ACKNOWLEDGE
                         | method::TRUST_IMPORT

@@ -6,14 +6,14 @@
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
     DeviceSelector, Empty, FileConflicts, FileList, FileMakeFolder, FileMove, FilePut, FileRemove,
-    FileSelector, InviteCancel, InviteDevice, InviteUser, ReceiptExport, SafeCreate, SafeRename,
+    FileSelector, InviteCancel, InviteDevice, InviteUser, ReceiptExport, SafeConfirm, SafeCreate, SafeRename,
     SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, TrustAcknowledge, TrustExport, TrustFork,
     TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
-use crate::calls::safes::{files, membership, status};
+use crate::calls::safes::{confirm, files, membership, status};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -202,6 +202,10 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(SAFE_RENAME, Own, |session, params: SafeRename| files::rename_safe(&session, params)),
     on_session!(SAFE_STATUS, Look, |session, params: SafeStatus| status::status(&session, params)),
     on_session!(SAFE_SYNC, Look, |session, params: SafeSync| status::sync(&session, params)),
+    // It takes files out of everybody's sight, or lets in what this device did not believe.
+    on_session!(SAFE_CONFIRM, Own, Needs::Confirmation, |session, params: SafeConfirm| {
+        confirm::run(&session, params)
+    }),
     on_session!(FILE_LIST, Look, |session, params: FileList| files::list(&session, params)),
     on_session!(FILE_STAT, Look, |session, params: FileSelector| files::stat(&session, params)),
     on_session!(FILE_MAKE_FOLDER, Own, |session, params: FileMakeFolder| files::make_folder(

@@ -1,8 +1,8 @@
 //! Contents of files: from an open file that a program passed into sealed objects, and back.
 //!
 //! Decides where objects come from and where they wait: those that are not shared yet are in the
-//! store, the others at the server. Refuses to let anything through that was not verified, and to
-//! keep a part of a file.
+//! store, the others at the server, and in the store as long as there is room. Refuses to let
+//! anything through that was not verified, and to keep a part of a file.
 
 mod get;
 mod open_file;
@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{ObjectId, SafeId};
-use parsec_protocol::relay::ObjectIds;
+use parsec_protocol::limits::OBJECT_MAX_BYTES;
+use parsec_protocol::object_hash::ObjectHash;
+use parsec_protocol::relay::{OBJECTS_MAX_BYTES, ObjectIds};
 use parsec_protocol::safes::content_ref::{Content, Reference};
 use zeroize::Zeroizing;
 
@@ -26,7 +28,7 @@ use crate::os::{blocking_in, entropy};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{StagedObject, Store, StoreError};
-use crate::transport::retry::answered;
+use crate::transport::retry::carried;
 use get::Objects;
 use open_file::{FileError, OpenFile};
 pub(crate) use put::Taken;
@@ -83,47 +85,85 @@ pub(crate) async fn take(
     taken
 }
 
-/// Objects that wait here, and those at the server.
+/// Objects that are here, and those at the server.
 struct HereAndThere<'a> {
     session: &'a Session,
     safe: SafeId,
 }
 
+/// A piece that came: its id, the hash that it must have, its bytes.
+type Came = (ObjectId, ObjectHash, Vec<u8>);
+
+impl HereAndThere<'_> {
+    /// Pieces that are what they should be are kept for the next who asks. Nothing depends on it:
+    /// a full disk must not keep anybody from reading.
+    async fn keep(&self, came: Vec<Came>) -> Result<Vec<Came>, Problem> {
+        let safe = self.safe;
+        self.session
+            .store(move |store| {
+                let right = |(_, hash, bytes): &&Came| ObjectHash::of(bytes) == *hash;
+                let pieces: Vec<_> = came
+                    .iter()
+                    .filter(right)
+                    .map(|(object, hash, bytes)| (*object, *hash, bytes.as_slice()))
+                    .collect();
+                if let Err(error) = store.keep_pieces(safe, &pieces) {
+                    tracing::info!(%error, "what was fetched is not kept");
+                }
+                Ok(came)
+            })
+            .await
+    }
+}
+
 impl Objects for HereAndThere<'_> {
     async fn fetch(&self, wanted: &[Reference]) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let (safe, ids) = (self.safe, wanted.iter().map(|reference| reference.object));
-        let all: Vec<ObjectId> = ids.clone().collect();
-        let mut found: BTreeMap<ObjectId, Vec<u8>> = self
-            .session
-            .store(move |store| {
-                let staged = all.into_iter().map(|object| store.staged_object(safe, object));
-                staged.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
-            })
-            .await?
-            .into_iter()
-            .map(|staged| (staged.object, staged.sealed))
-            .collect();
+        let hashes: BTreeMap<ObjectId, ObjectHash> =
+            wanted.iter().map(|reference| (reference.object, reference.blake3)).collect();
+        let all: Vec<_> = hashes.iter().map(|(object, hash)| (*object, *hash)).collect();
+        let here = self.session.store(move |store| store.pieces_here(safe, &all)).await?;
+        let (mut found, damaged) = (here.found, here.damaged);
         loop {
-            let missing: Vec<ObjectId> = ids.clone().filter(|object| !found.contains_key(object)).collect();
+            let missing: Vec<ObjectId> =
+                hashes.keys().copied().filter(|object| !found.contains_key(object)).collect();
             if missing.is_empty() {
                 break;
             }
             let asked = ObjectIds { objects: missing.clone() };
-            let came = answered(|| self.session.member.fetch_objects(safe, &asked)).await;
+            // Most that may come: how large the pieces are, their references don't say.
+            let most = OBJECTS_MAX_BYTES.min(missing.len().saturating_mul(OBJECT_MAX_BYTES));
+            let came = carried(most, || self.session.member.fetch_objects(safe, &asked)).await;
             let came = came.map_err(|error| {
                 let text = format!("The contents are not on this device, and {error}.");
                 Problem::new(ProblemKind::ContentsUnavailable, text)
             })?;
             let known = found.len();
-            found.extend(came.into_iter().filter(|(object, _)| missing.contains(object)));
+            let came: Vec<Came> = came
+                .into_iter()
+                .filter(|(object, _)| missing.contains(object))
+                .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
+                .collect();
+            let came = self.keep(came).await?;
+            found.extend(came.into_iter().map(|(object, _, bytes)| (object, Zeroizing::new(bytes))));
             // As many as one answer takes: one at least, or it would be asked for ever.
             if found.len() == known {
-                let text = "The server does not have all of the contents.";
-                return Err(Problem::new(ProblemKind::ContentsUnavailable, text));
+                return Err(if damaged {
+                    let text = "Contents that were saved here and not shared are damaged on this disk.";
+                    Problem::new(ProblemKind::StoreDamaged, text)
+                } else {
+                    let text = "The server does not have all of the contents.";
+                    Problem::new(ProblemKind::ContentsUnavailable, text)
+                });
             }
         }
-        // Twice where two pieces are one object: a copy repeats references.
-        Ok(ids.filter_map(|object| found.get(&object).cloned().map(Zeroizing::new)).collect())
+        let ids: Vec<ObjectId> = ids.collect();
+        let bytes = |(at, object): (usize, &ObjectId)| {
+            // Twice where two pieces are one object: a copy repeats references.
+            let again = ids.get(at.saturating_add(1)..).is_some_and(|rest| rest.contains(object));
+            if again { found.get(object).cloned() } else { found.remove(object) }
+        };
+        Ok(ids.iter().enumerate().filter_map(bytes).collect())
     }
 }
 
@@ -142,7 +182,14 @@ pub(crate) async fn give(
     let keys = Arc::new(safe.memory().await.keys.copied());
     let _share = room().share().await?;
     let objects = HereAndThere { session, safe: safe.id };
-    get::get(&session.tasks, &objects, keys, &content, file.into()).await
+    let given = get::get(&session.tasks, &objects, keys, &content, file.into()).await;
+    session
+        .store(|store| {
+            store.save_many_pieces();
+            Ok(())
+        })
+        .await?;
+    given
 }
 
 /// The room of this process.

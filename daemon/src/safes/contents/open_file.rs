@@ -30,6 +30,9 @@ pub(crate) enum FileError {
     /// The other end of the pipe or socket is closed.
     #[error("whoever takes the contents has closed the pipe")]
     Closed,
+    /// Whoever gave the contents went away before their end.
+    #[error("whoever gave the contents went away before their end")]
+    Broken,
     /// No room is left where it is.
     #[error("there is no room left where the contents are to be written")]
     Full,
@@ -51,6 +54,7 @@ impl From<FileError> for Problem {
         let kind = match &error {
             FileError::Stopped => ProblemKind::Cancelled,
             FileError::Closed | FileError::Mode(_) => ProblemKind::InvalidRequest,
+            FileError::Broken => ProblemKind::ContentsChanged,
             FileError::Full => ProblemKind::DiskFull,
             FileError::Io { .. } => ProblemKind::DiskFailed,
         };
@@ -148,6 +152,7 @@ impl OpenFile {
                 Ok(read) => done += read,
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 // Whoever wrote into a socket has gone without having ended it: that isn't all.
+                Err(Errno::CONNRESET) => return Err(FileError::Broken),
                 Err(errno) => return Err(failed("reading contents", errno)),
             }
             self.go_on()?;

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 10] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
@@ -19,10 +19,12 @@ const STEPS: [&str; 8] = [
     include_str!("0006.sql"),
     include_str!("0007.sql"),
     include_str!("0008.sql"),
+    include_str!("0009.sql"),
+    include_str!("0010.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 8;
+const KNOWN: u32 = 10;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -64,6 +66,8 @@ mod tests {
                 "2a74b285f80ebfb26e72a003265ed4bb25908873ff2ff2e21e91aad3e89c86f6",
                 "9d8f1be993521c4011d7c3c7d8756de1da0a8f6618d9922e538c4d3f3b038b25",
                 "eae94a10e514e45d3c4485bd67fa16d5f9dd6d59d8a666572037362076c79b90",
+                "6320a8115ea4b09eceb7d2d9afb127b2169234112e2c7d7e57f16621e00fc15d",
+                "c2cba698265c50ef0dd4be33a75ebc883a6a127470f66a442b8e312697ce66c8",
             ]
         );
     }
@@ -74,7 +78,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 9, known: 8 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 11, known: 10 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

@@ -57,6 +57,8 @@ pub struct Folded {
     pub state: Option<Vec<u8>>,
     /// What waits to be shared, on top of it.
     pub queue: Vec<Vec<u8>>,
+    /// What accepted records of this device have removed of late, encoded; as it was if absent.
+    pub removed: Option<Vec<u8>>,
 }
 
 /// A role as it lies in the database.
@@ -143,8 +145,8 @@ impl Store {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         transaction.execute(
-            "UPDATE safe SET folded = ?2, posting = NULL WHERE id = ?1",
-            (safe.as_bytes(), integer(folded.seq)?),
+            "UPDATE safe SET folded = ?2, posting = NULL, removed = coalesce(?3, removed) WHERE id = ?1",
+            (safe.as_bytes(), integer(folded.seq)?, &folded.removed),
         )?;
         if let Some(state) = &folded.state {
             transaction.execute(

@@ -1,15 +1,18 @@
 //! What a device keeps of its safes: which there are, their two logs as they came, what was
 //! verified and folded of them, their keys, and what was saved here and is not shared yet.
 //!
-//! Decides that everything lies in the device's encrypted store: one commit takes in what came,
-//! what was folded of it and the queue that was put on top, so that after a crash all of it is of
-//! one moment; and removing one row erases a safe, since the rows of the others hang on it and the
-//! database overwrites what it removes. Refuses a log with a gap. What is inside was verified by
-//! the caller.
+//! Decides that everything lies in the device's encrypted store but large sealed pieces, which are
+//! files beside it: one commit takes in what came, what was folded of it and the queue that was put
+//! on top, so that after a crash all of it is of one moment; and removing one row erases a safe,
+//! since the rows of the others hang on it and the database overwrites what it removes. Refuses a
+//! log with a gap. What is inside was verified by the caller.
 
+mod halting;
 mod items;
+mod kept;
 mod keys;
 mod objects;
+mod offers;
 mod queue;
 
 use parsec_protocol::chain::head::Head;
@@ -22,7 +25,9 @@ use rusqlite::{OptionalExtension as _, Row};
 use super::integers::natural;
 use super::{Store, StoreError};
 
+pub use halting::Halt;
 pub use items::{Folded, StoredRecord, TakenItems};
+pub use kept::{Here, SafeSize};
 pub use objects::StagedObject;
 
 /// How this device stands to a safe.
@@ -80,13 +85,17 @@ pub struct StoredSafe {
     pub marked: Option<[Head; 2]>,
     /// The record that is being posted, as it goes to the server.
     pub posting: Option<Vec<u8>>,
-    /// Why nothing more of it is taken until a person has looked.
-    pub halted: Option<String>,
+    /// What nothing more of it is taken for, until a person has looked.
+    pub halt: Option<Halt>,
+    /// Where its two logs may end by a person's word, whatever was known here before.
+    pub accepted: Option<[Head; 2]>,
+    /// What accepted records of this device have removed of late, encoded.
+    pub removed: Option<Vec<u8>>,
 }
 
 /// What [`read`] reads.
-const ROW: &str =
-    "id, founder, standing, founding, verified, floor, heads, role, folded, marked, posting, halted";
+const ROW: &str = "id, founder, standing, founding, verified, floor, heads, role, folded, marked, posting, \
+                   halted, halt, accepted, removed";
 
 /// A row as it lies there.
 type Raw = (
@@ -101,6 +110,7 @@ type Raw = (
     i64,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
+    [Option<Vec<u8>>; 3],
     Option<String>,
 );
 
@@ -117,13 +127,28 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         row.get(8)?,
         row.get(9)?,
         row.get(10)?,
+        [row.get(12)?, row.get(13)?, row.get(14)?],
         row.get(11)?,
     ))
 }
 
 fn read(raw: Raw) -> Result<StoredSafe, StoreError> {
-    let (id, founder, standing, founding, verified, floor, heads, role, folded, marked, posting, halted) =
-        raw;
+    let (
+        id,
+        founder,
+        standing,
+        founding,
+        verified,
+        floor,
+        heads,
+        role,
+        folded,
+        marked,
+        posting,
+        person,
+        halted,
+    ) = raw;
+    let [halt, accepted, removed] = person;
     let heads_of = |bytes: Option<Vec<u8>>| {
         let read = bytes.map(|bytes| codec::decode(&bytes, BODY_MAX_BYTES)).transpose();
         read.map_err(|_| StoreError::Damaged("a safe's heads in it are malformed"))
@@ -140,7 +165,9 @@ fn read(raw: Raw) -> Result<StoredSafe, StoreError> {
         folded: natural(folded)?,
         marked: heads_of(marked)?,
         posting,
-        halted,
+        halt: halting::read(halted, halt)?,
+        accepted: heads_of(accepted)?,
+        removed,
     })
 }
 
@@ -190,14 +217,30 @@ impl Store {
         Ok(added == 1)
     }
 
-    /// How the device stands to a safe from now on. Durable when it returns.
+    /// How the device stands to a safe from now on. Of one that the user is in no more, nothing is
+    /// kept that the server has. Durable when it returns.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], the disk's.
     pub fn set_safe_standing(&self, safe: SafeId, standing: Standing) -> Result<(), StoreError> {
-        self.inner()?
-            .connection
-            .execute("UPDATE safe SET standing = ?2 WHERE id = ?1", (safe.as_bytes(), standing.number()))?;
+        let mut state = self.pieces.state();
+        {
+            let mut inner = self.inner()?;
+            let transaction = inner.connection.transaction()?;
+            transaction.execute(
+                "UPDATE safe SET standing = ?2 WHERE id = ?1",
+                (safe.as_bytes(), standing.number()),
+            )?;
+            if standing == Standing::Left {
+                transaction.execute("DELETE FROM safe_kept WHERE safe = ?1", [safe.as_bytes()])?;
+            }
+            transaction.commit()?;
+        }
+        if standing == Standing::Left {
+            for key in state.index.of(safe) {
+                self.pieces.drop_kept(&mut state, &key);
+            }
+        }
         Ok(())
     }
 
@@ -267,23 +310,22 @@ impl Store {
         Ok(())
     }
 
-    /// Nothing more of a safe is taken, until a person has looked. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`StoreError::DiskFull`], the disk's.
-    pub fn halt_safe(&self, safe: SafeId, why: &str) -> Result<(), StoreError> {
-        self.inner()?
-            .connection
-            .execute("UPDATE safe SET halted = ?2 WHERE id = ?1", (safe.as_bytes(), why))?;
-        Ok(())
-    }
-
-    /// Erases a safe and everything that is kept of it. Durable when it returns.
+    /// Erases a safe and everything that is kept of it. Durable when it returns; files that the
+    /// disk does not let go then are removed when the device is unlocked next.
     ///
     /// # Errors
     /// The disk's.
     pub fn erase_safe(&self, safe: SafeId) -> Result<(), StoreError> {
+        let mut state = self.pieces.state();
         self.inner()?.connection.execute("DELETE FROM safe WHERE id = ?1", [safe.as_bytes()])?;
+        for key in state.index.of(safe) {
+            state.index.remove(&key);
+        }
+        if let Some(folder) = state.folders.remove(&safe)
+            && let Err(error) = self.pieces.files().remove_folder(folder)
+        {
+            tracing::warn!(%error, "the folder of a safe that is gone stays on the disk for now");
+        }
         Ok(())
     }
 }

@@ -1,13 +1,22 @@
 //! Sealed objects of changes that wait to be shared.
 //!
 //! Decides that an object's id and its bytes are kept together or not at all: what is sealed once
-//! is never sealed again under the same id. Gone as soon as an accepted record has added it.
+//! is never sealed again under the same id. A large one is a file, durable before its row is; a
+//! small one is in its row, where a file would cost a sync of its own. As soon as an accepted
+//! record has added it, it need not be kept, and may be.
 
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
 use rusqlite::OptionalExtension as _;
 
+use super::kept;
+use crate::store::integers::integer;
+use crate::store::pieces::files::FileName;
 use crate::store::{Store, StoreError};
+
+/// Largest object that is a part of its row, as at the server: below it, a file costs more than its
+/// bytes.
+const ROW_MAX_BYTES: usize = 32 * 1024;
 
 /// An object as it goes to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,47 +29,108 @@ pub struct StagedObject {
     pub sealed: Vec<u8>,
 }
 
+/// What the database has of one: its hash, and its bytes or the file that they are in.
+type Row = (ObjectHash, Option<Vec<u8>>, Option<FileName>);
+
 impl Store {
     /// Keeps sealed objects; all or none. Durable when it returns.
     ///
     /// # Errors
-    /// [`StoreError::DiskFull`], the disk's.
+    /// [`StoreError::DiskFull`], where the disk has no room left but what it must keep; the disk's.
     pub fn stage_objects(&self, safe: SafeId, objects: &[StagedObject]) -> Result<(), StoreError> {
+        let length = |object: &StagedObject| object.sealed.len() as u64;
+        let more = objects.iter().map(length).sum();
+        self.pieces.make_room(&mut self.pieces.state(), more)?;
+        match self.stage_without_room(safe, objects) {
+            Err(StoreError::DiskFull) if self.give_up_pieces(more) => self.stage_without_room(safe, objects),
+            staged => staged,
+        }
+    }
+
+    /// The same on a disk that may be full at any moment: others write, too.
+    pub(in crate::store) fn stage_without_room(
+        &self,
+        safe: SafeId,
+        objects: &[StagedObject],
+    ) -> Result<(), StoreError> {
+        let folder = self.folder_of(&mut self.pieces.state(), safe)?;
+        let mut named = Vec::with_capacity(objects.len());
+        for object in objects {
+            let large = object.sealed.len() > ROW_MAX_BYTES;
+            named.push((object, if large { Some(FileName::drawn()?) } else { None }));
+        }
+        let files: Vec<_> =
+            named.iter().filter_map(|(object, file)| Some(((*file)?, object.sealed.as_slice()))).collect();
+        self.pieces.files().write_durably(folder, &files)?;
+        let inserted = self.insert_waiting(safe, &named);
+        if inserted.is_err() {
+            let files: Vec<_> = files.iter().map(|(file, _)| *file).collect();
+            self.pieces.drop_files(&self.pieces.state(), safe, &files);
+        }
+        inserted
+    }
+
+    fn insert_waiting(
+        &self,
+        safe: SafeId,
+        named: &[(&StagedObject, Option<FileName>)],
+    ) -> Result<(), StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         {
-            let mut insert = transaction
-                .prepare("INSERT INTO safe_object (safe, object, hash, sealed) VALUES (?1, ?2, ?3, ?4)")?;
-            for StagedObject { object, hash, sealed } in objects {
-                insert.execute((safe.as_bytes(), object.as_bytes(), hash.as_bytes(), sealed))?;
+            let mut insert = transaction.prepare(
+                "INSERT INTO safe_waiting (safe, object, hash, length, sealed, file) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for (StagedObject { object, hash, sealed }, file) in named {
+                let length = integer(sealed.len() as u64)?;
+                let here = file.is_none().then_some(sealed);
+                let file = file.as_ref().map(FileName::as_bytes);
+                insert.execute((safe.as_bytes(), object.as_bytes(), hash.as_bytes(), length, here, file))?;
             }
         }
         transaction.commit()?;
         Ok(())
     }
 
-    /// A sealed object that is kept here.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn staged_object(&self, safe: SafeId, object: ObjectId) -> Result<Option<StagedObject>, StoreError> {
+    fn waiting_row(&self, safe: SafeId, object: ObjectId) -> Result<Option<Row>, StoreError> {
         let inner = self.inner()?;
-        let row = inner.connection.query_row(
-            "SELECT hash, sealed FROM safe_object WHERE safe = ?1 AND object = ?2",
-            (safe.as_bytes(), object.as_bytes()),
-            |row| Ok((ObjectHash::from_bytes(row.get(0)?), row.get(1)?)),
-        );
-        Ok(row.optional()?.map(|(hash, sealed)| StagedObject { object, hash, sealed }))
+        let mut select = inner
+            .connection
+            .prepare_cached("SELECT hash, sealed, file FROM safe_waiting WHERE safe = ?1 AND object = ?2")?;
+        let row = select.query_row((safe.as_bytes(), object.as_bytes()), |row| {
+            let file: Option<[u8; 16]> = row.get(2)?;
+            Ok((ObjectHash::from_bytes(row.get(0)?), row.get(1)?, file.map(FileName::from_bytes)))
+        });
+        Ok(row.optional()?)
     }
 
-    /// All objects that are kept here, and whether the server has each, as far as it is known.
+    /// A sealed object that waits here.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] where its bytes are gone, or others; the disk's.
+    pub fn staged_object(&self, safe: SafeId, object: ObjectId) -> Result<Option<StagedObject>, StoreError> {
+        let damaged = || StoreError::Damaged("contents that wait to be shared are not what was written");
+        let Some((hash, sealed, file)) = self.waiting_row(safe, object)? else { return Ok(None) };
+        let sealed = match (sealed, file) {
+            (Some(sealed), _) => sealed,
+            (None, Some(file)) => {
+                let folder = self.pieces.state().folders.get(&safe).copied().ok_or_else(damaged)?;
+                let mut found = self.pieces.read(folder, file, &hash)?.ok_or_else(damaged)?;
+                std::mem::take(&mut *found)
+            }
+            (None, None) => return Err(damaged()),
+        };
+        Ok(Some(StagedObject { object, hash, sealed }))
+    }
+
+    /// All objects that wait here, and whether the server has each, as far as it is known.
     ///
     /// # Errors
     /// The disk's.
     pub fn staged_objects(&self, safe: SafeId) -> Result<Vec<(ObjectId, bool)>, StoreError> {
         let inner = self.inner()?;
         let mut select =
-            inner.connection.prepare("SELECT object, uploaded FROM safe_object WHERE safe = ?1")?;
+            inner.connection.prepare("SELECT object, uploaded FROM safe_waiting WHERE safe = ?1")?;
         let rows = select
             .query_map([safe.as_bytes()], |row| Ok((ObjectId::from_bytes(row.get(0)?), row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -80,7 +150,7 @@ impl Store {
         let transaction = inner.connection.transaction()?;
         for object in objects {
             transaction.execute(
-                "UPDATE safe_object SET uploaded = ?3 WHERE safe = ?1 AND object = ?2",
+                "UPDATE safe_waiting SET uploaded = ?3 WHERE safe = ?1 AND object = ?2",
                 (safe.as_bytes(), object.as_bytes(), uploaded),
             )?;
         }
@@ -88,20 +158,84 @@ impl Store {
         Ok(())
     }
 
-    /// These objects are not kept here any more. Durable when it returns.
+    /// These objects don't wait here any more, and nobody needs them. Durable when it returns.
     ///
     /// # Errors
     /// The disk's.
     pub fn drop_objects(&self, safe: SafeId, objects: &[ObjectId]) -> Result<(), StoreError> {
-        let mut inner = self.inner()?;
-        let transaction = inner.connection.transaction()?;
-        for object in objects {
-            transaction.execute(
-                "DELETE FROM safe_object WHERE safe = ?1 AND object = ?2",
-                (safe.as_bytes(), object.as_bytes()),
-            )?;
+        let state = self.pieces.state();
+        let mut files = Vec::new();
+        {
+            let mut inner = self.inner()?;
+            let transaction = inner.connection.transaction()?;
+            for object in objects {
+                let file: Option<Option<[u8; 16]>> = transaction
+                    .query_row(
+                        "DELETE FROM safe_waiting WHERE safe = ?1 AND object = ?2 RETURNING file",
+                        (safe.as_bytes(), object.as_bytes()),
+                        |row| row.get(0),
+                    )
+                    .optional()?;
+                files.extend(file.flatten().map(FileName::from_bytes));
+            }
+            transaction.commit()?;
         }
-        transaction.commit()?;
+        // Behind the rows: a file without one is swept, a row without a file would be a loss.
+        self.pieces.drop_files(&state, safe, &files);
+        Ok(())
+    }
+
+    /// These objects were added by an accepted record: the server has them, and they are kept here
+    /// as long as there is room. Durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn share_objects(&self, safe: SafeId, objects: &[ObjectId]) -> Result<(), StoreError> {
+        let mut small = Vec::new();
+        {
+            let mut state = self.pieces.state();
+            let mut inner = self.inner()?;
+            let transaction = inner.connection.transaction()?;
+            let mut large = Vec::new();
+            for object in objects {
+                let row = transaction
+                    .query_row(
+                        "DELETE FROM safe_waiting WHERE safe = ?1 AND object = ?2 RETURNING hash, sealed, file, length",
+                        (safe.as_bytes(), object.as_bytes()),
+                        |row| {
+                            let hash = ObjectHash::from_bytes(row.get(0)?);
+                            let file: Option<[u8; 16]> = row.get(2)?;
+                            Ok((hash, row.get::<_, Option<Vec<u8>>>(1)?, file, row.get::<_, i64>(3)?))
+                        },
+                    )
+                    .optional()?;
+                match row {
+                    Some((hash, _, Some(file), length)) => {
+                        let length = u64::try_from(length).unwrap_or_default();
+                        large.push(((safe, *object), hash, length, FileName::from_bytes(file)));
+                    }
+                    Some((hash, Some(sealed), None, _)) => small.push((*object, hash, sealed)),
+                    Some((_, None, None, _)) | None => {}
+                }
+            }
+            for (key, hash, length, file) in &large {
+                // In the same commit: never a file without a row.
+                kept::put(&transaction, *key, hash, *length, *file, 0)?;
+            }
+            transaction.commit()?;
+            drop(inner);
+            for (key, hash, length, file) in large {
+                if let Some(before) = state.index.insert(key, hash, length, file) {
+                    self.pieces.drop_files(&state, safe, &[before.file]);
+                }
+            }
+            self.pieces.may_keep(&mut state, 0)?;
+        }
+        let small: Vec<_> =
+            small.iter().map(|(object, hash, sealed)| (*object, *hash, sealed.as_slice())).collect();
+        if let Err(error) = self.keep_pieces(safe, &small) {
+            tracing::info!(%error, "what was shared is not kept");
+        }
         Ok(())
     }
 }

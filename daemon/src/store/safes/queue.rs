@@ -65,6 +65,20 @@ impl Store {
         Ok(())
     }
 
+    /// A person has decided about removals: the queue is this from now on, and what was removed
+    /// before counts no more. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], the disk's.
+    pub fn decide_safe_queue(&self, safe: SafeId, changes: &[Vec<u8>]) -> Result<(), StoreError> {
+        let mut inner = self.inner()?;
+        let transaction = inner.connection.transaction()?;
+        replace(&transaction, safe, changes)?;
+        transaction.execute("UPDATE safe SET removed = NULL WHERE id = ?1", [safe.as_bytes()])?;
+        transaction.commit()?;
+        Ok(())
+    }
+
     /// Keeps the record that is about to be posted. Durable when it returns.
     ///
     /// # Errors

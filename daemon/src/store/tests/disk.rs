@@ -4,6 +4,10 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
+use parsec_protocol::ids::{ObjectId, SafeId};
+use parsec_protocol::keys::SafeKey;
+use parsec_protocol::object_hash::ObjectHash;
+
 use super::*;
 
 /// A file system of 8 MiB, if this test may mount one.
@@ -35,6 +39,13 @@ impl Small {
         path
     }
 
+    /// Takes that away again. Emptied first: a process that another test starts has the file open
+    /// until it runs its program, and a file that is open takes its room though it has no name.
+    fn free(&self, filling: &Path) {
+        fs::File::options().write(true).open(filling).unwrap().set_len(0).unwrap();
+        fs::remove_file(filling).unwrap();
+    }
+
     fn remount(&self, option: &str) {
         let done =
             Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(&self.0).status().unwrap();
@@ -59,7 +70,7 @@ fn a_full_disk_costs_nothing_that_was_there() {
     loop {
         let filling = small.fill(left);
         let made = devices.create(&new_device(1), SERVER, Some(&receipt()), &right());
-        fs::remove_file(filling).unwrap();
+        small.free(&filling);
         match made {
             Ok(_) => break,
             Err(StoreError::DiskFull) => assert_eq!(devices.list().unwrap(), []),
@@ -82,12 +93,106 @@ fn a_full_disk_costs_nothing_that_was_there() {
     let changed = devices.change_password(id, Some(&open), &right(), &password("another good one"));
     assert!(matches!(changed, Err(StoreError::DiskFull)), "{changed:?}");
     assert_eq!(devices.pending().unwrap().len(), 1);
-    fs::remove_file(filling).unwrap();
+    small.free(&filling);
     open.store.append_certificates(3, &more).unwrap();
     drop(open);
     let open = devices.unlock(id, &right()).unwrap();
     assert_eq!(open.store.log_count().unwrap(), 203);
     println!("figure C3: a full file system: said, nothing lost, goes on once there is room");
+}
+
+/// Writes that end in the middle of a piece, and a disk that is full before the database can note
+/// it: nothing of the piece is there, and all that waited before is.
+#[test]
+fn a_full_disk_costs_no_piece_that_waits() {
+    let home = Home::new();
+    let Some(small) = Small::mount(&home) else { return };
+    let devices = Devices::open_with(&small.0.join("parsec"), WorkFactor::for_tests()).unwrap();
+    let devices = devices.keep_at_most(Some(4 << 20));
+    let open = devices.create(&new_device(1), SERVER, None, &right()).unwrap();
+    let (store, safe) = (&open.store, SafeId::from_bytes([7; 16]));
+    let key = SafeKey::from_bytes(&mut [3; 32]);
+    store.found_safe(safe, new_device(1).device, b"founding", &key, &[]).unwrap();
+    let piece = |number: u8, length: usize| {
+        let sealed = vec![number; length];
+        StagedObject { object: ObjectId::from_bytes([number; 16]), hash: ObjectHash::of(&sealed), sealed }
+    };
+    let pieces = small.0.join("parsec/devices");
+    let files = || tree(&pieces).iter().filter(|path| path.to_string_lossy().contains("/pieces/")).count();
+    store.stage_objects(safe, &[piece(1, 100_000)]).unwrap();
+    let before = files();
+    // The floor is a part of the disk: below it nothing is begun.
+    let filling = small.fill(300_000);
+    let refused = store.stage_objects(safe, &[piece(2, 50_000)]);
+    assert!(matches!(refused, Err(StoreError::DiskFull)), "{refused:?}");
+    small.free(&filling);
+    // What is kept makes room for what must be.
+    let kept = piece(3, 1_000_000 / 2);
+    for number in [3, 4] {
+        let kept = StagedObject { object: ObjectId::from_bytes([number; 16]), ..kept.clone() };
+        store.keep_pieces(safe, &[(kept.object, kept.hash, &kept.sealed)]).unwrap();
+    }
+    let filling = small.fill(500_000);
+    store.stage_objects(safe, &[piece(5, 200_000)]).unwrap();
+    let here = [3, 4].map(|number| (ObjectId::from_bytes([number; 16]), kept.hash));
+    let here: Vec<_> = store.pieces_here(safe, &here).unwrap().found.into_keys().collect();
+    assert_eq!(here, [ObjectId::from_bytes([4; 16])], "the longest unused is gone, and no more");
+    store.drop_objects(safe, &[piece(5, 0).object]).unwrap();
+    small.free(&filling);
+    store.set_safe_standing(safe, Standing::Left).unwrap();
+    store.set_safe_standing(safe, Standing::Accepted).unwrap();
+    assert_eq!(files(), before);
+
+    // At every amount of space, without asking before: a write is cut short in the middle.
+    let mut left = 0;
+    loop {
+        let filling = small.fill(left);
+        let staged = store.stage_without_room(safe, &[piece(6, 120_000), piece(7, 90_000)]);
+        small.free(&filling);
+        match staged {
+            Ok(()) => break,
+            Err(StoreError::DiskFull) => assert_eq!(files(), before, "with {left} bytes"),
+            Err(other) => panic!("with {left} bytes: {other:?}"),
+        }
+        left += 10_000;
+        assert!(left < 4 << 20);
+    }
+    assert!(left > 210_000, "{left}");
+    for piece in [piece(1, 100_000), piece(6, 120_000), piece(7, 90_000)] {
+        assert_eq!(store.staged_object(safe, piece.object).unwrap(), Some(piece));
+    }
+    println!("figure C13: pieces on a full file system: said, nothing lost, none half there");
+}
+
+/// A disk that became read-only: what is on it can be read, and whoever saves is told.
+#[test]
+fn a_read_only_disk_gives_pieces_and_takes_none() {
+    let home = Home::new();
+    let Some(small) = Small::mount(&home) else { return };
+    let devices = Devices::open_with(&small.0.join("parsec"), WorkFactor::for_tests()).unwrap();
+    let open = devices.create(&new_device(1), SERVER, None, &right()).unwrap();
+    let (store, safe) = (&open.store, SafeId::from_bytes([7; 16]));
+    let key = SafeKey::from_bytes(&mut [3; 32]);
+    store.found_safe(safe, new_device(1).device, b"founding", &key, &[]).unwrap();
+    let sealed = vec![5; 100_000];
+    let piece = StagedObject { object: ObjectId::from_bytes([5; 16]), hash: ObjectHash::of(&sealed), sealed };
+    store.keep_pieces(safe, &[(piece.object, piece.hash, &piece.sealed)]).unwrap();
+    // Lazily: the database has its log open for writing, which keeps an ordinary one busy.
+    let pieces = small.0.join("parsec/devices").join(format!("acme.{}", new_device(1).device)).join("pieces");
+    let bound = Command::new("mount").arg("--bind").arg(&pieces).arg(&pieces).status().unwrap();
+    assert!(bound.success());
+    let _bound = Small(pieces.clone());
+    let done = Command::new("mount").args(["-o", "remount,bind,ro"]).arg(&pieces).status().unwrap();
+    assert!(done.success());
+    let other = StagedObject { object: ObjectId::from_bytes([6; 16]), ..piece.clone() };
+    let refused = store.stage_objects(safe, std::slice::from_ref(&other)).unwrap_err();
+    assert!(matches!(&refused, StoreError::Io { .. }), "{refused:?}");
+    let refused = store.keep_pieces(safe, &[(other.object, other.hash, &other.sealed)]).unwrap_err();
+    assert!(matches!(&refused, StoreError::Io { .. }), "{refused:?}");
+    assert!(store.staged_objects(safe).unwrap().is_empty());
+    let here = store.pieces_here(safe, &[(piece.object, piece.hash)]).unwrap();
+    assert!(here.found.get(&piece.object).is_some_and(|found| **found == piece.sealed));
+    println!("figure C13: pieces on a read-only file system: read, and said to whoever saves");
 }
 
 #[test]
@@ -247,4 +352,68 @@ fn a_key_file_is_written_aside_synced_renamed_and_its_folder_synced() {
     }
     assert!(!trace.contains("chmod("), "a mode that is repaired was wrong for a moment:\n{trace}");
     println!("figure C8: opened 0600, written, synced, renamed, folder synced, in this order");
+}
+
+/// The same of a piece that waits to be shared: when its row is on the disk, the piece is, under
+/// its name; and its row before anything that may name it.
+#[test]
+fn a_piece_is_synced_and_named_before_its_row_is_written() {
+    const CHILD: &str = "PARSECD_TEST_STRACED_PIECES";
+    let safe = SafeId::from_bytes([7; 16]);
+    if let Some(folder) = std::env::var_os(CHILD) {
+        let devices = Devices::open_with(Path::new(&folder), WorkFactor::for_tests()).unwrap();
+        let store = devices.unlock(new_device(1).device, &right()).unwrap().store;
+        let piece = |number: u8| {
+            let sealed = vec![number; 50_000];
+            let (object, hash) = (ObjectId::from_bytes([number; 16]), ObjectHash::of(&sealed));
+            StagedObject { object, hash, sealed }
+        };
+        store.stage_objects(safe, &[piece(1), piece(2)]).unwrap();
+        return;
+    }
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let key = SafeKey::from_bytes(&mut [3; 32]);
+    store.found_safe(safe, new_device(1).device, b"founding", &key, &[]).unwrap();
+    drop(store);
+    let trace = home.0.path().join("trace");
+    let straced = Command::new("strace")
+        .args(["-f", "-y", "-e", "trace=openat,mkdirat,write,pwrite64,fsync,fdatasync,renameat2", "-o"])
+        .arg(&trace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "store::tests::disk::a_piece_is_synced_and_named_before_its_row_is_written"])
+        .args(["--test-threads", "1"])
+        .env(CHILD, home.data())
+        .output();
+    let Ok(straced) = straced else {
+        println!("skipped: strace is not installed");
+        return;
+    };
+    assert!(straced.status.success(), "{}", String::from_utf8_lossy(&straced.stdout));
+    let trace = fs::read_to_string(trace).unwrap();
+    let mut lines = trace.lines();
+    let mut next = |parts: &[&str]| {
+        let found = lines.by_ref().find(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(found.is_some(), "no {parts:?} where it should be in\n{trace}");
+    };
+    next(&["mkdirat(", "\"pieces\""]);
+    next(&["mkdirat(", "/pieces>"]);
+    next(&["fsync(", &format!("acme.{}>", new_device(1).device)]);
+    next(&["fsync(", "/pieces>"]);
+    for _ in 0..2 {
+        next(&["openat(", "\".writing-", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "0600"]);
+        next(&["write(", "/.writing-"]);
+    }
+    for _ in 0..2 {
+        next(&["fsync(", "/.writing-"]);
+    }
+    for _ in 0..2 {
+        next(&["renameat2(", "\".writing-"]);
+    }
+    next(&["fsync(", "/pieces/"]);
+    next(&["pwrite64(", "store.db-wal>"]);
+    next(&["sync(", "store.db-wal>"]);
+    println!(
+        "figure C10: pieces opened 0600, all written, synced, renamed, folder synced, then their rows, in this order"
+    );
 }

@@ -7,7 +7,7 @@ use super::*;
 
 const CHILD: &str = "PARSECD_TEST_FAULTS_FOLDER";
 /// What the store changes the disk with.
-const CALLS: [&str; 9] =
+pub(super) const CALLS: [&str; 9] =
     ["fsync", "fdatasync", "write", "pwrite64", "ftruncate", "mkdirat", "renameat", "renameat2", "unlinkat"];
 /// Far more calls of one kind than the run makes; stops a sweep that would never end.
 const CALLS_MAX: u32 = 200;
@@ -17,7 +17,7 @@ fn second() -> SecretText {
 }
 
 /// Notes that something has been acknowledged.
-fn did(data: &Path, what: &str) -> Result<(), StoreError> {
+pub(super) fn did(data: &Path, what: &str) -> Result<(), StoreError> {
     fs::write(data.join(what), "").map_err(|source| StoreError::Io { what: "test", source })
 }
 
@@ -127,13 +127,31 @@ fn the_work_that_fails() {
     }
 }
 
+/// What is done while calls fail, and what must be true afterwards.
+#[derive(Clone, Copy)]
+pub(super) struct Sweep {
+    /// Variable that gives the child its folder.
+    pub(super) child: &'static str,
+    /// The test that is the child.
+    pub(super) test: &'static str,
+    /// What is there before.
+    pub(super) before: fn(&Path),
+    /// What must be true afterwards.
+    pub(super) check: fn(&Path, &str),
+}
+
+const DEVICE: Sweep =
+    Sweep { child: CHILD, test: "store::tests::faults::the_work_that_fails", before: |_| {}, check };
+
 /// Returns how many points there were, each a call and an effect.
-fn sweep(calls: &[&str], effects: &[&str]) -> u32 {
+pub(super) fn sweep(what: Sweep, calls: &[&str], effects: &[&str]) -> u32 {
+    let Sweep { child, test, before, check } = what;
     let mut points = 0;
     for call in calls {
         for effect in effects {
             for number in 1..=CALLS_MAX {
                 let home = Home::new();
+                before(&home.data());
                 let what = format!("{call} number {number}: {effect}");
                 let trace = home.0.path().join("trace");
                 let output = Command::new("strace")
@@ -142,8 +160,8 @@ fn sweep(calls: &[&str], effects: &[&str]) -> u32 {
                     .arg("-o")
                     .arg(&trace)
                     .arg(std::env::current_exe().unwrap())
-                    .args(["--exact", "store::tests::faults::the_work_that_fails", "--test-threads", "1"])
-                    .env(CHILD, home.data())
+                    .args(["--exact", test, "--test-threads", "1"])
+                    .env(child, home.data())
                     .output()
                     .unwrap();
                 let said = [output.stdout, output.stderr].concat();
@@ -162,7 +180,7 @@ fn sweep(calls: &[&str], effects: &[&str]) -> u32 {
     points
 }
 
-fn can_inject() -> bool {
+pub(super) fn can_inject() -> bool {
     let can = Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
     if !can {
         println!("skipped: strace is not installed");
@@ -173,7 +191,7 @@ fn can_inject() -> bool {
 #[test]
 fn every_sync_and_rename_may_be_the_last() {
     if can_inject() {
-        let points = sweep(&["fsync", "renameat", "renameat2", "mkdirat"], &["signal=KILL"]);
+        let points = sweep(DEVICE, &["fsync", "renameat", "renameat2", "mkdirat"], &["signal=KILL"]);
         println!(
             "figure C1: creating a device, inviting, vouching, publishing, alarm, password, removal: killed at {points} syncs, renames and folders: old or new state each time"
         );
@@ -185,7 +203,7 @@ fn every_sync_and_rename_may_be_the_last() {
 #[ignore = "two minutes; `cargo test -p parsecd --lib -- --ignored` before a release and after a change of the store"]
 fn every_write_may_fail_or_be_the_last() {
     if can_inject() {
-        let points = sweep(&CALLS, &["error=EIO", "error=ENOSPC", "signal=KILL"]);
+        let points = sweep(DEVICE, &CALLS, &["error=EIO", "error=ENOSPC", "signal=KILL"]);
         println!(
             "figure C2: creating a device, inviting, vouching, publishing, alarm, password, removal: EIO, ENOSPC or a kill at {points} calls: reported, nothing lost, no panic"
         );

@@ -4,10 +4,12 @@ mod access;
 mod damage;
 mod disk;
 mod faults;
+mod faults_of_safes;
 mod former;
 mod key_file;
 mod panics;
 mod password;
+mod pieces;
 mod safes;
 mod user_keys;
 

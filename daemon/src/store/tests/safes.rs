@@ -81,7 +81,7 @@ fn a_safe_is_there_after_a_restart_as_it_was_kept_last() {
     assert_eq!(objects, [(staged(1).object, true), (staged(2).object, false)]);
     assert_eq!(store.staged_object(SAFE, staged(2).object).unwrap(), Some(staged(2)));
 
-    let folded = Folded { seq: 3, state: Some(b"tree".to_vec()), queue: vec![b"b'".to_vec()] };
+    let folded = Folded { seq: 3, state: Some(b"tree".to_vec()), queue: vec![b"b'".to_vec()], removed: None };
     store.fold_safe(SAFE, &folded).unwrap();
     let store = reopened(&home, store);
     let safe = store.safe(SAFE).unwrap().unwrap();
@@ -116,7 +116,7 @@ fn what_is_cut_off_half_way_leaves_what_was_there() {
     };
     let run = |sql: &str| store.inner().unwrap().connection.execute_batch(sql).unwrap();
     run(&fail("safe_change"));
-    let folded = Folded { seq: 1, state: Some(b"tree".to_vec()), queue: vec![b"x".to_vec()] };
+    let folded = Folded { seq: 1, state: Some(b"tree".to_vec()), queue: vec![b"x".to_vec()], removed: None };
     store.fold_safe(SAFE, &folded).unwrap_err();
     store.queue_safe_changes(SAFE, &[b"y".to_vec()]).unwrap_err();
     run("DROP TRIGGER fail");
@@ -134,13 +134,15 @@ fn an_erased_safe_leaves_no_row() {
     let home = Home::new();
     let store = founded(&home);
     store.take_safe_items(SAFE, &taken(0, 0, 2)).unwrap();
-    store.fold_safe(SAFE, &Folded { seq: 2, state: Some(vec![1]), queue: vec![vec![2]] }).unwrap();
+    store
+        .fold_safe(SAFE, &Folded { seq: 2, state: Some(vec![1]), queue: vec![vec![2]], removed: None })
+        .unwrap();
     store.stage_objects(SAFE, &[staged(1)]).unwrap();
     let other = SafeId::from_bytes([8; 16]);
     assert!(store.know_safe(other, new_device(1).device, Standing::Offered).unwrap());
     assert!(!store.know_safe(other, new_device(1).device, Standing::Accepted).unwrap());
     store.erase_safe(SAFE).unwrap();
-    for table in ["certificate", "record", "key", "change", "object", "state"] {
+    for table in ["certificate", "record", "key", "change", "waiting", "kept", "state"] {
         let count: i64 = store
             .inner()
             .unwrap()

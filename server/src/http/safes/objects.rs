@@ -230,7 +230,10 @@ pub(super) async fn fetch(
                 None => tracing::error!("the file of an object is missing"),
             }
         }
-        Ok([heads.before(), bodies.concat()].concat())
+        let mut whole = Vec::with_capacity(heads.body_bytes());
+        whole.extend_from_slice(&heads.before());
+        bodies.iter().for_each(|bytes| whole.extend_from_slice(bytes));
+        Ok(whole)
     });
     Ok(body::octets(answer.await?))
 }

@@ -17,8 +17,8 @@ use parsec_protocol::ids::{SafeId, Token};
 use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX};
 use parsec_protocol::manifest::safes::MANIFEST_SAFES_MAX as MEMBER_SAFES_MAX;
 use parsec_protocol::relay::{
-    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_SAFE, ErrorCode, Follow, InvitationGone, InvitationView,
-    LogLength, SafeHint, path,
+    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_MANIFEST, EVENT_SAFE, ErrorCode, Follow, InvitationGone,
+    InvitationView, LogLength, ManifestHint, SafeHint, path,
 };
 use reqwest::Method;
 use tokio::sync::{Notify, watch};
@@ -95,6 +95,8 @@ pub(super) struct DeviceEvents {
 pub struct SafeNews {
     /// How often a stream was opened: whatever came between two of them was not told.
     pub streams: u64,
+    /// The version of the user's manifest that was told last.
+    pub manifest: u64,
     /// Safes that have gone on, and how often anything was said of each.
     pub gone_on: BTreeMap<SafeId, u64>,
 }
@@ -425,6 +427,10 @@ impl Member {
             EVENT_LOG => {
                 let told: LogLength = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
                 self.events.log.send_replace(Some(told.count));
+            }
+            EVENT_MANIFEST => {
+                let told: ManifestHint = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
+                self.events.safes.send_modify(|news| news.manifest = told.version);
             }
             EVENT_SAFE => {
                 let told: SafeHint = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;

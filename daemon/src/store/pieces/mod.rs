@@ -1,0 +1,161 @@
+//! Sealed pieces of contents on the disk: what waits to be shared, and what is kept to save the
+//! way to the server.
+//!
+//! Decides how much is kept, that what was not used for the longest time goes first, and that a
+//! disk is never filled to its end: what would do so is refused where it waits to be shared, and
+//! not kept otherwise. What waits is never removed to make room. Nothing here is believed: a piece
+//! counts where its hash is the one that is asked for.
+
+pub(super) mod files;
+mod index;
+pub(super) mod opening;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parsec_protocol::ids::SafeId;
+use parsec_protocol::object_hash::ObjectHash;
+use zeroize::Zeroizing;
+
+use super::StoreError;
+use super::atomic::Folder;
+use files::{FileName, Files};
+use index::Index;
+pub(super) use index::Key;
+
+/// Most bytes that are kept if nobody says another number.
+const KEPT_MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
+/// What part of the free disk that may be: what others need of it, they find.
+const KEPT_PART_OF_FREE: u64 = 10;
+/// Most pieces that are kept: some twenty megabytes of memory for their index.
+const KEPT_MAX: usize = 100_000;
+/// Free bytes that are left to the disk: what the database of a device, and everybody else's
+/// programs, need for the next moment. On a small disk a part of it.
+const FLOOR_BYTES: u64 = 64 * 1024 * 1024;
+/// That part.
+const FLOOR_PART_OF_DISK: u64 = 20;
+/// Pieces, and bytes of new ones, of which the database need not know: so much is fetched anew
+/// where a device's power is cut.
+const UNSAVED_MAX: (usize, u64) = (256, 32 * 1024 * 1024);
+
+/// What is on the disk of one device.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    files: Files,
+    /// Bytes that may be kept, where somebody said so.
+    limit: Option<u64>,
+    state: Mutex<State>,
+}
+
+/// What is known of it. Locked before the database, where both are.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) index: Index,
+    /// Names of the safes' folders.
+    pub(super) folders: BTreeMap<SafeId, FileName>,
+}
+
+impl Pieces {
+    pub(super) fn new(device: &Folder, limit: Option<u64>) -> Result<Self, StoreError> {
+        Ok(Self { files: Files::new(device)?, limit, state: Mutex::default() })
+    }
+
+    pub(super) const fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // At worst a file is counted that is not there: reading it says so.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that may be kept.
+    pub(super) fn limit(&self, kept: u64) -> Result<u64, StoreError> {
+        match self.limit {
+            Some(limit) => Ok(limit),
+            None => {
+                let (free, _) = self.files.disk()?;
+                Ok((free.saturating_add(kept) / KEPT_PART_OF_FREE).min(KEPT_MAX_BYTES))
+            }
+        }
+    }
+
+    /// Bytes that are missing until so many more fit, and the disk has still what it is left.
+    fn missing(&self, more: u64) -> Result<u64, StoreError> {
+        let (free, all) = self.files.disk()?;
+        let floor = FLOOR_BYTES.min(all / FLOOR_PART_OF_DISK);
+        Ok(more.saturating_add(floor).saturating_sub(free))
+    }
+
+    /// Makes room for so many bytes that must be kept, by what need not be.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`] where that is not enough.
+    pub(super) fn make_room(&self, state: &mut State, more: u64) -> Result<(), StoreError> {
+        let missing = self.missing(more)?;
+        if missing == 0 {
+            return Ok(());
+        }
+        let target = state.index.bytes().saturating_sub(missing);
+        self.shrink(state, target, KEPT_MAX);
+        if self.missing(more)? == 0 { Ok(()) } else { Err(StoreError::DiskFull) }
+    }
+
+    /// Gives up so many bytes of what need not be kept, for something that the disk refused: it may be
+    /// full for this user alone, which no count of free bytes tells. Whether there was anything.
+    pub(super) fn give_up(&self, state: &mut State, bytes: u64) -> bool {
+        let before = state.index.bytes();
+        self.shrink(state, before.saturating_sub(bytes.saturating_add(FLOOR_BYTES)), KEPT_MAX);
+        state.index.bytes() < before
+    }
+
+    /// Whether so many bytes may be kept that need not be, after others have made room for them.
+    pub(super) fn may_keep(&self, state: &mut State, more: u64) -> Result<bool, StoreError> {
+        let limit = self.limit(state.index.bytes())?;
+        if more > limit || self.missing(more)? > 0 {
+            return Ok(false);
+        }
+        self.shrink(state, limit.saturating_sub(more), KEPT_MAX.saturating_sub(1));
+        Ok(true)
+    }
+
+    /// Removes what was not used for the longest time, until so much is left.
+    fn shrink(&self, state: &mut State, bytes: u64, count: usize) {
+        while state.index.bytes() > bytes || state.index.count() > count {
+            let Some(oldest) = state.index.oldest() else { return };
+            self.drop_kept(state, &oldest);
+        }
+    }
+
+    /// Removes one piece that is kept.
+    pub(super) fn drop_kept(&self, state: &mut State, key: &Key) {
+        let Some(kept) = state.index.remove(key) else { return };
+        self.drop_files(state, key.0, &[kept.file]);
+    }
+
+    /// Removes files of a safe that nothing names any more. What can't be removed is swept when the
+    /// device is unlocked next.
+    pub(super) fn drop_files(&self, state: &State, safe: SafeId, files: &[FileName]) {
+        let Some(folder) = state.folders.get(&safe) else { return };
+        if let Err(error) = self.files.remove(*folder, files) {
+            tracing::warn!(%error, "pieces that nobody names stay on the disk for now");
+        }
+    }
+
+    /// A piece out of its file, where that holds what it should.
+    pub(super) fn read(
+        &self,
+        folder: FileName,
+        file: FileName,
+        hash: &ObjectHash,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let found = self.files.read(folder, file)?;
+        Ok(found.filter(|bytes| ObjectHash::of(bytes) == *hash))
+    }
+}
+
+/// Whether the database should be told of what changed.
+pub(super) fn is_to_save(index: &Index) -> bool {
+    let (count, bytes) = index.unsaved();
+    count >= UNSAVED_MAX.0 || bytes >= UNSAVED_MAX.1
+}

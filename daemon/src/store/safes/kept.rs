@@ -1,0 +1,234 @@
+//! Pieces that the server has, kept here to save the way to it.
+//!
+//! Decides that nothing depends on them: what is damaged or gone is fetched again, and what can't
+//! be kept is not. What is kept of a safe goes when its user is in it no more. The database hears
+//! of them now and then; files that it does not know are swept when the device is unlocked.
+
+use std::collections::BTreeMap;
+
+use parsec_protocol::ids::{ObjectId, SafeId};
+use parsec_protocol::object_hash::ObjectHash;
+use rusqlite::{Connection, OptionalExtension as _};
+use zeroize::Zeroizing;
+
+use super::Standing;
+use crate::store::integers::{integer, natural};
+use crate::store::pieces::files::FileName;
+use crate::store::pieces::{Key, State, is_to_save};
+use crate::store::{Store, StoreError};
+
+/// Bytes of new pieces that are worth a commit of their own: two pieces of a file.
+const WORTH_SAVING_BYTES: u64 = 1_024 * 1_024;
+
+/// What of some objects is on this device.
+#[derive(Debug, Default)]
+pub struct Here {
+    /// The bytes of each that is here, as its hash says.
+    pub found: BTreeMap<ObjectId, Zeroizing<Vec<u8>>>,
+    /// Whether one that waits to be shared is damaged: nobody else has it.
+    pub damaged: bool,
+}
+
+/// What one safe takes on this device's disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SafeSize {
+    /// Bytes of pieces that wait to be shared.
+    pub waiting: u64,
+    /// Bytes of pieces that are kept to save the way to the server.
+    pub kept: u64,
+}
+
+/// Notes a piece in a transaction of somebody else's.
+pub(super) fn put(
+    connection: &Connection,
+    key: Key,
+    hash: &ObjectHash,
+    length: u64,
+    file: FileName,
+    used: u64,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO safe_kept (safe, object, hash, length, file, used)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM safe WHERE id = ?1)
+             ON CONFLICT (safe, object) DO UPDATE SET
+                 hash = excluded.hash, length = excluded.length, file = excluded.file, used = excluded.used",
+        )?
+        .execute((
+            key.0.as_bytes(),
+            key.1.as_bytes(),
+            hash.as_bytes(),
+            integer(length)?,
+            file.as_bytes(),
+            integer(used)?,
+        ))?;
+    Ok(())
+}
+
+impl Store {
+    /// The folder of a safe's files, named now where it has none. Its name is durable.
+    pub(super) fn folder_of(&self, state: &mut State, safe: SafeId) -> Result<FileName, StoreError> {
+        if let Some(folder) = state.folders.get(&safe) {
+            return Ok(*folder);
+        }
+        let folder = FileName::drawn()?;
+        let changed = self.inner()?.connection.execute(
+            "UPDATE safe SET folder = ?2 WHERE id = ?1 AND folder IS NULL",
+            (safe.as_bytes(), folder.as_bytes()),
+        )?;
+        if changed != 1 {
+            return Err(StoreError::Damaged("a safe whose contents came is not in it"));
+        }
+        state.folders.insert(safe, folder);
+        Ok(folder)
+    }
+
+    /// What of these objects is here: of those that wait, and of those that are kept.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn pieces_here(&self, safe: SafeId, wanted: &[(ObjectId, ObjectHash)]) -> Result<Here, StoreError> {
+        let mut here = Here::default();
+        for (object, hash) in wanted {
+            match self.staged_object(safe, *object) {
+                Ok(Some(staged)) if staged.hash == *hash => {
+                    here.found.insert(*object, Zeroizing::new(staged.sealed));
+                    continue;
+                }
+                Ok(_) => {}
+                Err(StoreError::Damaged(_) | StoreError::UnsafePath { .. }) => {
+                    here.damaged = true;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let (kept, folder) = {
+                let mut state = self.pieces.state();
+                let Some(kept) = state.index.used(&(safe, *object)).filter(|kept| kept.hash == *hash) else {
+                    continue;
+                };
+                (kept, state.folders.get(&safe).copied())
+            };
+            let Some(folder) = folder else { continue };
+            match self.pieces.read(folder, kept.file, hash) {
+                Ok(Some(bytes)) => drop(here.found.insert(*object, bytes)),
+                found => {
+                    // Damaged, gone, or not to be read: the server has it.
+                    let error = found.err().map(|error| error.to_string());
+                    tracing::warn!(
+                        error,
+                        "a piece that was kept is not what was written; it is fetched again"
+                    );
+                    let mut state = self.pieces.state();
+                    if state.index.get(&(safe, *object)).is_some_and(|now| now.file == kept.file) {
+                        self.pieces.drop_kept(&mut state, &(safe, *object));
+                    }
+                }
+            }
+        }
+        Ok(here)
+    }
+
+    /// Keeps pieces that the server has, as far as there is room for them.
+    ///
+    /// # Errors
+    /// The disk's: nothing depends on it.
+    pub fn keep_pieces(
+        &self,
+        safe: SafeId,
+        pieces: &[(ObjectId, ObjectHash, &[u8])],
+    ) -> Result<(), StoreError> {
+        for (object, hash, bytes) in pieces {
+            let mut state = self.pieces.state();
+            if !self.is_kept_for(safe)? || !self.pieces.may_keep(&mut state, bytes.len() as u64)? {
+                return Ok(());
+            }
+            let (folder, file) = (self.folder_of(&mut state, safe)?, FileName::drawn()?);
+            if let Err(error) = self.pieces.files().write(folder, file, bytes) {
+                if matches!(error, StoreError::DiskFull) {
+                    let _ = self.pieces.give_up(&mut state, bytes.len() as u64);
+                }
+                return Err(error);
+            }
+            let before = state.index.insert((safe, *object), *hash, bytes.len() as u64, file);
+            if let Some(before) = before {
+                self.pieces.drop_files(&state, safe, &[before.file]);
+            }
+        }
+        if is_to_save(&self.pieces.state().index) { self.save_pieces() } else { Ok(()) }
+    }
+
+    /// Gives up so many bytes of what is kept, and some more: the disk has refused something. Whether
+    /// there was anything to give up.
+    pub fn give_up_pieces(&self, bytes: u64) -> bool {
+        self.pieces.give_up(&mut self.pieces.state(), bytes)
+    }
+
+    /// Whether anything of a safe is kept: its user is in it.
+    fn is_kept_for(&self, safe: SafeId) -> Result<bool, StoreError> {
+        let inner = self.inner()?;
+        let mut select = inner.connection.prepare_cached("SELECT standing FROM safe WHERE id = ?1")?;
+        let standing: Option<i64> = select.query_row([safe.as_bytes()], |row| row.get(0)).optional()?;
+        Ok(standing == Some(Standing::Accepted.number()))
+    }
+
+    /// The database knows what is kept, where that is worth a commit: somebody who read a large
+    /// file would have to fetch it anew otherwise. What fails is tried again with the next.
+    pub fn save_many_pieces(&self) {
+        let (_, bytes) = self.pieces.state().index.unsaved();
+        if bytes >= WORTH_SAVING_BYTES
+            && let Err(error) = self.save_pieces()
+        {
+            tracing::info!(%error, "what was fetched is not noted");
+        }
+    }
+
+    /// The database knows all that is kept. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], the disk's.
+    pub fn save_pieces(&self) -> Result<(), StoreError> {
+        let mut state = self.pieces.state();
+        let changed = state.index.to_save();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut inner = self.inner()?;
+        let transaction = inner.connection.transaction()?;
+        for (key, kept) in changed {
+            match kept {
+                Some(kept) => put(&transaction, key, &kept.hash, kept.length, kept.file, kept.used)?,
+                None => {
+                    transaction
+                        .prepare_cached("DELETE FROM safe_kept WHERE safe = ?1 AND object = ?2")?
+                        .execute((key.0.as_bytes(), key.1.as_bytes()))?;
+                }
+            }
+        }
+        transaction.commit()?;
+        state.index.saved();
+        Ok(())
+    }
+
+    /// What each safe takes on the disk, of those that take anything; and how much may be kept.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn pieces_sizes(&self) -> Result<(BTreeMap<SafeId, SafeSize>, u64), StoreError> {
+        let mut sizes: BTreeMap<SafeId, SafeSize> = BTreeMap::new();
+        let state = self.pieces.state();
+        for safe in state.folders.keys() {
+            let lengths = state.index.of(*safe).into_iter().filter_map(|key| state.index.get(&key));
+            sizes.entry(*safe).or_default().kept = lengths.map(|kept| kept.length).sum();
+        }
+        let inner = self.inner()?;
+        let mut select =
+            inner.connection.prepare("SELECT safe, sum(length) FROM safe_waiting GROUP BY safe")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            sizes.entry(SafeId::from_bytes(row.get(0)?)).or_default().waiting = natural(row.get(1)?)?;
+        }
+        sizes.retain(|_, size| *size != SafeSize::default());
+        Ok((sizes, self.pieces.limit(state.index.bytes())?))
+    }
+}

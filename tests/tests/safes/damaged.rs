@@ -1,0 +1,63 @@
+//! Contents that wait to be shared, on a disk that damages them: nothing else is held up, their file is
+//! named, and its removal takes them out of the way.
+
+use std::fs;
+
+use parsec_protocol::control::{DeviceSelector, FileChanged, FileRemove, ProblemKind, method};
+use parsec_tests::fixture::{ALICE_AGAIN, Fixture, FixtureOptions};
+use parsec_tests::logs::files;
+use parsec_tests::safes::{Safe, create, is_well};
+
+use super::{PLANS, enrol_own};
+
+/// More than a piece that is kept in the database.
+const LENGTH: usize = 1_200_000;
+
+#[test]
+fn damaged_contents_that_wait_hold_up_nothing_else_and_go_with_their_file() {
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
+    let made = create(&fixture.alice, PLANS);
+    let id = made.safe.to_string();
+    let _ = tablet.until_safe(|safe| safe.safe == made.safe && is_well(safe));
+    fixture.server.kill();
+    let alice = Safe { device: &fixture.alice, name: PLANS };
+    alice.put("/lost", &vec![1; LENGTH], 0).unwrap();
+    let pieces = fixture.alice.data();
+    let damaged: Vec<_> = files(&pieces).into_iter().filter(|(path, _)| path.contains("/pieces/")).collect();
+    assert_eq!(damaged.len(), 3);
+    alice.put("/sound", &vec![2; LENGTH], 0).unwrap();
+    for (path, mut bytes) in damaged {
+        bytes[1_000] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+    fixture.restart_server();
+
+    // Told, with the file's name; and the other one goes out.
+    let alice = Safe { device: &fixture.alice, name: PLANS };
+    let waits = fixture.alice.until_safe(|safe| safe.problem == Some(ProblemKind::StoreDamaged));
+    assert_eq!(waits.waiting, 1, "{waits:?}");
+    let status = fixture.alice.ctl(&["safe", "status", PLANS]).well().stdout;
+    assert!(status.contains("/lost") && status.contains("damaged"), "{status}");
+    let there = Safe { device: &tablet, name: &id };
+    there.sync();
+    assert_eq!(there.paths().unwrap(), ["/sound"]);
+    assert!(there.get("/sound").unwrap() == vec![2; LENGTH]);
+    // So does what comes later, and the file can't be read here either.
+    alice.put_shared("/later", b"goes out");
+    assert!(alice.get("/lost").is_err());
+
+    let asked = FileRemove {
+        select: DeviceSelector::default(),
+        safe: PLANS.to_owned(),
+        path: "/lost".to_owned(),
+        recursive: false,
+        wait_seconds: None,
+    };
+    let _: FileChanged = fixture.alice.call(method::FILE_REMOVE, asked).unwrap();
+    let _ = fixture.alice.until_safe(|safe| safe.problem.is_none() && safe.waiting == 0);
+    alice.put_shared("/lost", b"found again");
+    there.sync();
+    assert_eq!(there.get("/lost").unwrap(), b"found again");
+    assert_eq!(there.paths().unwrap(), ["/later", "/lost", "/sound"]);
+}
