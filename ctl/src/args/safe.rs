@@ -113,10 +113,10 @@ pub(crate) enum Safe {
     /// Say that many removals at once are what you want, or that they are not
     ///
     /// When one device removes more than 1,000 entries of a safe within ten minutes, or more than
-    /// half of it and 20, the rest waits on that device until you have looked. Shows what waits, and asks
-    /// you to type yes; a program can't say it for you without this device's password. With
-    /// --accept it is about a safe that this device goes no further with, because the server showed
-    /// something that it did not believe.
+    /// half of it and 20, the rest waits on that device until you have looked. Shows what waits,
+    /// and asks you to type yes; a program can't say it for you without this device's password.
+    /// With --accept it is about a safe that this device goes no further with, because the server
+    /// showed something that it did not believe.
     #[command(
         after_long_help = "Examples:\n  parsecctl safe status Plans\n  parsecctl safe confirm Plans\n  parsecctl safe confirm Plans --discard"
     )]

@@ -63,9 +63,9 @@ impl PassingReader {
         Self { stream, mailbox }
     }
 
-    /// What has come. Where less came than there is room for, nothing more is there, and asking once
-    /// more only to hear so is saved: to the runtime that looks like a read that would have waited.
-    /// Not so behind an open file: the kernel hands out nothing beyond its message.
+    /// What has come. Where less came than there is room for, nothing more is there, and asking
+    /// once more only to hear so is saved: to the runtime that looks like a read that would have
+    /// waited. Not so behind an open file: the kernel hands out nothing beyond its message.
     fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         let stream = self.stream.as_ref();
         let mut came = None;

@@ -2,9 +2,9 @@
 //! ring or lets somebody in can give a wrong box, or none.
 //!
 //! Decides who that is by the two logs and by making each box again: all holders make the very same
-//! one. A box that is another one is an alarm that names its author, and every writer's device posts
-//! the right one: so nobody who has the key can keep it from a member for as long as another holder
-//! is there.
+//! one. A box that is another one is an alarm that names its author, and every writer's device
+//! posts the right one: so nobody who has the key can keep it from a member for as long as another
+//! holder is there.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ pub(super) async fn give(session: &Session, safe: &OpenSafe, between: &mut Betwe
     for (user, key) in wanted {
         match one(session, safe, &record, &mut ring, (user, key)).await {
             Ok(()) => drop(between.given.insert((epoch, user))),
-            // The server is away, or asks for patience: the others as well.
+            // The server is away, or takes no more for now: for the others as well.
             Err(problem) if problem.retryable => return Err(problem),
             // A refusal of this one is not the others'.
             Err(problem) => tracing::warn!(safe = %safe.id, %user, %problem, "a box can't be given"),

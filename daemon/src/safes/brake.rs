@@ -4,8 +4,8 @@
 //! than half of the safe, counting what went out in that time and all that waits. What exceeds
 //! waits, and stays waiting when the time is over, until a person decides. With it wait later
 //! changes of the same entries, removals of a folder that they are in, and what only fits a tree
-//! without them; everything else goes on. What can't be sent (`damaged`) holds up as much. An entry is counted where members see it: what this device added and took back unshared is
-//! nobody's loss.
+//! without them; everything else goes on. What can't be sent (`damaged`) holds up as much. An entry
+//! is counted where members see it: what this device added and took back unshared is nobody's loss.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -192,8 +192,8 @@ impl Held {
     }
 }
 
-/// Whether an act removes a folder that something which waits is still in: it would take that along,
-/// and count as one entry.
+/// Whether an act removes a folder that something which waits is still in: it would take that
+/// along, and count as one entry.
 fn covers(held: &Held, going: &Scratch<'_>, act: &[Queued]) -> bool {
     act.iter().any(|queued| match &queued.pending.change {
         Change::Remove { entry, .. } => going.below(*entry).iter().any(|id| held.entries.contains(id)),
@@ -367,6 +367,7 @@ mod tests {
             gave_role: None,
             problem: None,
             heard: None,
+            looked: None,
         }
     }
 
@@ -499,7 +500,7 @@ mod tests {
         // From the depth up, with its own time between: the folder itself is one entry only.
         let mut memory = safe(40, 5);
         assert_eq!(held(&mut memory, &[remove(1, 0)]), (vec![0], vec![]));
-        let (new, over) = (700, id(700));
+        let (new, over) = (30_000, id(30_000));
         let name = EntryName::new(b"f").unwrap();
         let away =
             Change::Move { operation: operation(3), entry: id(0), parent: over, name, conflict_of: None };

@@ -190,8 +190,8 @@ async fn braked(session: &Session, safe: &OpenSafe) -> Result<Waiting, Problem> 
     blocking_in(&session.tasks, move || holding::mark(&open, id, &mut memory)).await
 }
 
-/// Contents that wait can't be read: the next record is made without them, unless they were left out
-/// already.
+/// Contents that wait can't be read: the next record is made without them, unless they were left
+/// out already.
 async fn unreadable(session: &Session, safe: &OpenSafe, problem: Problem) -> Result<Tried, Problem> {
     if problem.name == ProblemKind::StoreDamaged && damaged::look(session, safe).await? {
         return Ok(Tried::MovedOn);
@@ -320,6 +320,7 @@ mod tests {
             gave_role: None,
             problem: None,
             heard: None,
+            looked: None,
         }
     }
 

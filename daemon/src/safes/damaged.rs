@@ -1,5 +1,5 @@
-//! What waits and can't be sent: contents that this disk has damaged or lost before anybody else had
-//! them.
+//! What waits and can't be sent: contents that this disk has damaged or lost before anybody else
+//! had them.
 //!
 //! Decides that they hold up nothing but what needs them: they wait, and their person is told which
 //! file it is. Its removal takes them out of the queue, with all else that is about it where nobody
@@ -13,7 +13,7 @@ use parsec_protocol::ids::{EntryId, OperationId, SafeId};
 use parsec_protocol::safes::change::Change;
 use parsec_protocol::safes::tree::Tree as _;
 
-use super::{brake, folding, overlay, task};
+use super::{brake, folding, overlay, views};
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
@@ -79,7 +79,8 @@ fn given_up(memory: &Memory) -> BTreeSet<OperationId> {
     given_up
 }
 
-/// Takes out of the queue what can't be sent and was removed since. The caller holds the safe's turn.
+/// Takes out of the queue what can't be sent and was removed since. The caller holds the safe's
+/// turn.
 ///
 /// # Errors
 /// The store's.
@@ -101,6 +102,6 @@ pub(super) async fn settle(session: &Session, safe: &OpenSafe) -> Result<(), Pro
     })
     .await?;
     tracing::warn!(safe = %id, "contents that could not be sent were given up with their file");
-    task::notify(session, safe, notices);
+    views::notify(session, safe, notices);
     Ok(())
 }

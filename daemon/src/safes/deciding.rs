@@ -13,7 +13,7 @@ use parsec_protocol::ids::OperationId;
 use parsec_protocol::public_keys::Hash;
 
 use super::brake::Waiting;
-use super::{folding, holding, overlay, task, views};
+use super::{folding, holding, overlay, views};
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Brake, Memory, OpenSafe};
@@ -93,7 +93,7 @@ pub(crate) async fn discard(session: &Session, safe: &OpenSafe, what: String) ->
         Ok::<_, Problem>((waiting, notices))
     })
     .await?;
-    task::notify(session, safe, notices);
+    views::notify(session, safe, notices);
     went_on(session, safe).await;
     Ok(waiting)
 }

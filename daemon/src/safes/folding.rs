@@ -19,7 +19,7 @@ use parsec_protocol::safes::seal::{Unopened, open_record};
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::{PENDING_SEQ, Tree as _};
 
-use super::{brake, overlay, refusals, task};
+use super::{brake, overlay, refusals, views};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::{Brake, Memory, OpenSafe, Queued};
@@ -217,8 +217,8 @@ fn own_is_next(open: &OpenDevice, memory: &Memory, safe: SafeId) -> Result<bool,
 }
 
 /// What is left of the queue after a record that holds nothing but changes of it: nobody else has
-/// written, so the rest stands on the tree that it was made on. None where there is more to it: what
-/// went out overtook something that waits for a person, and that doesn't fit behind it.
+/// written, so the rest stands on the tree that it was made on. None where there is more to it:
+/// what went out overtook something that waits for a person, and that doesn't fit behind it.
 fn rest(memory: &Memory, found: &Found, records: u64, state: &State, stamp: &Stamp) -> Option<Vec<Queued>> {
     let waits: BTreeSet<_> = memory.queue.iter().map(|queued| queued.pending.change.operation()).collect();
     let own = !memory.refold && records == 1 && !found.known.is_empty() && found.known.is_subset(&waits);
@@ -319,7 +319,10 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
         None => Ok(outcome),
         Some(problem) => {
             // What came before is durable, and told only now.
-            task::told(session, safe, outcome);
+            views::notify(session, safe, outcome.notices);
+            if outcome.grown {
+                safe.went_on();
+            }
             Err(problem)
         }
     }

@@ -60,6 +60,7 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
         gave_role: None,
         problem: None,
         heard: None,
+        looked: None,
     };
     let named: Vec<_> = memory.queue.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
     staged::drop_unnamed(&open.store, id, &named)?;

@@ -75,8 +75,8 @@ pub(crate) async fn unshare(session: &Session, safe: &OpenSafe, user: UserId) ->
     Ok(())
 }
 
-/// Leaves the safe. Its names stay here, and what was saved and not shared; contents that the server
-/// has go.
+/// Leaves the safe. Its names stay here, and what was saved and not shared; contents that the
+/// server has go.
 ///
 /// # Errors
 /// Why not.

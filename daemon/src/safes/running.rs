@@ -1,10 +1,10 @@
 //! What an unlocked device does about its safes by itself: a task for each, and one that hears of
 //! news.
 //!
-//! Decides who is woken by what: a hint wakes the safe that it names, one of the manifest those that
-//! another device may have taken, a stream that was opened anew wakes all, since what came meanwhile
-//! was not told. Refuses to take a hint for more. Some minutes after the safes have gone on, the
-//! manifest says how far.
+//! Decides who is woken by what: a hint wakes the safe that it names, one of the manifest those
+//! that another device may have taken, a stream that was opened anew wakes all, since what came
+//! meanwhile was not told. Refuses to take a hint for more. Some minutes after the safes have gone
+//! on, the manifest says how far.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

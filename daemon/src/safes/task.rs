@@ -8,8 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{Event, Problem, ProblemKind};
-use parsec_protocol::safes::rebase::{Notice, What};
+use parsec_protocol::control::{Problem, ProblemKind};
 use tokio::time::Instant;
 
 use super::committing::Tried;
@@ -43,7 +42,9 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
     let mut news = session.news();
     while session.safes.get(safe.id).is_some_and(|open| Arc::ptr_eq(&open, &safe)) {
         news.mark_unchanged();
+        let begun = Instant::now();
         let done = round(&session, &safe, &mut between).await;
+        let looked = done.is_ok().then_some(begun);
         let pause = match &done {
             Ok(at) => {
                 pauses.reset();
@@ -62,7 +63,7 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
                 Err(problem) => Some(problem),
             },
         };
-        noted(&session, &safe, problem).await;
+        noted(&session, &safe, problem, looked).await;
         safe.went_on();
         tokio::select! {
             () = safe.wanted.notified() => {}
@@ -73,13 +74,15 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
     }
 }
 
-/// Shows what keeps the safe from going on, or that nothing does.
-async fn noted(session: &Session, safe: &OpenSafe, problem: Option<Problem>) {
+/// Shows what keeps the safe from going on, or that nothing does: then it was looked at, from then
+/// on.
+async fn noted(session: &Session, safe: &OpenSafe, problem: Option<Problem>, looked: Option<Instant>) {
     let name = |problem: &Option<Problem>| problem.as_ref().map(|problem| problem.name);
     let changed = {
         let mut memory = safe.memory().await;
         let changed = name(&memory.problem) != name(&problem);
         memory.problem = problem;
+        memory.looked = looked.or(memory.looked);
         changed
     };
     if changed {
@@ -204,22 +207,11 @@ async fn read_on(session: &Session, safe: &OpenSafe, before: [u64; 2]) -> Result
 }
 
 /// Tells people what a rebase made of their changes.
-pub(super) fn told(session: &Session, safe: &OpenSafe, outcome: Outcome) {
+fn told(session: &Session, safe: &OpenSafe, outcome: Outcome) {
     let Outcome { notices, grown } = outcome;
-    notify(session, safe, notices);
+    views::notify(session, safe, notices);
     if grown {
         safe.went_on();
-    }
-}
-
-/// Tells of conflict copies that a rebase has made.
-pub(super) fn notify(session: &Session, safe: &OpenSafe, notices: Vec<Notice>) {
-    for Notice { what, entry, .. } in notices {
-        tracing::info!(safe = %safe.id, %entry, ?what, "a change met another one");
-        if what == What::ConflictName {
-            let (device, safe) = (session.open.summary.device, safe.id);
-            session.events().publish(Event::FileConflict { device, safe, entry });
-        }
     }
 }
 

@@ -17,6 +17,7 @@ use parsec_protocol::ids::{DeviceId, Label, Timestamp, UserId};
 use parsec_protocol::safe_log::certificate::{self, Body, State as Condition};
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::change::Change;
+use parsec_protocol::safes::rebase::{Notice, What};
 
 use super::{listing, overlay};
 use crate::os::blocking_in;
@@ -24,6 +25,17 @@ use crate::session::Session;
 use crate::session::names::{self, Names};
 use crate::session::open_safes::{Memory, OpenSafe};
 use crate::store::{Standing, StoreError};
+
+/// Tells of conflict copies that a rebase has made.
+pub(super) fn notify(session: &Session, safe: &OpenSafe, notices: Vec<Notice>) {
+    for Notice { what, entry, .. } in notices {
+        tracing::info!(safe = %safe.id, %entry, ?what, "a change met another one");
+        if what == What::ConflictName {
+            let (device, safe) = (session.open.summary.device, safe.id);
+            session.events().publish(Event::FileConflict { device, safe, entry });
+        }
+    }
+}
 
 /// A role in the words of the local API.
 #[must_use]

@@ -17,6 +17,7 @@ use parsec_protocol::safes::rebase::Pending;
 use parsec_protocol::safes::scratch::Delta;
 use parsec_protocol::safes::state::State;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::removed::RecentlyRemoved;
 use crate::store::Standing;
@@ -69,8 +70,8 @@ pub struct Memory {
     pub delta: Delta,
     /// What was saved and is not shared, oldest first.
     pub queue: Vec<Queued>,
-    /// Acts of it whose contents this disk has lost, as far as that was noticed since the device was
-    /// unlocked.
+    /// Acts of it whose contents this disk has lost, as far as that was noticed since the device
+    /// was unlocked.
     pub unreadable: BTreeSet<OperationId>,
     /// What accepted records of this device have removed of late.
     pub removed: RecentlyRemoved,
@@ -82,6 +83,8 @@ pub struct Memory {
     pub problem: Option<Problem>,
     /// When the server last said where its logs end.
     pub heard: Option<Timestamp>,
+    /// When its task began the last time that it came to an end: with all that the server had then.
+    pub looked: Option<Instant>,
 }
 
 /// A safe of an unlocked device.

@@ -297,8 +297,8 @@ impl Folder {
         }
     }
 
-    /// Removes a folder of ours with everything in it, if there is one. Anything else of its name is
-    /// refused, and left where it is.
+    /// Removes a folder of ours with everything in it, if there is one. Anything else of its name
+    /// is refused, and left where it is.
     pub(super) fn remove_folder(&self, name: &str) -> Result<(), StoreError> {
         if !self.has(name)? {
             return Ok(());

@@ -227,7 +227,8 @@ impl Stream {
 
 /// Reads a body, never more than `max` bytes of it.
 async fn read(mut answer: reqwest::Response, max: usize) -> Result<Vec<u8>, TransportError> {
-    // All of it at once where the server says how much comes: a body that grows is copied each time.
+    // All of it at once where the server says how much comes: a body that grows is copied each
+    // time.
     let length = answer.content_length().and_then(|length| usize::try_from(length).ok());
     let mut body = Vec::with_capacity(length.unwrap_or_default().min(max));
     while let Some(chunk) = answer.chunk().await.map_err(|error| broken(&error))? {

@@ -140,8 +140,8 @@ where
     within(ANSWER_WAIT, call).await.unwrap_or_else(Err)
 }
 
-/// The same for a call that carries this many bytes of contents: on a slow line they are longer under
-/// way than an answer may take, and each try would end where the one before it did.
+/// The same for a call that carries this many bytes of contents: on a slow line they are longer
+/// under way than an answer may take, and each try would end where the one before it did.
 ///
 /// # Errors
 /// The call's, or what failed last.

@@ -66,7 +66,8 @@ struct Killer {
     daemons: BTreeMap<DeviceId, u32>,
     server: u32,
     seen: AtomicUsize,
-    /// Whether it may strike: held while it does, so that nobody is struck whom nobody starts again.
+    /// Whether it may strike: held while it does, so that nobody is struck whom nobody starts
+    /// again.
     armed: Mutex<bool>,
     down: Arc<Down>,
     /// Hears what the message was.

@@ -1,5 +1,5 @@
-//! Contents that wait to be shared, on a disk that damages them: nothing else is held up, their file is
-//! named, and its removal takes them out of the way.
+//! Contents that wait to be shared, on a disk that damages them: nothing else is held up, their
+//! file is named, and its removal takes them out of the way.
 
 use std::fs;
 

@@ -12,9 +12,11 @@ use parsec_protocol::control::{
     SafeSelector, SafeShowResult, SafeStatus, SafeStatusResult, SafeSync, SafeSynced, SafeWaiting,
     WaitingChange,
 };
-use parsec_protocol::ids::{OperationId, Timestamp, UserId};
+use parsec_protocol::ids::{OperationId, UserId};
 use parsec_protocol::safe_log::certificate;
 use parsec_protocol::safes::change::Change;
+
+use tokio::time::Instant;
 
 use super::choose;
 use crate::safes::brake::Waiting;
@@ -22,7 +24,7 @@ use crate::safes::{acts, deciding, holding, listing, loading, paths, views};
 use crate::session::Session;
 use crate::session::names::Names;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
-use crate::store::Store;
+use crate::store::{Standing, Store};
 
 /// Seconds that a call waits at most.
 const WAIT_MAX_SECONDS: u32 = 600;
@@ -43,9 +45,9 @@ pub(super) enum Wanted {
     Shared(Vec<OperationId>),
     /// Its logs were read here, or something is in the way of that.
     Read,
-    /// Nothing waits but for a person, nothing else is in the way, and the server was heard since
-    /// then.
-    Synced(Timestamp),
+    /// Nothing waits but for a person, nothing else is in the way, and what the server had then is
+    /// here. An answer that came since may be to an older question.
+    Synced(Instant),
 }
 
 impl Wanted {
@@ -59,7 +61,8 @@ impl Wanted {
             Self::Shared(operations) => acts::shared(safe, operations).await.is_some(),
             Self::Synced(begun) => {
                 let memory = safe.memory().await;
-                let heard = memory.heard.is_some_and(|heard| heard >= *begun);
+                let looked = memory.looked.is_some_and(|looked| looked >= *begun);
+                let heard = looked && memory.standing != Standing::Left;
                 // What waits for a person is not waited for by a program.
                 heard
                     && match &memory.problem {
@@ -241,7 +244,7 @@ fn waiting(memory: &Memory, held: &Waiting, queued: &Queued) -> WaitingChange {
 /// `safe_unknown`; the store's.
 pub async fn sync(session: &Session, params: SafeSync) -> Result<SafeSynced, Problem> {
     let safe = choose(session, &params.safe).await?;
-    let begun = crate::os::clock::now();
+    let begun = Instant::now();
     safe.wanted.notify_one();
     let seconds = params.wait_seconds.unwrap_or(SYNC_WAIT_SECONDS);
     let done = until(&safe, seconds, Wanted::Synced(begun)).await && safe.memory().await.queue.is_empty();

@@ -134,8 +134,8 @@ impl Files {
         written
     }
 
-    /// Writes a piece that can be fetched again: not synced, so a power cut may leave anything under
-    /// its name, which its hash tells.
+    /// Writes a piece that can be fetched again: not synced, so a power cut may leave anything
+    /// under its name, which its hash tells.
     pub(in crate::store) fn write(
         &self,
         folder: FileName,

@@ -101,8 +101,8 @@ impl Pieces {
         if self.missing(more)? == 0 { Ok(()) } else { Err(StoreError::DiskFull) }
     }
 
-    /// Gives up so many bytes of what need not be kept, for something that the disk refused: it may be
-    /// full for this user alone, which no count of free bytes tells. Whether there was anything.
+    /// Gives up so many bytes of what need not be kept, for something that the disk refused: it may
+    /// be full for this user alone, which no count of free bytes tells. Whether there was anything.
     pub(super) fn give_up(&self, state: &mut State, bytes: u64) -> bool {
         let before = state.index.bytes();
         self.shrink(state, before.saturating_sub(bytes.saturating_add(FLOOR_BYTES)), KEPT_MAX);

@@ -1,7 +1,7 @@
 //! What is on the disk when a device is unlocked: what the database knows, and what a crash left.
 //!
-//! Decides that a file which no row names goes, and that a kept piece without its file is forgotten.
-//! Refuses to take what waits for lost: whoever asks for it is told.
+//! Decides that a file which no row names goes, and that a kept piece without its file is
+//! forgotten. Refuses to take what waits for lost: whoever asks for it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -158,8 +158,8 @@ impl Store {
         if is_to_save(&self.pieces.state().index) { self.save_pieces() } else { Ok(()) }
     }
 
-    /// Gives up so many bytes of what is kept, and some more: the disk has refused something. Whether
-    /// there was anything to give up.
+    /// Gives up so many bytes of what is kept, and some more: the disk has refused something.
+    /// Whether there was anything to give up.
     pub fn give_up_pieces(&self, bytes: u64) -> bool {
         self.pieces.give_up(&mut self.pieces.state(), bytes)
     }

@@ -30,7 +30,7 @@ pub struct StagedObject {
 }
 
 /// What the database has of one: its hash, and its bytes or the file that they are in.
-type Row = (ObjectHash, Option<Vec<u8>>, Option<FileName>);
+type WaitingColumns = (ObjectHash, Option<Vec<u8>>, Option<FileName>);
 
 impl Store {
     /// Keeps sealed objects; all or none. Durable when it returns.
@@ -92,7 +92,7 @@ impl Store {
         Ok(())
     }
 
-    fn waiting_row(&self, safe: SafeId, object: ObjectId) -> Result<Option<Row>, StoreError> {
+    fn waiting_row(&self, safe: SafeId, object: ObjectId) -> Result<Option<WaitingColumns>, StoreError> {
         let inner = self.inner()?;
         let mut select = inner
             .connection

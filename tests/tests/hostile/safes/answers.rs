@@ -1,6 +1,7 @@
 //! What a server says about a safe that is not so: refusals of every name, a place that is full, a
-//! view that is too old for ever, a record that it took and forgot, answers that are none, too long,
-//! or never come. Nothing that was saved is lost, and all of it goes out once the server is honest.
+//! view that is too old for ever, a record that it took and forgot, answers that are none, too
+//! long, or never come. Nothing that was saved is lost, and all of it goes out once the server is
+//! honest.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};

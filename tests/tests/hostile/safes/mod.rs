@@ -1,8 +1,8 @@
 //! Safes, under a server that lies, a member who means harm, and both together
 //! (docs/assurance/safes.md has the classes).
 //!
-//! Decides with real daemons that no byte is let out that was not written by who may, that nobody is
-//! stopped by a member, and what the person at the device is told.
+//! Decides with real daemons that no byte is let out that was not written by who may, that nobody
+//! is stopped by a member, and what the person at the device is told.
 
 mod answers;
 mod journal;

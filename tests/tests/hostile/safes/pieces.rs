@@ -1,5 +1,5 @@
-//! Contents that the server swaps, cuts, mixes or keeps back, and contents that are none: not a byte
-//! of them is let out, into whatever the person asked for them.
+//! Contents that the server swaps, cuts, mixes or keeps back, and contents that are none: not a
+//! byte of them is let out, into whatever the person asked for them.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

@@ -255,8 +255,8 @@ fn a_member_who_was_given_nonsense_for_a_box_is_told_by_whom_and_helped() {
     assert_eq!(Safe { device: &erin, name: &id }.get("/before").unwrap(), b"of the first epoch");
 }
 
-/// T23: a key whose past opens nothing: those who had the earlier keys go on, a newcomer is told, and
-/// the next honest key brings all of them.
+/// T23: a key whose past opens nothing: those who had the earlier keys go on, a newcomer is told,
+/// and the next honest key brings all of them.
 #[test]
 fn a_past_that_opens_nothing_is_told_to_newcomers_and_mended_by_the_next_key() {
     let mut four = Four::with();

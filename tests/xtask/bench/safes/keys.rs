@@ -20,7 +20,7 @@ use parsec_tests::safes::{Safe, create};
 use parsecd::os::entropy::System;
 use tokio::sync::Semaphore;
 
-use super::board::{Board, PARSEC};
+use super::table::{PARSEC, Table};
 use super::{Plan, office};
 use crate::bench::said;
 
@@ -31,19 +31,19 @@ const AT_ONCE: usize = 8;
 /// The reference's name.
 const BOXES: &str = "its boxes alone";
 
-pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(plan: &Plan, table: &mut Table) -> Result<(), String> {
     let mut fixture = office::open(plan);
     enrol(&mut fixture, plan.members.max(MEMBERS))?;
     let mut events = Follower::start(&fixture.alice.socket(), None);
-    if board.wants("rekey large") {
+    if table.wants("rekey large") {
         shared(&fixture, "Large", plan.members)?;
         let safe = Safe { device: &fixture.alice, name: "Large" };
         let begun = Instant::now();
         safe.unshare(&member(1)).map_err(|why| format!("{why:?}"))?;
-        board.note("rekey large", PARSEC, begun.elapsed().as_secs_f64());
-        board.note("rekey large", BOXES, boxes(plan.members)?);
+        table.note("rekey large", PARSEC, begun.elapsed().as_secs_f64());
+        table.note("rekey large", BOXES, boxes(plan.members)?);
     }
-    if board.wants("rekey many") {
+    if table.wants("rekey many") {
         let names: Vec<String> = (0..plan.safes).map(|number| format!("Many {number}")).collect();
         for name in &names {
             shared(&fixture, name, MEMBERS)?;
@@ -57,8 +57,8 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
                 let _ = events.item().map_err(|why| format!("{why:?}"))?;
             }
         }
-        board.note("rekey many", PARSEC, begun.elapsed().as_secs_f64());
-        board.note("rekey many", BOXES, boxes(plan.safes * MEMBERS)?);
+        table.note("rekey many", PARSEC, begun.elapsed().as_secs_f64());
+        table.note("rekey many", BOXES, boxes(plan.safes * MEMBERS)?);
     }
     Ok(())
 }

@@ -8,15 +8,15 @@ use std::time::Instant;
 use parsec_tests::device::Device;
 use parsec_tests::safes::{Safe, create};
 
-use super::board::{Board, PARSEC};
 use super::office::{self, NO_PEAK, Peak, WAIT_SECONDS};
+use super::table::{PARSEC, Table};
 use super::{MIB, Plan, SMALL_BYTES};
 use crate::bench::said;
 
 /// What the safe is called.
 const SAFE: &str = "Large";
 
-pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(plan: &Plan, table: &mut Table) -> Result<(), String> {
     let mut fixture = office::open(plan);
     let bytes = plan.large_mib * MIB;
     let made = create(&fixture.alice, SAFE);
@@ -26,14 +26,14 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
     for round in 0..plan.rounds {
         let begun = Instant::now();
         put(&fixture.alice, &format!("/{round}"), &source, bytes)?;
-        board.note("put", PARSEC, bytes as f64 / begun.elapsed().as_secs_f64() / 1e6);
+        table.note("put", PARSEC, bytes as f64 / begun.elapsed().as_secs_f64() / 1e6);
     }
-    told(board, "memory up", peak.as_ref());
+    told(table, "memory up", peak.as_ref());
     let over =
         (office::stored(fixture.server.folder()) - before) as f64 / (bytes * plan.rounds as u64) as f64;
-    board.note("disk large", PARSEC, (over - 1.0) * 100.0);
+    table.note("disk large", PARSEC, (over - 1.0) * 100.0);
 
-    if ["get", "get again", "memory down"].iter().any(|row| board.wants(row)) {
+    if ["get", "get again", "memory down"].iter().any(|row| table.wants(row)) {
         let (mut second, _) = office::enrolled(&fixture, false)?;
         office::have(&second, &made.safe.to_string());
         let peak = Peak::of(second.process().id());
@@ -44,23 +44,23 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
                 let begun = Instant::now();
                 let safe = Safe { device: &second, name: SAFE };
                 safe.get_file(&format!("/{round}"), &came).map_err(|why| format!("{why:?}"))?;
-                board.note(row, PARSEC, bytes as f64 / begun.elapsed().as_secs_f64() / 1e6);
+                table.note(row, PARSEC, bytes as f64 / begun.elapsed().as_secs_f64() / 1e6);
                 office::same(&mut source, &mut came)?;
                 std::fs::remove_file(path).map_err(said)?;
             }
         }
-        told(board, "memory down", peak.as_ref());
+        told(table, "memory down", peak.as_ref());
     }
 
-    if board.wants("edit") || board.wants("edit sent") {
+    if table.wants("edit") || table.wants("edit sent") {
         for round in 0..plan.rounds {
             source.write_all_at(&[round as u8; SMALL_BYTES], bytes / 2).map_err(said)?;
             let begun = Instant::now();
             put(&fixture.alice, "/0", &source, bytes)?;
-            board.note("edit", PARSEC, begun.elapsed().as_secs_f64());
+            table.note("edit", PARSEC, begun.elapsed().as_secs_f64());
         }
     }
-    if board.wants("edit sent") {
+    if table.wants("edit sent") {
         let (counted, counter) = office::enrolled(&fixture, true)?;
         office::have(&counted, &made.safe.to_string());
         // Its own file first: a device spares what it has sealed itself.
@@ -69,16 +69,16 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
         let [_, before] = counter.read();
         put(&counted, "/counted", &source, bytes)?;
         let [_, after] = counter.read();
-        board.note("edit sent", PARSEC, (after - before) as f64 / 1_024.0);
+        table.note("edit sent", PARSEC, (after - before) as f64 / 1_024.0);
     }
     fixture.server.kill();
     Ok(())
 }
 
-fn told(board: &mut Board, row: &str, peak: Option<&Peak>) {
+fn told(table: &mut Table, row: &str, peak: Option<&Peak>) {
     match peak {
-        Some(peak) => board.note(row, PARSEC, peak.mib()),
-        None => board.absent(row, PARSEC, NO_PEAK),
+        Some(peak) => table.note(row, PARSEC, peak.mib()),
+        None => table.absent(row, PARSEC, NO_PEAK),
     }
 }
 

@@ -7,14 +7,14 @@ use std::time::Instant;
 use parsec_tests::events::Follower;
 use parsec_tests::safes::{Safe, create};
 
-use super::board::{Board, PARSEC};
+use super::table::{PARSEC, Table};
 use super::{Plan, SMALL_BYTES, office};
 use crate::bench::{percentile, said};
 
 /// What the safe is called.
 const SAFE: &str = "Latency";
 
-pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(plan: &Plan, table: &mut Table) -> Result<(), String> {
     let fixture = office::open(plan);
     let (second, _) = office::enrolled(&fixture, false)?;
     let made = create(&fixture.alice, SAFE);
@@ -36,6 +36,6 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
         }
         lasted.push(begun.elapsed().as_secs_f64());
     }
-    board.note("latency", PARSEC, percentile(&mut lasted, 0.95));
+    table.note("latency", PARSEC, percentile(&mut lasted, 0.95));
     Ok(())
 }

@@ -12,7 +12,7 @@ use parsec_tests::fixture::ALICE_AGAIN;
 use parsec_tests::memory::resident;
 use parsec_tests::safes::{Safe, create};
 
-use super::board::{Board, PARSEC};
+use super::table::{PARSEC, Table};
 use super::{Plan, office};
 
 /// What the safe is called.
@@ -20,7 +20,7 @@ const SAFE: &str = "Many";
 /// Entries of a folder that is copied.
 const FOLDER: usize = 1_000;
 
-pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(plan: &Plan, table: &mut Table) -> Result<(), String> {
     let fixture = office::open(plan);
     let (mut fresh, counter) = office::enrolled(&fixture, true)?;
     let _ = fresh.ctl(&["device", "lock"]).well();
@@ -47,14 +47,14 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
     while (Safe { device: &fresh, name: SAFE }).show().ok().and_then(|shown| shown.safe.entries) != entries {
         let _ = events.item().map_err(|why| format!("{why:?}"))?;
     }
-    board.note("fresh", PARSEC, begun.elapsed().as_secs_f64());
+    table.note("fresh", PARSEC, begun.elapsed().as_secs_f64());
     let [after, _] = counter.read();
-    board.note("fresh requests", PARSEC, (after - before) as f64);
+    table.note("fresh requests", PARSEC, (after - before) as f64);
 
     // From its store again, so that nothing of the way there is left in memory.
     fresh.restart();
     fresh.unlock(ALICE_AGAIN.password).map_err(|why| format!("{why:?}"))?;
     office::synced(&fresh, SAFE);
-    board.note("memory idle", PARSEC, resident(fresh.process().id(), "VmRSS") as f64 / 1_024.0);
+    table.note("memory idle", PARSEC, resident(fresh.process().id(), "VmRSS") as f64 / 1_024.0);
     Ok(())
 }

@@ -7,7 +7,6 @@
 //! files in one folder, in memory where there is such a file system, so that a row is about the
 //! programs and not about a disk; `--disk` has them on the disk.
 
-mod board;
 mod keys;
 mod large;
 mod latency;
@@ -16,12 +15,13 @@ mod office;
 mod peers;
 mod sealing;
 mod small;
+mod table;
 mod uploads;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use board::{Board, PARSEC};
+use table::{PARSEC, Table};
 
 /// Where files are in memory, on Linux.
 const IN_MEMORY: &str = "/dev/shm";
@@ -75,7 +75,7 @@ impl Plan {
 }
 
 /// Rows that are measured together, and how.
-type Part = (&'static [&'static str], fn(&Plan, &mut Board) -> Result<(), String>);
+type Part = (&'static [&'static str], fn(&Plan, &mut Table) -> Result<(), String>);
 
 /// In this order: what is short comes first.
 const PARTS: [Part; 7] = [
@@ -111,8 +111,8 @@ pub(super) struct Asked<'a> {
 /// Measures, and prints a row for each.
 pub(super) fn run(asked: &Asked<'_>) -> ExitCode {
     let plan = Plan::new(asked.part, asked.rounds, asked.disk);
-    let mut board = Board::new(asked.rows);
-    if board.is_empty() {
+    let mut table = Table::new(asked.rows);
+    if table.is_empty() {
         eprintln!("cargo xtask bench: no row of the safes has that name");
         return ExitCode::FAILURE;
     }
@@ -121,20 +121,20 @@ pub(super) fn run(asked: &Asked<'_>) -> ExitCode {
         plan.large_mib, plan.small, plan.entries, plan.members, plan.safes, plan.within
     );
     for (rows, measure) in PARTS {
-        if !rows.iter().any(|row| board.wants(row)) {
+        if !rows.iter().any(|row| table.wants(row)) {
             continue;
         }
-        let done = shielded(|| measure(&plan, &mut board));
+        let done = shielded(|| measure(&plan, &mut table));
         if let Err(why) = done {
-            rows.iter().for_each(|row| board.absent(row, PARSEC, &why));
+            rows.iter().for_each(|row| table.absent(row, PARSEC, &why));
         }
     }
-    board.absent("first byte", PARSEC, "a mount, or a range in `file.get`: neither is there yet");
-    board.absent("first byte far", PARSEC, "the same");
+    table.absent("first byte", PARSEC, "a mount, or a range in `file.get`: neither is there yet");
+    table.absent("first byte far", PARSEC, "the same");
     if !asked.alone {
-        peers::measure(&plan, &mut board);
+        peers::measure(&plan, &mut table);
     }
-    board.print(asked.json);
+    table.print(asked.json);
     ExitCode::SUCCESS
 }
 

@@ -12,7 +12,7 @@ use parsec_protocol::safes::content_ref::Reference;
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsecd::os::entropy::System;
 
-use super::board::{Board, PARSEC};
+use super::table::{PARSEC, Table};
 use super::{MIB, Plan};
 use crate::bench::{Pinned, said};
 
@@ -27,7 +27,7 @@ impl Keep for Nowhere {
     }
 }
 
-pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(plan: &Plan, table: &mut Table) -> Result<(), String> {
     let _pinned = Pinned::here();
     let (organisation, safe) = ("acme".parse().map_err(said)?, SafeId::from_bytes([7; 16]));
     let key = SafeKeys::draw(&mut System).map_err(said)?;
@@ -42,7 +42,7 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
             sealing.piece(&mut buffer, &mut System, &mut Nowhere).map_err(said)?;
         }
         sealing.finish(&mut System, &mut Nowhere).map_err(said)?;
-        board.note("seal", PARSEC, bytes as f64 / begun.elapsed().as_secs_f64() / 1e6);
+        table.note("seal", PARSEC, bytes as f64 / begun.elapsed().as_secs_f64() / 1e6);
     }
     Ok(())
 }

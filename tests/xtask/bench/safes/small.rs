@@ -8,14 +8,14 @@ use std::time::Instant;
 use parsec_tests::events::Follower;
 use parsec_tests::safes::{Safe, create};
 
-use super::board::{Board, PARSEC};
+use super::table::{PARSEC, Table};
 use super::{Plan, SMALL_BYTES, office};
 use crate::bench::said;
 
 /// What the safe is called.
 const SAFE: &str = "Small";
 
-pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(plan: &Plan, table: &mut Table) -> Result<(), String> {
     let fixture = office::open(plan);
     let (second, _) = office::enrolled(&fixture, false)?;
     let made = create(&fixture.alice, SAFE);
@@ -33,14 +33,14 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
         let begun = Instant::now();
         let put = ["safe", "put", "-r", "--wait", "600", &from.to_string_lossy(), &place];
         let _ = fixture.alice.ctl(&put).well();
-        board.note("small shared", PARSEC, begun.elapsed().as_secs_f64());
+        table.note("small shared", PARSEC, begun.elapsed().as_secs_f64());
         while there.show().map_err(|why| format!("{why:?}"))?.safe.entries != Some(entries) {
             let _ = events.item().map_err(|why| format!("{why:?}"))?;
         }
-        board.note("small listed", PARSEC, begun.elapsed().as_secs_f64());
-        if board.wants("small read") {
+        table.note("small listed", PARSEC, begun.elapsed().as_secs_f64());
+        if table.wants("small read") {
             let _ = second.ctl(&["safe", "get", "-r", &place, &to.to_string_lossy()]).well();
-            board.note("small read", PARSEC, begun.elapsed().as_secs_f64());
+            table.note("small read", PARSEC, begun.elapsed().as_secs_f64());
             let name = "d0000/f000001";
             let read = |folder: &std::path::Path| std::fs::read(folder.join(name)).map_err(said);
             if read(&from)? != read(&to)? {
@@ -52,6 +52,6 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
     }
     let over = office::stored(fixture.server.folder()) - before;
     let plain = plan.small * plan.rounds * SMALL_BYTES;
-    board.note("disk small", PARSEC, (over as f64 / plain as f64 - 1.0) * 100.0);
+    table.note("disk small", PARSEC, (over as f64 / plain as f64 - 1.0) * 100.0);
     Ok(())
 }

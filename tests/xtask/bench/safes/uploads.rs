@@ -1,18 +1,18 @@
 //! Row `memory server`: what the server has in memory while eight large files come in at once.
 //!
-//! Decides that they go into eight safes, so that each has a road of its own.
+//! Decides that they go into eight safes, so that each has a port of its own.
 
 use parsec_tests::safes::{Safe, create};
 
-use super::board::{Board, PARSEC};
 use super::office::{self, NO_PEAK, Peak, WAIT_SECONDS};
+use super::table::{PARSEC, Table};
 use super::{MIB, Plan};
 use crate::bench::said;
 
 /// Uploads at once.
 const UPLOADS: u64 = 8;
 
-pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(plan: &Plan, table: &mut Table) -> Result<(), String> {
     let mut fixture = office::open(plan);
     let bytes = (plan.large_mib / UPLOADS).max(1) * MIB;
     let names: Vec<String> = (0..UPLOADS).map(|number| format!("Upload {number}")).collect();
@@ -21,7 +21,7 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
     }
     let process = fixture.server.process().id();
     let Some(peak) = Peak::of(process) else {
-        board.absent("memory server", PARSEC, NO_PEAK);
+        table.absent("memory server", PARSEC, NO_PEAK);
         return Ok(());
     };
     let fixture = &fixture;
@@ -38,6 +38,6 @@ pub(super) fn measure(plan: &Plan, board: &mut Board) -> Result<(), String> {
             all.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("an upload fell".to_owned())));
         ended.collect::<Result<Vec<()>, String>>()
     })?;
-    board.note("memory server", PARSEC, peak.mib());
+    table.note("memory server", PARSEC, peak.mib());
     Ok(())
 }

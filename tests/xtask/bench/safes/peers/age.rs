@@ -2,25 +2,25 @@
 //!
 //! Decides nothing about its server: it has none.
 
-use super::super::board::Board;
 use super::super::office;
-use super::programs::{Desk, Environment};
+use super::super::table::Table;
+use super::programs::{Environment, Workspace};
 use crate::bench::said;
 
-pub(super) fn measure(desk: &Desk, name: &str, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(workspace: &Workspace, name: &str, table: &mut Table) -> Result<(), String> {
     let nothing = Environment::new();
-    let key = desk.word("key");
-    desk.run(&["age-keygen", "-o", &key], &nothing)?;
-    let to = desk.told(&["age-keygen", "-y", &key], &nothing)?;
-    let from = desk.large();
+    let key = workspace.word("key");
+    workspace.run(&["age-keygen", "-o", &key], &nothing)?;
+    let to = workspace.told(&["age-keygen", "-y", &key], &nothing)?;
+    let from = workspace.large();
     if !from.exists() {
-        let _ = office::random_file(&from, desk.bytes())?;
+        let _ = office::random_file(&from, workspace.bytes())?;
     }
-    let (from, sealed) = (from.to_string_lossy().into_owned(), desk.word("sealed"));
-    for _ in 0..desk.plan.rounds {
-        let (lasted, _) = desk.run(&["age", "-r", &to, "-o", &sealed, &from], &nothing)?;
-        board.note("seal", name, desk.rate(lasted));
-        std::fs::remove_file(desk.path("sealed")).map_err(said)?;
+    let (from, sealed) = (from.to_string_lossy().into_owned(), workspace.word("sealed"));
+    for _ in 0..workspace.plan.rounds {
+        let (lasted, _) = workspace.run(&["age", "-r", &to, "-o", &sealed, &from], &nothing)?;
+        table.note("seal", name, workspace.rate(lasted));
+        std::fs::remove_file(workspace.path("sealed")).map_err(said)?;
     }
     Ok(())
 }

@@ -15,9 +15,9 @@ use std::process::Command;
 
 use parsec_tests::installed;
 
-use super::board::Board;
+use super::table::Table;
 use super::{Plan, shielded};
-use programs::Desk;
+use programs::Workspace;
 
 /// Another program.
 struct Peer {
@@ -29,7 +29,7 @@ struct Peer {
     version: &'static [&'static str],
     /// Rows that it has figures for.
     rows: &'static [&'static str],
-    measure: fn(&Desk, &str, &mut Board) -> Result<(), String>,
+    measure: fn(&Workspace, &str, &mut Table) -> Result<(), String>,
 }
 
 const PEERS: [Peer; 4] = [
@@ -90,37 +90,39 @@ const PEERS: [Peer; 4] = [
 ];
 
 /// Measures those that are here, and says of the others how they are had.
-pub(super) fn measure(plan: &Plan, board: &mut Board) {
-    let desk =
-        Desk::new(plan, ["put", "get", "edit", "memory up", "disk large"].iter().any(|row| board.wants(row)));
-    let desk = match desk {
-        Ok(desk) => desk,
+pub(super) fn measure(plan: &Plan, table: &mut Table) {
+    let workspace = Workspace::new(
+        plan,
+        ["put", "get", "edit", "memory up", "disk large"].iter().any(|row| table.wants(row)),
+    );
+    let workspace = match workspace {
+        Ok(workspace) => workspace,
         Err(why) => {
             eprintln!("cargo xtask bench: the other programs: {why}");
             return;
         }
     };
     for peer in PEERS {
-        if !peer.rows.iter().any(|row| board.wants(row)) {
+        if !peer.rows.iter().any(|row| table.wants(row)) {
             continue;
         }
         let missing: Vec<_> = peer.needs.iter().copied().filter(|need| !installed(need)).collect();
         if missing.is_empty() {
             let name = format!("{} {}", peer.name, version(peer.version));
             eprintln!("{name}");
-            if let Err(why) = shielded(|| (peer.measure)(&desk, name.trim_end(), board)) {
+            if let Err(why) = shielded(|| (peer.measure)(&workspace, name.trim_end(), table)) {
                 eprintln!("cargo xtask bench: {name}: {why}");
-                absent(board, &peer, &why);
+                absent(table, &peer, &why);
             }
         } else {
-            absent(board, &peer, &format!("not on this machine (apt-get install {})", missing.join(" ")));
+            absent(table, &peer, &format!("not on this machine (apt-get install {})", missing.join(" ")));
         }
     }
 }
 
-fn absent(board: &mut Board, peer: &Peer, why: &str) {
+fn absent(table: &mut Table, peer: &Peer, why: &str) {
     let name = format!("{} {}", peer.name, version(peer.version));
-    peer.rows.iter().for_each(|row| board.absent(row, name.trim_end(), why));
+    peer.rows.iter().for_each(|row| table.absent(row, name.trim_end(), why));
 }
 
 /// The first word of what it says that begins with a digit, a `v` aside.

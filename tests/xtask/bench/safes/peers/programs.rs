@@ -20,28 +20,28 @@ use crate::bench::said;
 /// How often a command's peak, or whether a server is up, is looked at.
 const LOOK: Duration = Duration::from_millis(4);
 /// A server that isn't up by then does not come up; a file that isn't there by then doesn't come.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PEER_MAX: Duration = Duration::from_secs(300);
 
 /// Settings that a program takes from its environment.
 pub(super) type Environment = BTreeMap<&'static str, String>;
 
 /// Where the other programs work.
-pub(super) struct Desk {
+pub(super) struct Workspace {
     pub(super) plan: Plan,
     folder: TempDir,
 }
 
-impl Desk {
+impl Workspace {
     /// With the files that all of them are given; the large one where some row is about it.
     pub(super) fn new(plan: &Plan, large: bool) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("peers").tempdir_in(plan.within).map_err(said)?;
-        let desk = Self { plan: *plan, folder };
-        std::fs::create_dir(desk.path("large")).map_err(said)?;
-        std::fs::create_dir(desk.path("home")).map_err(said)?;
+        let workspace = Self { plan: *plan, folder };
+        std::fs::create_dir(workspace.path("large")).map_err(said)?;
+        std::fs::create_dir(workspace.path("home")).map_err(said)?;
         if large {
-            let _ = office::random_file(&desk.large(), desk.bytes())?;
+            let _ = office::random_file(&workspace.large(), workspace.bytes())?;
         }
-        Ok(desk)
+        Ok(workspace)
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -93,7 +93,7 @@ impl Desk {
     }
 
     pub(super) fn remove(&self, name: &str) {
-        // It may not be there; what stays goes with the desk.
+        // It may not be there; what stays goes with the workspace.
         let _ = std::fs::remove_dir_all(self.path(name));
     }
 
@@ -126,7 +126,7 @@ impl Desk {
                     text.lines().last().unwrap_or_default()
                 ));
             }
-            std::thread::sleep(LOOK);
+            std::thread::park_timeout(LOOK);
         }
     }
 
@@ -192,23 +192,23 @@ pub(super) fn free_port() -> Result<u16, String> {
 
 /// Waits until something is so: another program's files tell nobody.
 pub(super) fn until(mut done: impl FnMut() -> bool) -> Result<(), String> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + PEER_MAX;
     while !done() {
         if Instant::now() > end {
             return Err("it did not come in time".to_owned());
         }
-        std::thread::sleep(LOOK);
+        std::thread::park_timeout(LOOK);
     }
     Ok(())
 }
 
-/// A road to a port of this machine on which bytes are counted.
-pub(super) struct Road {
+/// A port to another one of this machine on which bytes are counted.
+pub(super) struct CountedPort {
     port: u16,
     bytes: Arc<AtomicU64>,
 }
 
-impl Road {
+impl CountedPort {
     /// To a server's port.
     pub(super) fn to(server: u16) -> Result<Self, String> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(said)?;

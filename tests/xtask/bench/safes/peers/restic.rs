@@ -4,12 +4,12 @@
 //! empty repository and cache. What comes back, comes onto a device without a cache.
 
 use super::super::SMALL_BYTES;
-use super::super::board::Board;
-use super::programs::{Desk, Environment, Road, Serving, free_port, over};
+use super::super::table::Table;
+use super::programs::{CountedPort, Environment, Serving, Workspace, free_port, over};
 use crate::bench::said;
 
 struct Repository<'a> {
-    desk: &'a Desk,
+    workspace: &'a Workspace,
     environment: Environment,
     _server: Serving,
     port: u16,
@@ -17,101 +17,103 @@ struct Repository<'a> {
 
 impl<'a> Repository<'a> {
     /// An empty one.
-    fn new(desk: &'a Desk) -> Result<Self, String> {
-        let store = desk.empty("store")?.to_string_lossy().into_owned();
-        let _ = desk.empty("cache")?;
+    fn new(workspace: &'a Workspace) -> Result<Self, String> {
+        let store = workspace.empty("store")?.to_string_lossy().into_owned();
+        let _ = workspace.empty("cache")?;
         let port = free_port()?;
         let environment = Environment::from([
             ("RESTIC_PASSWORD", "x".to_owned()),
             ("RESTIC_REPOSITORY", format!("rest:http://127.0.0.1:{port}/")),
-            ("RESTIC_CACHE_DIR", desk.word("cache")),
+            ("RESTIC_CACHE_DIR", workspace.word("cache")),
         ]);
         let words = ["rclone", "serve", "restic", &store, "--addr", &format!("127.0.0.1:{port}")];
-        let server = desk.serve(&words, &environment, port)?;
-        desk.run(&["restic", "-q", "init"], &environment)?;
-        Ok(Self { desk, environment, _server: server, port })
+        let server = workspace.serve(&words, &environment, port)?;
+        workspace.run(&["restic", "-q", "init"], &environment)?;
+        Ok(Self { workspace, environment, _server: server, port })
     }
 
     fn backup(&self, from: &str) -> Result<(f64, f64), String> {
-        self.desk.run(&["restic", "-q", "--compression", "off", "backup", from], &self.environment)
+        self.workspace.run(&["restic", "-q", "--compression", "off", "backup", from], &self.environment)
     }
 
     fn restore(&self) -> Result<(f64, f64), String> {
-        let _ = self.desk.empty("cache")?;
-        let back = self.desk.empty("back")?.to_string_lossy().into_owned();
-        let came =
-            self.desk.run(&["restic", "-q", "restore", "latest", "--target", &back], &self.environment)?;
-        self.desk.remove("back");
+        let _ = self.workspace.empty("cache")?;
+        let back = self.workspace.empty("back")?.to_string_lossy().into_owned();
+        let came = self
+            .workspace
+            .run(&["restic", "-q", "restore", "latest", "--target", &back], &self.environment)?;
+        self.workspace.remove("back");
         Ok(came)
     }
 }
 
-pub(super) fn measure(desk: &Desk, name: &str, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(workspace: &Workspace, name: &str, table: &mut Table) -> Result<(), String> {
     if ["put", "get", "edit", "edit sent", "memory up", "memory down", "disk large"]
         .iter()
-        .any(|row| board.wants(row))
+        .any(|row| table.wants(row))
     {
-        for round in 0..desk.plan.rounds {
-            large(desk, name, board, round + 1 == desk.plan.rounds)?;
+        for round in 0..workspace.plan.rounds {
+            large(workspace, name, table, round + 1 == workspace.plan.rounds)?;
         }
     }
-    if ["small shared", "small read", "disk small"].iter().any(|row| board.wants(row)) {
-        let from = desk.tree("small", desk.plan.small)?.to_string_lossy().into_owned();
-        for _ in 0..desk.plan.rounds {
-            let repository = Repository::new(desk)?;
+    if ["small shared", "small read", "disk small"].iter().any(|row| table.wants(row)) {
+        let from = workspace.tree("small", workspace.plan.small)?.to_string_lossy().into_owned();
+        for _ in 0..workspace.plan.rounds {
+            let repository = Repository::new(workspace)?;
             let (up, _) = repository.backup(&from)?;
-            board.note("small shared", name, up);
+            table.note("small shared", name, up);
             let (down, _) = repository.restore()?;
-            board.note("small read", name, up + down);
-            let plain = (desk.plan.small * SMALL_BYTES) as u64;
-            board.note("disk small", name, over(&desk.path("store"), plain));
+            table.note("small read", name, up + down);
+            let plain = (workspace.plan.small * SMALL_BYTES) as u64;
+            table.note("disk small", name, over(&workspace.path("store"), plain));
         }
-        desk.remove("small");
+        workspace.remove("small");
     }
-    if board.wants("fresh") {
-        let from = names(desk)?;
-        let repository = Repository::new(desk)?;
+    if table.wants("fresh") {
+        let from = names(workspace)?;
+        let repository = Repository::new(workspace)?;
         repository.backup(&from)?;
-        for _ in 0..desk.plan.rounds {
-            let _ = desk.empty("cache")?;
-            let (lasted, _) = desk.run(&["restic", "-q", "ls", "-l", "latest"], &repository.environment)?;
-            board.note("fresh", name, lasted);
+        for _ in 0..workspace.plan.rounds {
+            let _ = workspace.empty("cache")?;
+            let (lasted, _) =
+                workspace.run(&["restic", "-q", "ls", "-l", "latest"], &repository.environment)?;
+            table.note("fresh", name, lasted);
         }
     }
-    desk.remove("store");
-    desk.remove("cache");
+    workspace.remove("store");
+    workspace.remove("cache");
     Ok(())
 }
 
-fn large(desk: &Desk, name: &str, board: &mut Board, last: bool) -> Result<(), String> {
-    let from = desk.word("large");
-    let repository = Repository::new(desk)?;
+fn large(workspace: &Workspace, name: &str, table: &mut Table, last: bool) -> Result<(), String> {
+    let from = workspace.word("large");
+    let repository = Repository::new(workspace)?;
     let (lasted, peak) = repository.backup(&from)?;
-    board.note("put", name, desk.rate(lasted));
-    board.note("memory up", name, peak);
-    board.note("disk large", name, over(&desk.path("store"), desk.bytes()));
+    table.note("put", name, workspace.rate(lasted));
+    table.note("memory up", name, peak);
+    table.note("disk large", name, over(&workspace.path("store"), workspace.bytes()));
     let (lasted, peak) = repository.restore()?;
-    board.note("get", name, desk.rate(lasted));
-    board.note("memory down", name, peak);
-    desk.edit()?;
+    table.note("get", name, workspace.rate(lasted));
+    table.note("memory down", name, peak);
+    workspace.edit()?;
     let (lasted, _) = repository.backup(&from)?;
-    board.note("edit", name, lasted);
+    table.note("edit", name, lasted);
     if last {
-        let road = Road::to(repository.port)?;
+        let port = CountedPort::to(repository.port)?;
         let mut counted = repository.environment.clone();
-        counted.insert("RESTIC_REPOSITORY", format!("rest:http://127.0.0.1:{}/", road.port()));
-        desk.edit()?;
-        desk.run(&["restic", "-q", "--compression", "off", "backup", &from], &counted)?;
-        board.note("edit sent", name, road.kib());
+        counted.insert("RESTIC_REPOSITORY", format!("rest:http://127.0.0.1:{}/", port.port()));
+        workspace.edit()?;
+        workspace.run(&["restic", "-q", "--compression", "off", "backup", &from], &counted)?;
+        table.note("edit sent", name, port.kib());
     }
     Ok(())
 }
 
 /// A tree of as many files as a large tree of ours has entries, with next to nothing in them.
-pub(super) fn names(desk: &Desk) -> Result<String, String> {
-    let path = desk.path("many");
+pub(super) fn names(workspace: &Workspace) -> Result<String, String> {
+    let path = workspace.path("many");
     if !path.exists() {
-        for number in 0..desk.plan.entries {
+        for number in 0..workspace.plan.entries {
             let folder = path.join(format!("d{:04}", number / 1_000));
             if number % 1_000 == 0 {
                 std::fs::create_dir_all(&folder).map_err(said)?;

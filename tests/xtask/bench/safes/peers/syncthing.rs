@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::super::SMALL_BYTES;
-use super::super::board::Board;
-use super::programs::{Desk, Environment, Serving, free_port, until};
+use super::super::table::Table;
+use super::programs::{Environment, Serving, Workspace, free_port, until};
 use crate::bench::{percentile, said};
 
 /// What its own pages ask for.
@@ -31,16 +31,16 @@ struct Node {
 }
 
 impl Node {
-    fn new(desk: &Desk, name: &'static str) -> Result<Self, String> {
-        let home = desk.word(&format!("st-{name}"));
-        let folder = desk.empty(name)?;
+    fn new(workspace: &Workspace, name: &'static str) -> Result<Self, String> {
+        let home = workspace.word(&format!("st-{name}"));
+        let folder = workspace.empty(name)?;
         std::fs::create_dir(folder.join(".stfolder")).map_err(said)?;
         let nothing = Environment::new();
-        desk.run(
+        workspace.run(
             &["syncthing", "generate", "--home", &home, "--no-default-folder", "--skip-port-probing"],
             &nothing,
         )?;
-        let id = desk.told(&["syncthing", "serve", "--home", &home, "--device-id"], &nothing)?;
+        let id = workspace.told(&["syncthing", "serve", "--home", &home, "--device-id"], &nothing)?;
         Ok(Self { name, id, port: free_port()?, pages: free_port()?, folder, home, serving: None })
     }
 
@@ -79,11 +79,11 @@ impl Node {
         std::fs::write(Path::new(&self.home).join("config.xml"), text).map_err(said)
     }
 
-    fn start(&mut self, desk: &Desk) -> Result<(), String> {
+    fn start(&mut self, workspace: &Workspace) -> Result<(), String> {
         let words =
             ["syncthing", "serve", "--home", &self.home, "--no-browser", "--no-restart", "--logflags=0"];
         let alone = Environment::from([("STNORESTART", "1".to_owned()), ("STNOUPGRADE", "1".to_owned())]);
-        self.serving = Some(desk.serve(&words, &alone, self.pages)?);
+        self.serving = Some(workspace.serve(&words, &alone, self.pages)?);
         Ok(())
     }
 
@@ -115,57 +115,57 @@ impl Node {
     }
 }
 
-pub(super) fn measure(desk: &Desk, name: &str, board: &mut Board) -> Result<(), String> {
+pub(super) fn measure(workspace: &Workspace, name: &str, table: &mut Table) -> Result<(), String> {
     let (mut one, mut other, mut between) =
-        (Node::new(desk, "one")?, Node::new(desk, "other")?, Node::new(desk, "between")?);
+        (Node::new(workspace, "one")?, Node::new(workspace, "other")?, Node::new(workspace, "between")?);
     one.set_up("sendreceive", &[(&between, "secret")])?;
     other.set_up("sendreceive", &[(&between, "secret")])?;
     between.set_up("receiveencrypted", &[(&one, ""), (&other, "")])?;
     for node in [&mut one, &mut other, &mut between] {
-        node.start(desk)?;
+        node.start(workspace)?;
     }
     let mut files = 0;
     // The first one finds everybody connected.
     let _ = passed(&one, &other, "hello")?;
     files += 1;
-    if board.wants("latency") {
+    if table.wants("latency") {
         let mut lasted = Vec::new();
-        for sample in 0..desk.plan.samples.min(20) {
+        for sample in 0..workspace.plan.samples.min(20) {
             lasted.push(passed(&one, &other, &format!("l{sample}"))?);
             files += 1;
         }
-        board.note("latency", name, percentile(&mut lasted, 0.95));
+        table.note("latency", name, percentile(&mut lasted, 0.95));
     }
-    if board.wants("small shared") || board.wants("small read") {
-        for round in 0..desk.plan.rounds {
-            let made = desk.tree("made", desk.plan.small)?;
-            files += desk.plan.small;
+    if table.wants("small shared") || table.wants("small read") {
+        for round in 0..workspace.plan.rounds {
+            let made = workspace.tree("made", workspace.plan.small)?;
+            files += workspace.plan.small;
             let begun = Instant::now();
             std::fs::rename(made, one.folder.join(format!("t{round}"))).map_err(said)?;
             one.scan()?;
             until(|| between.has_all(files))?;
-            board.note("small shared", name, begun.elapsed().as_secs_f64());
+            table.note("small shared", name, begun.elapsed().as_secs_f64());
             until(|| other.has_all(files))?;
-            board.note("small read", name, begun.elapsed().as_secs_f64());
+            table.note("small read", name, begun.elapsed().as_secs_f64());
         }
         if let Some(serving) = &one.serving {
-            board.note("memory idle", name, serving.resident_mib());
+            table.note("memory idle", name, serving.resident_mib());
         }
     }
-    if board.wants("put") || board.wants("edit") || board.wants("memory up") {
-        for round in 0..desk.plan.rounds {
+    if table.wants("put") || table.wants("edit") || table.wants("memory up") {
+        for round in 0..workspace.plan.rounds {
             let to = one.folder.join(format!("large{round}"));
-            std::fs::copy(desk.large(), desk.path("copy")).map_err(said)?;
+            std::fs::copy(workspace.large(), workspace.path("copy")).map_err(said)?;
             files += 1;
             let begun = Instant::now();
-            std::fs::rename(desk.path("copy"), &to).map_err(said)?;
+            std::fs::rename(workspace.path("copy"), &to).map_err(said)?;
             one.scan()?;
             until(|| between.has_all(files))?;
-            board.note("put", name, desk.rate(begun.elapsed().as_secs_f64()));
+            table.note("put", name, workspace.rate(begun.elapsed().as_secs_f64()));
             until(|| other.has_all(files))?;
             let mut contents = [0; SMALL_BYTES];
             getrandom::fill(&mut contents).map_err(said)?;
-            let at = desk.bytes() / 2;
+            let at = workspace.bytes() / 2;
             let begun = Instant::now();
             File::options()
                 .write(true)
@@ -175,7 +175,7 @@ pub(super) fn measure(desk: &Desk, name: &str, board: &mut Board) -> Result<(), 
             one.scan()?;
             let there = other.folder.join(format!("large{round}"));
             until(|| has(&there, at, &contents))?;
-            board.note("edit", name, begun.elapsed().as_secs_f64());
+            table.note("edit", name, begun.elapsed().as_secs_f64());
             until(|| other.has_all(files) && between.has_all(files))?;
             std::fs::remove_file(&to).map_err(said)?;
             one.scan()?;
@@ -183,7 +183,7 @@ pub(super) fn measure(desk: &Desk, name: &str, board: &mut Board) -> Result<(), 
             files -= 1;
         }
         if let Some(serving) = &one.serving {
-            board.note("memory up", name, serving.peak_mib());
+            table.note("memory up", name, serving.peak_mib());
         }
     }
     Ok(())

@@ -71,11 +71,11 @@ impl Found {
 }
 
 /// Rows that are wanted, as far as they are measured.
-pub(super) struct Board {
+pub(super) struct Table {
     rows: Vec<(Kind, Vec<Found>)>,
 }
 
-impl Board {
+impl Table {
     /// The rows whose names begin so.
     pub(super) fn new(begins: &str) -> Self {
         let wanted = KINDS.into_iter().filter(|kind| kind.name.starts_with(begins));
@@ -206,15 +206,15 @@ mod tests {
 
     #[test]
     fn above_one_is_better_whatever_a_row_counts() {
-        let mut board = Board::new("");
-        board.note("put", PARSEC, 300.0);
-        board.note("put", "other", 200.0);
-        board.note("edit", PARSEC, 2.0);
-        board.note("edit", "other", 4.0);
-        board.absent("get", "other", "not on this machine");
-        board.absent("put", PARSEC, "comes too late");
+        let mut table = Table::new("");
+        table.note("put", PARSEC, 300.0);
+        table.note("put", "other", 200.0);
+        table.note("edit", PARSEC, 2.0);
+        table.note("edit", "other", 4.0);
+        table.absent("get", "other", "not on this machine");
+        table.absent("put", PARSEC, "comes too late");
         let of = |name: &str| {
-            board
+            table
                 .rows
                 .iter()
                 .find(|(kind, _)| kind.name == name)
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn rows_are_chosen_by_how_they_begin() {
-        assert_eq!(Board::new("memory").rows.len(), 4);
-        assert!(Board::new("nothing").is_empty());
-        assert!(Board::new("get").wants("get again") && !Board::new("get").wants("put"));
+        assert_eq!(Table::new("memory").rows.len(), 4);
+        assert!(Table::new("nothing").is_empty());
+        assert!(Table::new("get").wants("get again") && !Table::new("get").wants("put"));
     }
 }
