@@ -63,27 +63,18 @@ impl PassingReader {
         Self { stream, mailbox }
     }
 
-    /// What has come. Where less came than there is room for, nothing more is there, and asking
-    /// once more only to hear so is saved: to the runtime that looks like a read that would have
-    /// waited. Not so behind an open file: the kernel hands out nothing beyond its message.
     fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         let stream = self.stream.as_ref();
-        let mut came = None;
-        let done = stream.try_io(Interest::READABLE, || {
+        stream.try_io(Interest::READABLE, || {
             // Alignment leaves room for two: so two are seen, and more are closed by the kernel,
             // which says so.
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut beside = RecvAncillaryBuffer::new(&mut space);
             let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-            let most = room.len();
             let received = recvmsg(stream.as_fd(), &mut [IoSliceMut::new(room)], &mut beside, flags)?;
-            let passed = passed(&mut beside, received.flags);
-            let all = matches!(passed, Passed::Nothing) && (1..most).contains(&received.bytes);
-            self.mailbox.put(passed);
-            came = Some(received.bytes);
-            if all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(received.bytes) }
-        });
-        came.map_or(done, Ok)
+            self.mailbox.put(passed(&mut beside, received.flags));
+            Ok(received.bytes)
+        })
     }
 }
 

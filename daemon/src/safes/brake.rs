@@ -214,6 +214,15 @@ pub(super) fn is_about(change: &Change, entry: EntryId) -> bool {
     entries_of(change).into_iter().flatten().any(|about| about == entry)
 }
 
+/// Where an entry has gone: the one that it was put over, by what waits.
+pub(super) fn over(queue: &[Queued], entry: EntryId) -> EntryId {
+    let over = |queued: &Queued| match &queued.pending.change {
+        Change::Replace { target, source, .. } if *source == entry => Some(*target),
+        _ => None,
+    };
+    queue.iter().find_map(over).unwrap_or(entry)
+}
+
 /// Whether an act fits a tree, which then has it.
 fn fits(tree: &mut Scratch<'_>, act: &[Queued], stamp: &Stamp) -> bool {
     tree.settle();
@@ -239,6 +248,7 @@ pub(super) fn judged(memory: &Memory, now: Duration, stamp: &Stamp) -> Waiting {
     let mut held = Held::default();
     let mut seen = Scratch::new(&memory.base);
     let mut going = Scratch::new(&memory.base);
+    let mut unreadable = Vec::new();
     for act in acts(&memory.queue) {
         let Some(group) = group_of(act) else { continue };
         let about = act.iter().find_map(|queued| match &queued.pending.change {
@@ -259,8 +269,9 @@ pub(super) fn judged(memory: &Memory, now: Duration, stamp: &Stamp) -> Waiting {
             let _ = waiting.groups.insert(group);
             held.add(act);
         } else if memory.unreadable.contains(&group) {
-            let entry = act.iter().find_map(|queued| queued.pending.change.entry());
-            waiting.unreadable.push(entry.and_then(|entry| paths::of(&seen, entry)).unwrap_or_default());
+            // The file, and not a folder that is put back above it.
+            let sent = act.iter().find(|queued| queued.pending.change.content().is_some());
+            unreadable.extend(sent.and_then(|queued| queued.pending.change.entry()));
             waiting.behind.insert(group);
             held.add(act);
         } else if (!held.is_empty() && (held.concerns(act) || covers(&held, &going, act)))
@@ -273,6 +284,10 @@ pub(super) fn judged(memory: &Memory, now: Duration, stamp: &Stamp) -> Waiting {
             }
         }
     }
+    // As the person sees them now.
+    let shown =
+        |entry: EntryId| paths::of(&seen, entry).or_else(|| paths::of(&seen, over(&memory.queue, entry)));
+    waiting.unreadable = unreadable.into_iter().map(|entry| shown(entry).unwrap_or_default()).collect();
     waiting
 }
 

@@ -193,7 +193,8 @@ async fn braked(session: &Session, safe: &OpenSafe) -> Result<Waiting, Problem> 
 /// Contents that wait can't be read: the next record is made without them, unless they were left
 /// out already.
 async fn unreadable(session: &Session, safe: &OpenSafe, problem: Problem) -> Result<Tried, Problem> {
-    if problem.name == ProblemKind::StoreDamaged && damaged::look(session, safe).await? {
+    let of_contents = [ProblemKind::StoreDamaged, ProblemKind::UnsafePath].contains(&problem.name);
+    if of_contents && damaged::look(session, safe).await? {
         return Ok(Tried::MovedOn);
     }
     Err(problem)

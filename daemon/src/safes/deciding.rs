@@ -12,11 +12,11 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::OperationId;
 use parsec_protocol::public_keys::Hash;
 
-use super::brake::Waiting;
+use super::brake::{self, Waiting};
 use super::{folding, holding, overlay, views};
 use crate::os::blocking_in;
 use crate::session::Session;
-use crate::session::open_safes::{Brake, Memory, OpenSafe};
+use crate::session::open_safes::{Brake, Memory, OpenSafe, Queued};
 use crate::session::removed::RecentlyRemoved;
 use crate::store::{Halt, OpenDevice};
 
@@ -85,7 +85,12 @@ pub(crate) async fn discard(session: &Session, safe: &OpenSafe, what: String) ->
             .filter(|queued| waiting.is_removal(queued.pending.group))
             .map(|queued| queued.pending.change.operation())
             .collect();
-        let (queue, notices) = folding::rebased(&open, &memory, &memory.base, &dropped)?;
+        let (mut queue, notices) = folding::rebased(&open, &memory, &memory.base, &dropped)?;
+        // Removals behind them, of folders that they are in, would take along what was just kept.
+        let behind = |queued: &Queued| {
+            waiting.behind.contains(&queued.pending.group) && brake::removes(&queued.pending.change)
+        };
+        queue.iter_mut().filter(|queued| behind(queued)).for_each(|queued| queued.brake = Some(Brake::Waits));
         open.store.replace_safe_queue(id, &folding::encoded(&queue))?;
         memory.delta = overlay::of(&memory.base, &queue, &folding::stamp(&open));
         memory.queue = queue;

@@ -40,7 +40,12 @@ const TRIES: u32 = 8;
 /// # Errors
 /// Why not; the random source's; the store's.
 pub(crate) async fn create(session: &Session, name: Label) -> Result<Arc<OpenSafe>, Problem> {
-    let log = session.log();
+    let mut log = session.log();
+    // Registered a moment ago: the log that is here may be the one of before.
+    if log.device(&session.open.summary.device).is_none() {
+        session.sync().await?;
+        log = session.log();
+    }
     let own = own_key(session, &log).await?;
     let open = Arc::clone(&session.open);
     let id = blocking(move || {

@@ -135,9 +135,13 @@ pub(super) async fn make_room(session: &Session) {
 /// An offer was taken back.
 async fn gone(session: &Session, safe: SafeId) -> Result<(), Problem> {
     if let Some(open) = session.safes.get(safe) {
+        let _turn = open.turn.lock().await;
+        // Its person may have taken it meanwhile.
+        if open.memory().await.standing != Standing::Offered {
+            return Ok(());
+        }
         session.safes.remove(safe);
         // Its task finds that it is there no more, and ends.
-        let _turn = open.turn.lock().await;
         open.memory().await.standing = Standing::Left;
         open.wanted.notify_one();
     }

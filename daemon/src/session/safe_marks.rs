@@ -77,7 +77,12 @@ pub(super) async fn take(session: &Session, opened: Opened, heads: bool) -> Resu
     }
     for (safe, standing) in &taken.news {
         if let Some(open) = session.safes.get(*safe) {
-            open.memory().await.standing = *standing;
+            let mut memory = open.memory().await;
+            // Its person may have said something else meanwhile.
+            if memory.standing == Standing::Offered && *standing == Standing::Accepted {
+                memory.standing = *standing;
+            }
+            drop(memory);
             open.wanted.notify_one();
         }
     }
@@ -109,7 +114,10 @@ fn merge(
         let standing = if mark.role.is_some() { Standing::Accepted } else { Standing::Left };
         let new = store.know_safe(mark.safe, mark.founder, standing)?;
         let Some(known) = store.safe(mark.safe)? else { continue };
-        if known.standing == Standing::Offered {
+        // That another device refused it, the server's list says by then: a mark of leaving may be
+        // older than the offer.
+        let takes = known.standing == Standing::Offered && standing == Standing::Accepted;
+        if takes {
             store.set_safe_standing(mark.safe, standing)?;
         }
         // Until the safe's own log says it here.
@@ -132,8 +140,8 @@ fn merge(
         if newer {
             store.put_safe_keys(mark.safe, &[(mark.epoch, mark.key)])?;
         }
-        if new || known.standing == Standing::Offered || newer || marked != before {
-            let stands = if known.standing == Standing::Offered { standing } else { known.standing };
+        if new || takes || newer || marked != before {
+            let stands = if takes { standing } else { known.standing };
             taken.news.push((mark.safe, stands));
         }
     }
@@ -142,7 +150,10 @@ fn merge(
         let theirs = named.get(&mark.safe);
         theirs.is_none_or(|(epoch, role, [log, journal])| {
             let further = *log < mark.log.count || *journal < mark.journal.count;
-            *epoch < mark.epoch || *role != mark.role || heads && further
+            // Who leaves has the last word at its place of the log; beyond that, whoever knows more.
+            // Two devices that stand differently to a safe would write versions without end.
+            let later = mark.log.count > *log || (mark.log.count == *log && mark.role.is_none());
+            *epoch < mark.epoch || (*role != mark.role && later) || heads && further
         })
     });
     Ok(taken)

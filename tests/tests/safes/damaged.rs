@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use parsec_protocol::control::{DeviceSelector, FileChanged, FileRemove, ProblemKind, method};
+use parsec_protocol::control::{DeviceSelector, FileChanged, FileMove, FileRemove, ProblemKind, method};
 use parsec_tests::fixture::{ALICE_AGAIN, Fixture, FixtureOptions};
 use parsec_tests::logs::files;
 use parsec_tests::safes::{Safe, create, is_well};
@@ -26,6 +26,11 @@ fn damaged_contents_that_wait_hold_up_nothing_else_and_go_with_their_file() {
     let pieces = fixture.alice.data();
     let damaged: Vec<_> = files(&pieces).into_iter().filter(|(path, _)| path.contains("/pieces/")).collect();
     assert_eq!(damaged.len(), 3);
+    // A copy has nothing of its own to send.
+    let (safe, from, to) = (PLANS.to_owned(), "/lost".to_owned(), "/copy".to_owned());
+    let select = DeviceSelector::default();
+    let asked = FileMove { select, safe, from, to, replace: false, wait_seconds: None };
+    let _: FileChanged = fixture.alice.call(method::FILE_COPY, asked).unwrap();
     alice.put("/sound", &vec![2; LENGTH], 0).unwrap();
     for (path, mut bytes) in damaged {
         bytes[1_000] ^= 1;
@@ -36,7 +41,7 @@ fn damaged_contents_that_wait_hold_up_nothing_else_and_go_with_their_file() {
     // Told, with the file's name; and the other one goes out.
     let alice = Safe { device: &fixture.alice, name: PLANS };
     let waits = fixture.alice.until_safe(|safe| safe.problem == Some(ProblemKind::StoreDamaged));
-    assert_eq!(waits.waiting, 1, "{waits:?}");
+    assert_eq!(waits.waiting, 2, "{waits:?}");
     let status = fixture.alice.ctl(&["safe", "status", PLANS]).well().stdout;
     assert!(status.contains("/lost") && status.contains("damaged"), "{status}");
     let there = Safe { device: &tablet, name: &id };
@@ -47,14 +52,21 @@ fn damaged_contents_that_wait_hold_up_nothing_else_and_go_with_their_file() {
     alice.put_shared("/later", b"goes out");
     assert!(alice.get("/lost").is_err());
 
-    let asked = FileRemove {
-        select: DeviceSelector::default(),
-        safe: PLANS.to_owned(),
-        path: "/lost".to_owned(),
-        recursive: false,
-        wait_seconds: None,
-    };
-    let _: FileChanged = fixture.alice.call(method::FILE_REMOVE, asked).unwrap();
+    // One after the other; the copy is named once the file that it was made of is gone.
+    for path in ["/lost", "/copy"] {
+        let status = fixture.alice.ctl(&["safe", "status", PLANS]).well().stdout;
+        assert!(status.contains(&format!("Contents of {path} ")), "{status}");
+        let asked = FileRemove {
+            select: DeviceSelector::default(),
+            safe: PLANS.to_owned(),
+            path: path.to_owned(),
+            recursive: false,
+            wait_seconds: None,
+        };
+        let _: FileChanged = fixture.alice.call(method::FILE_REMOVE, asked).unwrap();
+        // Whatever is shared behind it, it has looked again.
+        alice.put_shared("/later", path.as_bytes());
+    }
     let _ = fixture.alice.until_safe(|safe| safe.problem.is_none() && safe.waiting == 0);
     alice.put_shared("/lost", b"found again");
     there.sync();

@@ -24,7 +24,7 @@ use crate::safes::{acts, deciding, holding, listing, loading, paths, views};
 use crate::session::Session;
 use crate::session::names::Names;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
-use crate::store::{Standing, Store};
+use crate::store::Store;
 
 /// Seconds that a call waits at most.
 const WAIT_MAX_SECONDS: u32 = 600;
@@ -62,9 +62,8 @@ impl Wanted {
             Self::Synced(begun) => {
                 let memory = safe.memory().await;
                 let looked = memory.looked.is_some_and(|looked| looked >= *begun);
-                let heard = looked && memory.standing != Standing::Left;
                 // What waits for a person is not waited for by a program.
-                heard
+                looked
                     && match &memory.problem {
                         None => memory.queue.is_empty(),
                         Some(problem) => problem.name == ProblemKind::RemovalWaits,
