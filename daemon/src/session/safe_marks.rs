@@ -150,8 +150,8 @@ fn merge(
         let theirs = named.get(&mark.safe);
         theirs.is_none_or(|(epoch, role, [log, journal])| {
             let further = *log < mark.log.count || *journal < mark.journal.count;
-            // Who leaves has the last word at its place of the log; beyond that, whoever knows more.
-            // Two devices that stand differently to a safe would write versions without end.
+            // Who leaves has the last word at its place of the log; beyond that, whoever knows
+            // more. Two devices that stand differently would write versions without end.
             let later = mark.log.count > *log || (mark.log.count == *log && mark.role.is_none());
             *epoch < mark.epoch || (*role != mark.role && later) || heads && further
         })
