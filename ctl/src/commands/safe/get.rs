@@ -20,7 +20,7 @@ use serde::Serialize;
 use super::files::{Found, find, name_of, pages};
 use super::incoming::{Identity, Incoming};
 use super::put::{LeftOut, joined, local};
-use super::{Context, counted, tree};
+use super::{Context, tree};
 use crate::args::{Get, SafePath};
 use crate::client::Connection;
 use crate::failure::Failure;
@@ -343,12 +343,7 @@ fn whole(context: &Context<'_>, mut daemon: Connection, command: &Get) -> Result
 }
 
 fn tally(done: &Whole) -> String {
-    let left_out = match done.left_out.len() {
-        0 => String::new(),
-        count => format!(", {count} left out"),
-    };
-    let (files, folders) = (counted(done.files, "file"), counted(done.folders, "folder"));
-    format!("{files} and {folders}, {}{left_out}", human(done.bytes))
+    super::tally([done.files, done.folders], done.bytes, done.left_out.len())
 }
 
 /// One entry of a whole folder.

@@ -17,7 +17,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, statat};
 use serde::Serialize;
 
 use super::files::{destination, find};
-use super::{Context, counted, ended, not_yet, relay, synchronised, tree};
+use super::{Context, ended, not_yet, relay, synchronised, tree};
 use crate::args::Put;
 use crate::client::Connection;
 use crate::descriptor;
@@ -235,12 +235,7 @@ fn path_of(names: &[Vec<u8>]) -> String {
 }
 
 fn tally(done: &Whole) -> String {
-    let left_out = match done.left_out.len() {
-        0 => String::new(),
-        count => format!(", {count} left out"),
-    };
-    let (files, folders) = (counted(done.files, "file"), counted(done.folders, "folder"));
-    format!("{files} and {folders}, {}{left_out}", human(done.bytes))
+    super::tally([done.files, done.folders], done.bytes, done.left_out.len())
 }
 
 impl Walk<'_> {
