@@ -27,6 +27,7 @@ use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::fuzz::mutator::Dice;
 use parsec_tests::metrics::{figure, runs};
 use parsec_tests::process::kill_by_id;
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
@@ -41,25 +42,9 @@ const SIZE_FIRST: usize = 100;
 /// A held request that nothing releases goes on after this: nobody may hang in bad weather.
 const HELD_MAX: Duration = Duration::from_secs(60);
 
-/// splitmix64: 64 bits that the seed and nothing else decides.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).unwrap()
-    }
-
-    fn of<T: Clone>(&mut self, all: &[T]) -> Option<T> {
-        all.get(self.below(all.len())).cloned()
-    }
+/// One of these, if there are any.
+fn one_of<T: Clone>(rng: &mut Dice, all: &[T]) -> Option<T> {
+    all.get(rng.below(all.len())).cloned()
 }
 
 /// What lies between the devices and the server.
@@ -69,7 +54,7 @@ struct Weather {
 }
 
 struct Sky {
-    rng: Rng,
+    rng: Dice,
     bad: bool,
     /// Requests that came by: one that is held goes on behind some others.
     passed: u64,
@@ -77,7 +62,7 @@ struct Sky {
 
 impl Weather {
     fn new(seed: u64) -> Self {
-        let now = Sky { rng: Rng(!seed), bad: false, passed: 0 };
+        let now = Sky { rng: Dice::new(!seed), bad: false, passed: 0 };
         Self { now: Mutex::new(now), changed: Condvar::new() }
     }
 
@@ -161,7 +146,7 @@ impl Office {
 struct Run<'a> {
     office: &'a mut Office,
     weather: Arc<Weather>,
-    rng: Rng,
+    rng: Dice,
     id: String,
     safe: SafeId,
     next: &'a mut usize,
@@ -179,7 +164,8 @@ impl<'a> Run<'a> {
         office.fixture.proxy.meddle(Arc::clone(&weather) as Arc<dyn Meddler>);
         let made = create(&office.fixture.alice, &format!("Safe {seed}"));
         let id = made.safe.to_string();
-        let run = Self { office, weather, rng: Rng(seed), id, safe: made.safe, next, saved: BTreeSet::new() };
+        let run =
+            Self { office, weather, rng: Dice::new(seed), id, safe: made.safe, next, saved: BTreeSet::new() };
         let well = |safe: &parsec_protocol::control::SafeSummary| {
             safe.safe == made.safe && safe.standing == SafeStanding::Accepted
         };
@@ -243,14 +229,14 @@ impl<'a> Run<'a> {
             .map(|file| file.path.clone())
             .chain([String::new()])
             .collect();
-        let folder = self.rng.of(&folders).unwrap();
-        let name = self.rng.of(&["a", "b", "c", "d"]).unwrap();
+        let folder = one_of(&mut self.rng, &folders).unwrap();
+        let name = one_of(&mut self.rng, &["a", "b", "c", "d"]).unwrap();
         format!("{}/{name}", folder.trim_end_matches('/'))
     }
 
     fn there(&mut self, at: usize) -> Option<String> {
         let listed = self.listed(at).map(|listed| listed.files).unwrap_or_default();
-        self.rng.of(&listed).map(|file| file.path)
+        one_of(&mut self.rng, &listed).map(|file| file.path)
     }
 
     /// A file operation. What it comes to, the dice and the tree say; only what is said to be saved
