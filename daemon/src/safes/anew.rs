@@ -19,7 +19,7 @@ use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::object::{self, OBJECT_TAG_BYTES, ObjectKind};
 use parsec_protocol::safes::state::State;
 
-use super::{folding, overlay};
+use super::folding;
 use crate::os::{blocking_in, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -51,10 +51,8 @@ pub(super) async fn seal_anew(session: &Session, safe: &OpenSafe) -> Result<(), 
         let mut anew = Anew { sealed, stage, keys, present, waiting: &waiting, made: BTreeMap::new() };
         let queue = anew.queue(&memory.queue)?;
         let before: Vec<_> = anew.made.into_keys().collect();
-        open.store.replace_safe_queue(id, &folding::encoded(&queue))?;
-        memory.delta = overlay::of(&memory.base, &queue, &folding::stamp(&open));
+        folding::requeue(&open, id, &mut memory, queue)?;
         // Nothing names what they were before.
-        memory.queue = queue;
         open.store.drop_objects(id, &before)?;
         Ok::<_, Problem>(())
     })

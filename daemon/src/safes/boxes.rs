@@ -64,16 +64,15 @@ pub(super) async fn give(session: &Session, safe: &OpenSafe, between: &mut Betwe
             .filter(|at| !at.suspended)
             .and_then(|at| memory.verified.role(&own)?.at(&at))
             .is_some_and(|role| role.writes());
+        // Another key is about to be made, whose ring has a box for each that counts; those that
+        // were posted for this one may be sealed to keys that don't count any more, and accuse
+        // nobody.
+        let gives = writes && !memory.verified.is_due(&*log, log.count());
         let record = memory.verified.epochs().last().copied();
-        let record = record.filter(|record| writes && memory.keys.at(record.key.epoch).is_some());
+        let record = record.filter(|record| gives && memory.keys.at(record.key.epoch).is_some());
         (record, members(&log, &memory, own))
     };
     let Some(record) = record else { return Ok(()) };
-    // Another key is about to be made, whose ring has a box for each that counts; those that were
-    // posted for this one may be sealed to keys that don't count any more, and accuse nobody.
-    if safe.memory().await.verified.is_due(&*log, log.count()) {
-        return Ok(());
-    }
     let epoch = record.key.epoch;
     let wanted: Vec<_> =
         wanted.into_iter().filter(|(user, _)| !between.given.contains(&(epoch, *user))).collect();

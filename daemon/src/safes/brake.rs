@@ -139,7 +139,8 @@ pub(super) fn acts(queue: &[Queued]) -> impl Iterator<Item = &[Queued]> {
     queue.chunk_by(|one, next| one.pending.group == next.pending.group)
 }
 
-fn group_of(act: &[Queued]) -> Option<OperationId> {
+/// Which act it is.
+pub(super) fn group_of(act: &[Queued]) -> Option<OperationId> {
     act.first().map(|queued| queued.pending.group)
 }
 
@@ -295,14 +296,14 @@ pub(super) fn judged(memory: &Memory, now: Duration, stamp: &Stamp) -> Waiting {
 mod tests {
     use parsec_protocol::ids::{DeviceId, SafeId, UserId};
     use parsec_protocol::safe_log::roles::Role;
-    use parsec_protocol::safe_log::safe::VerifiedSafe;
+
     use parsec_protocol::safes::change::{Inside, Kind, RULES_VERSION};
     use parsec_protocol::safes::content_ref::{Content, References};
     use parsec_protocol::safes::fold::{Outer, fold};
-    use parsec_protocol::safes::keys::SafeKeys;
+
     use parsec_protocol::safes::name::EntryName;
     use parsec_protocol::safes::rebase::Pending;
-    use parsec_protocol::safes::scratch::Delta;
+
     use parsec_protocol::safes::state::State;
     use parsec_protocol::safes::tree::PENDING_SEQ;
 
@@ -366,24 +367,7 @@ mod tests {
             keeps: &[],
         };
         fold(&mut base, &inside, &outer).unwrap();
-        let organisation: parsec_protocol::ids::OrganisationId = "acme".parse().unwrap();
-        Memory {
-            standing: Standing::Accepted,
-            founded: true,
-            said: None,
-            verified: VerifiedSafe::empty(organisation.clone(), SAFE),
-            keys: SafeKeys::new(organisation, SAFE),
-            base,
-            delta: Delta::default(),
-            queue: Vec::new(),
-            removed: RecentlyRemoved::default(),
-            unreadable: BTreeSet::new(),
-            refold: false,
-            gave_role: None,
-            problem: None,
-            heard: None,
-            looked: None,
-        }
+        Memory { base, ..Memory::new("acme".parse().unwrap(), SAFE, Standing::Accepted) }
     }
 
     fn stamp() -> Stamp {

@@ -75,7 +75,7 @@ fn may_write(open: &OpenDevice, memory: &Memory) -> Result<(), Problem> {
 
 /// The acts that go out: those that wait for a person stay where they are.
 fn going<'a>(memory: &'a Memory, waiting: &'a Waiting) -> impl Iterator<Item = &'a [Queued]> {
-    let goes = move |act: &&[Queued]| !act.first().is_some_and(|queued| waiting.holds(queued.pending.group));
+    let goes = move |act: &&[Queued]| !brake::group_of(act).is_some_and(|group| waiting.holds(group));
     brake::acts(&memory.queue).filter(goes)
 }
 
@@ -274,17 +274,13 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
 
     use parsec_protocol::ids::{EntryId, OperationId, SafeId, Timestamp};
-    use parsec_protocol::safe_log::safe::VerifiedSafe;
-    use parsec_protocol::safes::keys::SafeKeys;
+
     use parsec_protocol::safes::rebase::Pending;
-    use parsec_protocol::safes::scratch::Delta;
-    use parsec_protocol::safes::state::State;
 
     use super::*;
-    use crate::session::removed::RecentlyRemoved;
+
     use crate::store::Standing;
 
     /// A removal of some entry, of a group of changes, with objects that it adds.
@@ -306,23 +302,7 @@ mod tests {
 
     fn with(queue: Vec<Queued>) -> Memory {
         let (organisation, safe) = ("acme".parse().unwrap(), SafeId::from_bytes([9; 16]));
-        Memory {
-            standing: Standing::Accepted,
-            founded: true,
-            said: None,
-            verified: VerifiedSafe::empty("acme".parse().unwrap(), safe),
-            keys: SafeKeys::new(organisation, safe),
-            base: State::new(safe),
-            delta: Delta::default(),
-            queue,
-            removed: RecentlyRemoved::default(),
-            unreadable: BTreeSet::new(),
-            refold: false,
-            gave_role: None,
-            problem: None,
-            heard: None,
-            looked: None,
-        }
+        Memory { queue, ..Memory::new(organisation, safe, Standing::Accepted) }
     }
 
     fn sizes(queue: Vec<Queued>, groups: usize) -> (usize, usize) {

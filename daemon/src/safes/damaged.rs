@@ -45,7 +45,7 @@ pub(super) async fn look(session: &Session, safe: &OpenSafe) -> Result<bool, Pro
         let mut found = BTreeSet::new();
         for act in brake::acts(&memory.queue) {
             if !is_readable(&open, &memory, id, act)? {
-                found.extend(act.first().map(|queued| queued.pending.group));
+                found.extend(brake::group_of(act));
             }
         }
         let others = found != memory.unreadable;
@@ -124,9 +124,7 @@ pub(super) async fn settle(session: &Session, safe: &OpenSafe) -> Result<(), Pro
         let rebased = folding::rebased(&open, &memory, &memory.base, &dropped);
         memory.queue = before;
         let (queue, notices) = rebased?;
-        open.store.replace_safe_queue(id, &folding::encoded(&queue))?;
-        memory.delta = overlay::of(&memory.base, &queue, &folding::stamp(&open));
-        memory.queue = queue;
+        folding::requeue(&open, id, &mut memory, queue)?;
         // Looked for again, where anything of them is left.
         memory.unreadable.clear();
         Ok::<_, Problem>(Some(notices))

@@ -13,7 +13,7 @@ use parsec_protocol::ids::OperationId;
 use parsec_protocol::public_keys::Hash;
 
 use super::brake::{self, Waiting};
-use super::{folding, holding, overlay, views};
+use super::{folding, holding, views};
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Brake, Memory, OpenSafe, Queued};
@@ -91,9 +91,7 @@ pub(crate) async fn discard(session: &Session, safe: &OpenSafe, what: String) ->
             waiting.behind.contains(&queued.pending.group) && brake::removes(&queued.pending.change)
         };
         queue.iter_mut().filter(|queued| behind(queued)).for_each(|queued| queued.brake = Some(Brake::Waits));
-        open.store.replace_safe_queue(id, &folding::encoded(&queue))?;
-        memory.delta = overlay::of(&memory.base, &queue, &folding::stamp(&open));
-        memory.queue = queue;
+        folding::requeue(&open, id, &mut memory, queue)?;
         decided(&mut memory);
         Ok::<_, Problem>((waiting, notices))
     })

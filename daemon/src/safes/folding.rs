@@ -144,6 +144,23 @@ pub(super) fn stamp(open: &OpenDevice) -> Stamp {
     Stamp { seq: PENDING_SEQ, user: open.summary.user, device: open.summary.device, time: clock::now() }
 }
 
+/// The queue is this from now on, durably and in memory, on the tree that is there. Nothing has
+/// changed where it can't be kept.
+///
+/// # Errors
+/// The store's.
+pub(super) fn requeue(
+    open: &OpenDevice,
+    safe: SafeId,
+    memory: &mut Memory,
+    queue: Vec<Queued>,
+) -> Result<(), StoreError> {
+    open.store.replace_safe_queue(safe, &encoded(&queue))?;
+    memory.delta = overlay::of(&memory.base, &queue, &stamp(open));
+    memory.queue = queue;
+    Ok(())
+}
+
 /// The queue on a later tree. What was kept beside a change goes with its group: when it was saved,
 /// and which objects it adds.
 pub(super) fn rebased(

@@ -10,7 +10,7 @@ use parsec_protocol::control::Problem;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::change::Change;
 
-use super::{folding, overlay};
+use super::folding;
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{OpenSafe, Queued};
@@ -36,9 +36,7 @@ pub(super) async fn drop_owners(session: &Session, safe: &OpenSafe, role: Role) 
     let (open, id) = (Arc::clone(&session.open), safe.id);
     tracing::warn!(safe = %id, "a change that takes an owner is dropped: the user is none any more");
     blocking_in(&session.tasks, move || {
-        open.store.replace_safe_queue(id, &folding::encoded(&queue))?;
-        memory.delta = overlay::of(&memory.base, &queue, &folding::stamp(&open));
-        memory.queue = queue;
+        folding::requeue(&open, id, &mut memory, queue)?;
         Ok::<_, Problem>(())
     })
     .await

@@ -3,7 +3,6 @@
 //! Decides that the tree is folded anew from the records that are kept, up to where the queue
 //! stands. Refuses a store whose parts do not fit together.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parsec_protocol::codec;
@@ -11,8 +10,6 @@ use parsec_protocol::control::Problem;
 use parsec_protocol::ids::SafeId;
 use parsec_protocol::limits::RECORD_MAX_BYTES;
 use parsec_protocol::safe_log::safe::VerifiedSafe;
-use parsec_protocol::safes::keys::SafeKeys;
-use parsec_protocol::safes::scratch::Delta;
 use parsec_protocol::safes::state::State;
 
 use super::{folding, keys, overlay, staged};
@@ -43,24 +40,15 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
     let queue: Result<Vec<Queued>, _> =
         queue.iter().map(|bytes| codec::decode(bytes, RECORD_MAX_BYTES)).collect();
     let mut memory = Memory {
-        standing: stored.standing,
         founded: stored.founding.is_none(),
         said: stored.role,
         verified,
-        keys: SafeKeys::new(organisation, id),
-        base: State::new(id),
-        delta: Delta::default(),
         queue: queue.map_err(|_| StoreError::Damaged("a change in it is malformed"))?,
         removed: match &stored.removed {
             Some(bytes) => codec::decode(bytes, REMOVED_MAX_BYTES).map_err(malformed_removals)?,
             None => RecentlyRemoved::default(),
         },
-        unreadable: BTreeSet::new(),
-        refold: false,
-        gave_role: None,
-        problem: None,
-        heard: None,
-        looked: None,
+        ..Memory::new(organisation, id, stored.standing)
     };
     let named: Vec<_> = memory.queue.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
     staged::drop_unnamed(&open.store, id, &named)?;

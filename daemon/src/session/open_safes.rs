@@ -87,6 +87,30 @@ pub struct Memory {
     pub looked: Option<Instant>,
 }
 
+impl Memory {
+    /// A safe of which nothing is known yet.
+    #[must_use]
+    pub fn new(organisation: OrganisationId, safe: SafeId, standing: Standing) -> Self {
+        Self {
+            standing,
+            founded: true,
+            said: None,
+            verified: VerifiedSafe::empty(organisation.clone(), safe),
+            keys: SafeKeys::new(organisation, safe),
+            base: State::new(safe),
+            delta: Delta::default(),
+            queue: Vec::new(),
+            removed: RecentlyRemoved::default(),
+            unreadable: BTreeSet::new(),
+            refold: false,
+            gave_role: None,
+            problem: None,
+            heard: None,
+            looked: None,
+        }
+    }
+}
+
 /// A safe of an unlocked device.
 #[derive(Debug)]
 pub struct OpenSafe {
