@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use serde_json::value::RawValue;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -65,8 +66,7 @@ impl Default for Timeouts {
 /// Notifications of one subscription between its source and this connection.
 const NOTIFICATIONS_MAX: usize = 16;
 
-/// A client, and what is served there.
-#[derive(Clone)]
+/// A client, and what is served there. One for all requests of the connection.
 pub(super) struct Visit {
     methods: Methods,
     /// What a method sees beside its parameters: the client.
@@ -75,10 +75,10 @@ pub(super) struct Visit {
     client: Arc<Client>,
     /// Ids of the subscriptions of this connection: nobody else may end them. The library knows all
     /// connections by the same number.
-    held: Arc<Mutex<BTreeSet<u64>>>,
+    held: Mutex<BTreeSet<u64>>,
     permit: Arc<Permit>,
     timeouts: Timeouts,
-    mistakes: Arc<AtomicUsize>,
+    mistakes: AtomicUsize,
     /// Ends the reading.
     enough: CancellationToken,
 }
@@ -102,8 +102,8 @@ impl Visit {
             client,
             permit,
             timeouts,
-            held: Arc::default(),
-            mistakes: Arc::default(),
+            held: Mutex::default(),
+            mistakes: AtomicUsize::default(),
             enough,
         }
     }
@@ -153,6 +153,7 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
     let mut requests = JoinSet::new();
     let write = waiting.write();
     let client = Arc::clone(&visit.client);
+    let visit = Arc::new(visit);
     let read = async {
         let mailbox = Mailbox::default();
         let reader = PassingReader::new(reader, mailbox.clone());
@@ -172,7 +173,7 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
 /// Takes requests until the end, then waits for those under way.
 async fn read_requests(
     mut lines: LineReader<impl tokio::io::AsyncRead + Unpin>,
-    visit: &Visit,
+    visit: &Arc<Visit>,
     out: Out,
     requests: &mut JoinSet<()>,
     shutdown: &CancellationToken,
@@ -181,6 +182,7 @@ async fn read_requests(
     let subscriptions = Arc::new(Semaphore::new(SUBSCRIPTIONS_MAX));
     // Ends the subscriptions when the client has said its last: they would go on for ever.
     let done = CancellationToken::new();
+    let mut timer = Timer::new();
     loop {
         let permit = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -190,12 +192,12 @@ async fn read_requests(
         let line = tokio::select! {
             () = shutdown.cancelled() => break,
             () = visit.enough.cancelled() => break,
-            line = next_line(&mut lines, &visit.permit, visit.timeouts) => line,
+            line = next_line(&mut lines, &mut timer, &visit.permit, visit.timeouts) => line,
         };
         match line {
             Ok(Some(line)) => {
                 let call = Call {
-                    visit: visit.clone(),
+                    visit: Arc::clone(visit),
                     out: out.clone(),
                     done: done.clone(),
                     subscriptions: Arc::clone(&subscriptions),
@@ -230,6 +232,7 @@ async fn read_requests(
 /// The next line; nothing at the end, or when nothing has come for long and nothing runs.
 async fn next_line(
     lines: &mut LineReader<impl tokio::io::AsyncRead + Unpin>,
+    timer: &mut Timer,
     permit: &Permit,
     timeouts: Timeouts,
 ) -> Result<Option<Line>, FrameError> {
@@ -253,7 +256,7 @@ async fn next_line(
                 }
                 Err(error) => break Err(error),
             },
-            () = tokio::time::sleep_until(deadline) => {
+            () = timer.reaches(deadline) => {
                 if unfinished {
                     break Err(FrameError::TooSlow);
                 }
@@ -269,9 +272,33 @@ async fn next_line(
     line
 }
 
+/// A connection's timer. A deadline that moves away costs nothing until the old one has come: each
+/// line sets one, and hardly any is reached.
+struct Timer(Pin<Box<Sleep>>);
+
+impl Timer {
+    fn new() -> Self {
+        Self(Box::pin(tokio::time::sleep(IDLE)))
+    }
+
+    /// Waits until then. May be dropped at any await.
+    async fn reaches(&mut self, deadline: Instant) {
+        if self.0.deadline() > deadline {
+            self.0.as_mut().reset(deadline);
+        }
+        loop {
+            self.0.as_mut().await;
+            if Instant::now() >= deadline {
+                return;
+            }
+            self.0.as_mut().reset(deadline);
+        }
+    }
+}
+
 /// One request and, for a subscription, what follows.
 struct Call {
-    visit: Visit,
+    visit: Arc<Visit>,
     out: Out,
     done: CancellationToken,
     subscriptions: Arc<Semaphore>,

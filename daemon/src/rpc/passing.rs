@@ -63,18 +63,32 @@ impl PassingReader {
         Self { stream, mailbox }
     }
 
+    /// Reads what is there. Less than there was room for, and no file beside it, is all there is:
+    /// that is told as "nothing more", so that the next look waits and doesn't ask the kernel in
+    /// vain, which would be a tenth of what a small request costs. Beside a file the kernel stops
+    /// early, and more may be there.
     fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         let stream = self.stream.as_ref();
-        stream.try_io(Interest::READABLE, || {
+        let mut last = None;
+        let received = stream.try_io(Interest::READABLE, || {
             // Alignment leaves room for two: so two are seen, and more are closed by the kernel,
             // which says so.
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut beside = RecvAncillaryBuffer::new(&mut space);
             let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+            let wanted = room.len();
             let received = recvmsg(stream.as_fd(), &mut [IoSliceMut::new(room)], &mut beside, flags)?;
-            self.mailbox.put(passed(&mut beside, received.flags));
+            let passed = passed(&mut beside, received.flags);
+            let all = (1..wanted).contains(&received.bytes) && matches!(passed, Passed::Nothing);
+            self.mailbox.put(passed);
+            if all {
+                last = Some(received.bytes);
+                // Said here, while what was ready is known: what arrives now is ready anew.
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             Ok(received.bytes)
-        })
+        });
+        last.map_or(received, Ok)
     }
 }
 

@@ -5,6 +5,7 @@
 //! something without being told to, what a reader may not, and what the tree does not take: nothing
 //! is saved then.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind};
@@ -367,30 +368,85 @@ pub(crate) async fn put(
 ) -> Result<Done, Problem> {
     let memory = safe.memory().await;
     may_write(session, &memory)?;
-    let Sealed { content, objects, mtime, executable } = sealed;
-    let (entry, acts) = {
-        let tree = overlay::view(&memory);
-        match target(&tree, &path, replace)? {
-            Some(found) => {
-                let base = found.version.ok_or_else(|| exists(&path))?;
-                let (entry, was) = (found.id, found.executable);
-                let content = Change::Content { operation: operation()?, entry, base, content, mtime };
-                let mut acts = vec![(content, objects)];
-                if was != executable {
-                    let attributes = Change::Attributes { operation: operation()?, entry, mtime, executable };
-                    acts.push((attributes, Vec::new()));
-                }
-                (entry, acts)
-            }
-            None => {
-                let (parent, name) = paths::place(&tree, &path)?;
-                let (entry, add) = added(parent, name, Kind::File(content), mtime, executable)?;
-                (entry, vec![(add, objects)])
-            }
-        }
-    };
+    let (entry, acts) = put_acts(&overlay::view(&memory), &path, replace, sealed)?;
     let operations = save(session, safe, memory, acts).await?;
     Ok(Done { entry, path, entries: 1, operations })
+}
+
+/// The acts by which contents get to a place, and the entry that they are of then.
+fn put_acts(
+    tree: &dyn Tree,
+    path: &Path,
+    replace: bool,
+    sealed: Sealed,
+) -> Result<(EntryId, Vec<Act>), Problem> {
+    let Sealed { content, objects, mtime, executable } = sealed;
+    match target(tree, path, replace)? {
+        Some(found) => {
+            let base = found.version.ok_or_else(|| exists(path))?;
+            let (entry, was) = (found.id, found.executable);
+            let content = Change::Content { operation: operation()?, entry, base, content, mtime };
+            let mut acts = vec![(content, objects)];
+            if was != executable {
+                let attributes = Change::Attributes { operation: operation()?, entry, mtime, executable };
+                acts.push((attributes, Vec::new()));
+            }
+            Ok((entry, acts))
+        }
+        None => {
+            let (parent, name) = paths::place(tree, path)?;
+            let (entry, add) = added(parent, name, Kind::File(content), mtime, executable)?;
+            Ok((entry, vec![(add, objects)]))
+        }
+    }
+}
+
+/// Refuses contents of which some could not be put where they shall be, before they are read.
+///
+/// # Errors
+/// As [`put`]; `invalid_request` where two go to one place.
+pub(crate) async fn may_put_many(
+    session: &Session,
+    safe: &OpenSafe,
+    places: &[Path],
+    replace: bool,
+) -> Result<(), Problem> {
+    let memory = safe.memory().await;
+    may_write(session, &memory)?;
+    let tree = overlay::view(&memory);
+    let mut taken = BTreeSet::new();
+    for path in places {
+        target(&tree, path, replace)?;
+        if !taken.insert(path) {
+            let text = format!("{} is named twice.", paths::written(path));
+            return Err(Problem::new(ProblemKind::InvalidRequest, text));
+        }
+    }
+    Ok(())
+}
+
+/// Puts contents into files, or makes them; all or none. Two of them never go to one place.
+///
+/// # Errors
+/// As [`put`].
+pub(crate) async fn put_many(
+    session: &Session,
+    safe: &OpenSafe,
+    files: Vec<(Path, Sealed)>,
+    replace: bool,
+) -> Result<(Vec<EntryId>, Vec<OperationId>), Problem> {
+    let memory = safe.memory().await;
+    may_write(session, &memory)?;
+    let (mut entries, mut all) = (Vec::new(), Vec::new());
+    {
+        let tree = overlay::view(&memory);
+        for (path, sealed) in files {
+            let (entry, acts) = put_acts(&tree, &path, replace, sealed)?;
+            entries.push(entry);
+            all.extend(acts);
+        }
+    }
+    Ok((entries, save(session, safe, memory, all).await?))
 }
 
 /// Another name of the safe, for everybody.

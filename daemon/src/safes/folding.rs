@@ -23,7 +23,7 @@ use super::{brake, overlay, refusals, views};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::{Brake, Memory, OpenSafe, Queued};
-use crate::store::{Folded, OpenDevice, StoreError, StoredRecord};
+use crate::store::{Folded, OpenDevice, Requeued, StoreError, StoredRecord};
 
 /// Records folded in one step: some megabytes of them at most times.
 const STEP_RECORDS: u64 = 64;
@@ -137,6 +137,15 @@ pub(super) fn fold_stored(
 /// The encoded queue, as the store keeps it.
 pub(super) fn encoded(queue: &[Queued]) -> Vec<Vec<u8>> {
     queue.iter().map(codec::encode).collect()
+}
+
+/// How one queue follows from another one, as the store keeps it.
+fn requeued(before: &[Queued], after: &[Queued]) -> Requeued {
+    let gone = before.len().saturating_sub(after.len());
+    match before.get(gone..) {
+        Some(rest) if rest == after => Requeued::Shorter(gone),
+        Some(_) | None => Requeued::Anew(encoded(after)),
+    }
 }
 
 /// Who speaks in a queue, and how conflict names are made of it.
@@ -280,7 +289,7 @@ fn step(open: &OpenDevice, memory: &mut Memory, id: SafeId, to: u64) -> Result<S
         let folded = Folded {
             seq: state.seq(),
             state: kept,
-            queue: encoded(&queue),
+            queue: requeued(&memory.queue, &queue),
             removed: (entries > 0).then(|| codec::encode(&removed)),
         };
         open.store.fold_safe(id, &folded)?;

@@ -23,7 +23,7 @@ use super::removed::RecentlyRemoved;
 use crate::store::Standing;
 
 /// A change that was saved and is not shared yet.
-#[derive(Debug, Clone, minicbor::Encode, minicbor::Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 pub struct Queued {
     /// The change, with what a rebase needs of it.
     #[n(0)]

@@ -18,6 +18,10 @@ pub const ANSWER_WAIT: Duration = Duration::from_secs(8);
 /// mobile connection, as at the server.
 const SLOW_BYTES_A_SECOND: usize = 37_500;
 
+/// A call that carried contents and took longer has a slow line: there several at once would only
+/// take turns, and each might last longer than anybody waits for one.
+pub const BRISK: Duration = Duration::from_secs(2);
+
 /// First pause: shorter than a person notices.
 pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause: a server that is back is found again within this.

@@ -197,6 +197,97 @@ pub struct FilePut {
     pub wait_seconds: Option<u32>,
 }
 
+/// Files that `file.put_many` and `file.get_many` take in one request: their answer fits a line,
+/// and a person who interrupts loses little.
+pub const FILES_AT_ONCE_MAX: usize = 256;
+/// Bytes of each of them, at most: what is larger loses nothing by a request of its own.
+pub const FILE_OF_MANY_MAX_BYTES: u64 = 64 * 1024;
+/// Bytes of all of them together, at most: they are in memory at once.
+pub const FILES_AT_ONCE_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// One of the files of `file.put_many`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FileOfMany {
+    /// Where the file shall be.
+    pub path: String,
+    /// Bytes of it, 65,536 at most.
+    pub size: u64,
+    /// When it was last changed, in nanoseconds since 1970; now if absent.
+    #[serde(default)]
+    pub modified_ns: Option<i64>,
+    /// Whether it is a program.
+    #[serde(default)]
+    pub executable: bool,
+}
+
+/// `file.put_many`: contents of small files into a safe, all or none of them, one right behind the
+/// other in the descriptor that comes with the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FilePutMany {
+    /// The device that has the safe, of this machine's.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// The safe: its name exactly, or the start of its id, 4 digits at least.
+    pub safe: String,
+    /// The files, in the order of their contents: 256 at most, of 4 MiB together.
+    pub files: Vec<FileOfMany>,
+    /// Whether files that are there get these contents, and keep their history.
+    #[serde(default)]
+    pub replace: bool,
+    /// Seconds to wait until all are shared, at most 600; 0 if absent: answered when saved.
+    #[serde(default)]
+    pub wait_seconds: Option<u32>,
+}
+
+/// Result of `file.put_many`: how far the files have come, all of them together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FilesChanged {
+    /// Id of the safe that was meant.
+    pub safe: SafeId,
+    /// Ids of the entries, in the order of the files.
+    pub entries: Vec<EntryId>,
+    /// Bytes of contents that were taken.
+    pub bytes: u64,
+    /// Whether all are durable on this device. Always true: a change that isn't is an error.
+    pub saved: bool,
+    /// Whether the server has accepted all of them.
+    pub shared: bool,
+    /// Number of the record that the last of them was shared in at the latest.
+    pub seq: Option<u64>,
+    /// What keeps them from being shared; absent where they are shared, or on their way.
+    pub problem: Option<Problem>,
+}
+
+/// `file.get_many`: contents of small files out of a safe, one right behind the other into the
+/// descriptor that comes with the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FileGetMany {
+    /// The device that has the safe, of this machine's.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// The safe: its name exactly, or the start of its id, 4 digits at least.
+    pub safe: String,
+    /// Paths of the files: 256 at most, of 65,536 bytes each and 4 MiB together.
+    pub paths: Vec<String>,
+}
+
+/// Result of `file.get_many`: what was written to the descriptor that came with the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FilesGot {
+    /// Bytes that were written, all of them verified.
+    pub bytes: u64,
+    /// The files whose contents they are, in their order; each as long as its `size` says.
+    pub files: Vec<FileEntry>,
+}
+
 /// Result of every method that changes files: how far the change has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -129,6 +129,12 @@ pub const FILE_PUT: &str = "file.put";
 /// [`super::FileSelector`] → [`super::FileGot`].
 /// One descriptor comes with the request: what is written to.
 pub const FILE_GET: &str = "file.get";
+/// [`super::FilePutMany`] → [`super::FilesChanged`].
+/// One descriptor comes with the request: what is read.
+pub const FILE_PUT_MANY: &str = "file.put_many";
+/// [`super::FileGetMany`] → [`super::FilesGot`].
+/// One descriptor comes with the request: what is written to.
+pub const FILE_GET_MANY: &str = "file.get_many";
 /// [`super::FileConflicts`] → [`super::FileConflictsResult`]
 pub const FILE_CONFLICTS: &str = "file.conflicts";
 /// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 
 use parsec_protocol::control::ProblemKind as K;
 use parsec_protocol::control::{
-    ChoiceMode, FileChanged, FileEntry, FileGot, FileListResult, FilePut, FileSelector, SafeShowResult,
-    SafeStanding, SafeView, method,
+    ChoiceMode, FileChanged, FileEntry, FileGetMany, FileGot, FileListResult, FileOfMany, FilePut,
+    FilePutMany, FileSelector, FilesChanged, FilesGot, SafeShowResult, SafeStanding, SafeView, method,
 };
 use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
@@ -128,6 +128,82 @@ fn a_safe_and_a_path_are_named_rightly_or_refused() {
     assert_eq!(named(put_as(alice, &id, "/e", b"three", 3)), Some(K::ContentsChanged));
     assert_eq!(named(put_as(alice, &id, "/e", b"three", 7)), Some(K::ContentsChanged));
     assert_eq!(named(stat("/e")), Some(K::PathNotFound), "nothing was kept");
+}
+
+fn put_many(
+    device: &Device,
+    files: &[(&str, u64)],
+    contents: &[u8],
+    replace: bool,
+) -> Result<FilesChanged, Failed> {
+    let files = files.iter().map(|(path, size)| {
+        let path = (*path).to_owned();
+        FileOfMany { path, size: *size, modified_ns: None, executable: false }
+    });
+    let asked = FilePutMany {
+        select: parsec_protocol::control::DeviceSelector::default(),
+        safe: "Plans".to_owned(),
+        files: files.collect(),
+        replace,
+        wait_seconds: Some(120),
+    };
+    device.client()?.call_with(method::FILE_PUT_MANY, asked, file(contents).as_fd())
+}
+
+fn get_many(device: &Device, paths: &[&str]) -> Result<(FilesGot, String), Failed> {
+    let asked = FileGetMany {
+        select: parsec_protocol::control::DeviceSelector::default(),
+        safe: "Plans".to_owned(),
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+    };
+    let mut file = file(b"");
+    let got = device.client()?.call_with(method::FILE_GET_MANY, asked, file.as_fd())?;
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    Ok((got, text))
+}
+
+#[test]
+fn small_files_go_and_come_together_all_or_none() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
+    created(alice, "Plans");
+    let put_large = put;
+    let put = put_many(alice, &[("/a", 3), ("/empty", 0), ("/b", 2)], b"abcde", false).unwrap();
+    assert_eq!((put.bytes, put.entries.len(), put.saved, put.shared), (5, 3, true, true));
+    let (got, text) = get_many(alice, &["/b", "/a", "/empty", "/b"]).unwrap();
+    let sizes: Vec<_> = got.files.iter().map(|file| file.size).collect();
+    assert_eq!((text.as_str(), got.bytes, sizes), ("deabcde", 7, vec![Some(2), Some(3), Some(0), Some(2)]));
+
+    let stat =
+        |path: &str| call::<FileEntry>(alice, method::FILE_STAT, json!({ "safe": "Plans", "path": path }));
+    let refused = |files: &[(&str, u64)], contents: &[u8], why: K| {
+        assert_eq!(named(put_many(alice, files, contents, false)), Some(why), "{files:?}");
+        assert_eq!(named(stat("/new")), Some(K::PathNotFound), "{why:?}: nothing was kept");
+    };
+    refused(&[("/new", 1), ("/a", 1)], b"xy", K::PathExists);
+    refused(&[("/new", 1), ("/new", 1)], b"xy", K::InvalidRequest);
+    refused(&[("/new", 1), ("/none/x", 1)], b"xy", K::PathNotFound);
+    refused(&[("/new", 1), ("/b/x", 1)], b"xy", K::NotAFolder);
+    refused(&[("/new", 2)], b"x", K::ContentsChanged);
+    refused(&[("/new", 2)], b"xyz", K::ContentsChanged);
+    refused(&[("/new", 65_537)], &[0; 65_537], K::TooLarge);
+    let paths: Vec<String> = (0..257).map(|number| format!("/f{number}")).collect();
+    let files: Vec<_> = paths.iter().map(|path| (path.as_str(), 0)).collect();
+    refused(&files, b"", K::TooLarge);
+    let files: Vec<_> = files[..65].iter().map(|(path, _)| (*path, 65_536)).collect();
+    refused(&files, &[0; 65 * 65_536], K::TooLarge);
+    let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+    assert_eq!(named(get_many(alice, &paths)), Some(K::TooLarge));
+    assert_eq!(named(get_many(alice, &["/a", "/none"])), Some(K::PathNotFound));
+    assert_eq!(named(get_many(alice, &["/"])), Some(K::IsAFolder));
+    put_large(alice, "Plans", "/large", &[7; 65_537]).unwrap();
+    assert_eq!(named(get_many(alice, &["/a", "/large"])), Some(K::TooLarge));
+
+    put_many(alice, &[("/a", 4), ("/new", 1)], b"AAAAx", true).unwrap();
+    assert_eq!(get_many(alice, &["/a", "/new"]).unwrap().1, "AAAAx");
+    assert_eq!(stat("/a").unwrap().versions, 1, "its history is kept");
 }
 
 #[test]

@@ -191,11 +191,8 @@ fn a_file_goes_to_the_daemon_as_a_descriptor_with_its_time_and_kind() {
 #[test]
 fn a_whole_folder_goes_without_its_links_and_sockets_which_are_named() {
     let daemon = FakeDaemon::start(|name, params, _| match name {
-        method::FILE_PUT | method::FILE_MAKE_FOLDER => {
-            let mut result = changed(false);
-            result["bytes"] = json!(params["size"].as_u64().unwrap_or(0));
-            Reply::result(result)
-        }
+        method::FILE_MAKE_FOLDER => Reply::result(changed(false)),
+        method::FILE_PUT_MANY => Reply::result(put_together(params)),
         method::FILE_STAT => missing(),
         method::SAFE_SYNC => Reply::result(answer(method::SAFE_SYNC)),
         _ => otherwise(name),
@@ -212,16 +209,104 @@ fn a_whole_folder_goes_without_its_links_and_sockets_which_are_named() {
     for left_out in ["link (symbolic link)", "root (symbolic link)", "socket (socket)"] {
         assert!(said.stderr.contains(left_out), "{left_out}: {said:?}");
     }
-    let paths = |method| -> Vec<_> {
-        daemon.asked(method).iter().map(|asked| asked["path"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(paths(method::FILE_MAKE_FOLDER), ["/p", "/p/deep"]);
-    assert_eq!(paths(method::FILE_PUT), ["/p/b\\\\\u{1b}.jpg", "/p/deep/a.jpg"]);
-    assert_eq!(daemon.contents(), [b"BB".to_vec(), b"A".to_vec()]);
+    assert_eq!(paths(&daemon.asked(method::FILE_MAKE_FOLDER)), ["/p", "/p/deep"]);
+    let together = daemon.asked(method::FILE_PUT_MANY);
+    let files = together[0]["files"].as_array().unwrap();
+    assert_eq!(paths(files), ["/p/b\\\\\u{1b}.jpg", "/p/deep/a.jpg"]);
+    assert_eq!((&files[0]["size"], &files[1]["size"], together.len()), (&json!(2), &json!(1), 1));
+    assert_eq!(daemon.contents(), [b"BBA".to_vec()]);
     let said =
         daemon.ctl(&["safe", "put", "-r", folder.to_str().unwrap(), "Plans:/p", "--json"]).well().json();
     assert_eq!((&said["files"], &said["folders"], &said["bytes"]), (&json!(2), &json!(2), &json!(3)));
     assert_eq!((said["left_out"].as_array().unwrap().len(), &said["shared"]), (3, &json!(true)));
+}
+
+fn paths(asked: &[Value]) -> Vec<String> {
+    asked.iter().map(|asked| asked["path"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What `file.put_many` answers.
+fn put_together(params: &Value) -> Value {
+    let mut result = answer(method::FILE_PUT_MANY);
+    let sizes = params["files"].as_array().unwrap().iter().map(|file| file["size"].as_u64().unwrap());
+    result["bytes"] = json!(sizes.sum::<u64>());
+    result
+}
+
+/// Hundreds of small files are some questions, a large one is one of its own; where they can't go
+/// together, each goes alone, and the one that can't is named with all before it in.
+#[test]
+fn small_files_go_together_and_alone_where_one_of_them_cannot() {
+    let answers = |bad: &'static str| {
+        move |name: &str, params: &Value, _: usize| match name {
+            method::FILE_MAKE_FOLDER => Reply::result(changed(false)),
+            method::FILE_PUT_MANY if bad.is_empty() => Reply::result(put_together(params)),
+            method::FILE_PUT_MANY => Reply::problem(ProblemKind::PathExists, "One is there already."),
+            method::FILE_PUT if params["path"] == bad => {
+                Reply::problem(ProblemKind::PathExists, &format!("{bad} is there already."))
+            }
+            method::FILE_PUT => Reply::result(changed(false)),
+            method::FILE_STAT => missing(),
+            method::SAFE_SYNC => Reply::result(answer(method::SAFE_SYNC)),
+            _ => otherwise(name),
+        }
+    };
+    let daemon = FakeDaemon::start(answers(""));
+    let folder = daemon.path("photos");
+    fs::create_dir(&folder).unwrap();
+    for number in 0..300 {
+        fs::write(folder.join(format!("{number:03}")), [7; 10]).unwrap();
+    }
+    fs::write(folder.join("150-large"), vec![1; 65_537]).unwrap();
+    let folder = folder.to_str().unwrap().to_owned();
+    let said = daemon.ctl(&["safe", "put", "-r", &folder, "Plans:/p", "--json"]).well().json();
+    assert_eq!((&said["files"], &said["left_out"]), (&json!(301), &json!([])));
+    let together = daemon.asked(method::FILE_PUT_MANY);
+    let counts: Vec<_> = together.iter().map(|asked| asked["files"].as_array().unwrap().len()).collect();
+    assert_eq!(counts, [256, 44]);
+    assert_eq!(paths(&daemon.asked(method::FILE_PUT)), ["/p/150-large"]);
+    let mut lengths: Vec<_> = daemon.contents().iter().map(Vec::len).collect();
+    lengths.sort_unstable();
+    assert_eq!(lengths, [440, 2_560, 65_537]);
+
+    let daemon = FakeDaemon::start(answers("/p/002"));
+    let said = daemon.ctl(&["safe", "put", "-r", &folder, "Plans:/p"]);
+    assert!(said.code == 73 && said.stderr.contains("/p/002 is there already"), "{said:?}");
+    assert!(said.stderr.contains("Until then: 3 files"), "the large one and two: {said:?}");
+}
+
+/// Contents that come together land where each belongs; a daemon that gives other files, or
+/// another number of bytes, gets none of them written: each is asked for alone.
+#[test]
+fn small_files_come_together_and_alone_where_they_are_not_what_was_asked_for() {
+    let files = ["/p/a", "/p/b", "/p/c"].map(|path| {
+        let mut file = entry(path, "file");
+        file["size"] = json!(path.len() - 3);
+        file
+    });
+    for (given, alone) in [("abc", false), ("ab", true), ("abcd", true)] {
+        let (listed_files, of_many) = (files.to_vec(), files.to_vec());
+        let daemon = FakeDaemon::start(move |name, params, _| match name {
+            method::FILE_STAT => Reply::result(entry(params["path"].as_str().unwrap(), "folder")),
+            method::FILE_LIST => page(&listed_files),
+            method::FILE_GET_MANY => {
+                let result = json!({ "bytes": given.len(), "files": of_many });
+                Reply::result(result).writing(given.as_bytes())
+            }
+            method::FILE_GET => {
+                let file = entry(params["path"].as_str().unwrap(), "file");
+                Reply::result(json!({ "bytes": 5, "file": file })).writing(b"alone")
+            }
+            _ => otherwise(name),
+        });
+        let out = daemon.path("out");
+        let said = daemon.ctl(&["safe", "get", "-r", "Plans:/p", out.to_str().unwrap(), "--json"]).well();
+        assert_eq!(said.json()["files"], 3, "{said:?}");
+        let read = |name: &str| String::from_utf8(fs::read(out.join(name)).unwrap()).unwrap();
+        let expected = if alone { ["alone"; 3] } else { ["a", "b", "c"] };
+        assert_eq!(["a", "b", "c"].map(read), expected, "{given}");
+        assert_eq!(daemon.asked(method::FILE_GET).len(), if alone { 3 } else { 0 });
+    }
 }
 
 fn listed(folder: &Path) -> Vec<String> {

@@ -178,7 +178,11 @@ impl Sabotage {
             (_, 1..) => Outcome::Noticed,
             (1.., 0) => Outcome::StayedGreen,
             (0, 0) if said.status.success() => Outcome::RanNothing,
-            (0, 0) => Outcome::DoesNotBuild,
+            (0, 0) => {
+                // What the compiler says of it: somebody has to mend the file.
+                eprint!("{}", String::from_utf8_lossy(&said.stderr));
+                Outcome::DoesNotBuild
+            }
         })
     }
 }

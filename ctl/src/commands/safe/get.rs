@@ -12,7 +12,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::paths::read_path;
-use parsec_protocol::control::{FileEntry, FileGot, FileKind, FileSelector, ProblemKind, method};
+use parsec_protocol::control::{
+    FileEntry, FileGetMany, FileGot, FileKind, FileSelector, FilesGot, ProblemKind, method,
+};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, fstat, statat};
 use serde::Serialize;
@@ -20,6 +22,7 @@ use serde::Serialize;
 use super::files::{Found, find, name_of, pages};
 use super::incoming::{Identity, Incoming};
 use super::put::{LeftOut, joined, local};
+use super::together::{Load, memory, written};
 use super::{Context, tree};
 use crate::args::{Get, SafePath};
 use crate::client::Connection;
@@ -150,18 +153,8 @@ fn fetch(
     force: bool,
     made: &mut Made,
 ) -> Result<FileGot, Failure> {
-    use std::os::unix::ffi::OsStrExt as _;
     let failed = |error: std::io::Error| tree::unwritable(path, &error);
-    let name = path.file_name().ok_or_else(no_name)?;
-    if made.has(&folder, name.as_bytes()) {
-        let text = format!(
-            "{} is there already, as another file of the safe: this file system takes the two names for one",
-            escaped(path.display())
-        );
-        return Err(Failure::new(ProblemKind::PathExists, text)
-            .advised("Get that one file to a place of its own; or all of them onto another file system."));
-    }
-    let incoming = Incoming::begin(folder, name.as_bytes(), force).map_err(failed)?;
+    let incoming = begin(folder, path, force, made)?;
     let got: FileGot = {
         let descriptor = incoming.descriptor();
         let what = pasteable(&entry.path);
@@ -173,6 +166,21 @@ fn fetch(
     let identity = incoming.finish(got.file.executable, got.file.modified_ns, force).map_err(failed)?;
     made.0.insert(identity);
     Ok(got)
+}
+
+/// Begins a file at its place, which none of this run's has.
+fn begin(folder: OwnedFd, path: &Path, force: bool, made: &Made) -> Result<Incoming, Failure> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = path.file_name().ok_or_else(no_name)?;
+    if made.has(&folder, name.as_bytes()) {
+        let text = format!(
+            "{} is there already, as another file of the safe: this file system takes the two names for one",
+            escaped(path.display())
+        );
+        return Err(Failure::new(ProblemKind::PathExists, text)
+            .advised("Get that one file to a place of its own; or all of them onto another file system."));
+    }
+    Incoming::begin(folder, name.as_bytes(), force).map_err(|error| tree::unwritable(path, &error))
 }
 
 /// Files that this run has made, by what the system knows them by: none of them is written over by
@@ -328,9 +336,9 @@ fn whole(context: &Context<'_>, mut daemon: Connection, command: &Get) -> Result
         bytes: 0,
         left_out: Vec::new(),
     };
-    let mut made = Made::default();
-    let each = |entry| one(context, &mut daemon, command, (&root, &base), entry, (&mut done, &mut made));
-    let got = entries.iter().try_for_each(each);
+    let walk =
+        Walk { context, daemon, command, root: &root, base: &base, done: &mut done, made: Made::default() };
+    let got = walk.all(&entries);
     if is_seen(context.output) {
         context.output.progress_ends();
     }
@@ -346,38 +354,122 @@ fn tally(done: &Whole) -> String {
     super::tally([done.files, done.folders], done.bytes, done.left_out.len())
 }
 
-/// One entry of a whole folder.
-fn one(
-    context: &Context<'_>,
-    daemon: &mut Connection,
-    command: &Get,
-    (root, base): (&OwnedFd, &Path),
-    entry: &FileEntry,
-    (done, made_files): (&mut Whole, &mut Made),
-) -> Result<(), Failure> {
-    let names = below(&command.place.names, &entry.path)?;
-    let path = joined(base, &names);
-    let made = |names: &[Vec<u8>]| tree::made(root, names).map_err(|error| tree::unwritable(&path, &error));
-    match entry.kind {
-        FileKind::Folder => {
-            made(&names)?;
-            done.folders += 1;
+/// A whole folder under way.
+struct Walk<'a> {
+    context: &'a Context<'a>,
+    daemon: Connection,
+    command: &'a Get,
+    root: &'a OwnedFd,
+    base: &'a Path,
+    done: &'a mut Whole,
+    made: Made,
+}
+
+impl Walk<'_> {
+    fn all(mut self, entries: &[FileEntry]) -> Result<(), Failure> {
+        let (mut load, mut together) = (Load::default(), Vec::new());
+        let walked = entries.iter().try_for_each(|entry| {
+            let small = entry.size.filter(|size| entry.kind == FileKind::File && Load::takes(*size));
+            let Some(size) = small else { return self.one(entry) };
+            if !load.has_room(size, &entry.path) {
+                load = Load::default();
+                self.many(&std::mem::take(&mut together))?;
+            }
+            load.add(size, &entry.path);
+            together.push(entry);
+            Ok(())
+        });
+        // Also where it ended early: what stood before that is there.
+        self.many(&together).and(walked)
+    }
+
+    /// One entry.
+    fn one(&mut self, entry: &FileEntry) -> Result<(), Failure> {
+        match entry.kind {
+            FileKind::Folder => {
+                let names = below(&self.command.place.names, &entry.path)?;
+                self.folder(&names, &joined(self.base, &names))?;
+                self.done.folders += 1;
+            }
+            FileKind::File => {
+                let (folder, path) = self.place(entry)?;
+                let (safe, force) = (self.command.place.safe.as_str(), self.command.force);
+                let wanted = (safe, entry);
+                let got =
+                    fetch(self.context, &mut self.daemon, wanted, (folder, &path), force, &mut self.made)?;
+                self.came(got.bytes);
+            }
+            FileKind::Symlink | FileKind::Unknown => {
+                let kind = if entry.kind == FileKind::Symlink { "symbolic link" } else { "something newer" };
+                self.context.output.say(&format!("Left out: {} ({kind})", pasteable(&entry.path)));
+                self.done.left_out.push(LeftOut { path: entry.path.clone(), kind });
+            }
         }
-        FileKind::File => {
-            let above = names.split_last().map(|(_, above)| above).unwrap_or_default();
-            let folder = made(above)?;
-            let safe = command.place.safe.as_str();
-            let got = fetch(context, daemon, (safe, entry), (folder, &path), command.force, made_files)?;
-            done.files += 1;
-            done.bytes = done.bytes.saturating_add(got.bytes);
+        Ok(())
+    }
+
+    /// Small files. Where they can't come together, each comes alone: then it is known which of
+    /// them can't.
+    fn many(&mut self, entries: &[&FileEntry]) -> Result<(), Failure> {
+        if entries.len() > 1
+            && let Some((got, contents)) = self.together(entries)
+        {
+            let mut rest = contents.as_slice();
+            for (entry, got) in entries.iter().zip(&got.files) {
+                let (folder, path) = self.place(entry)?;
+                let size = usize::try_from(got.size.unwrap_or_default()).unwrap_or(usize::MAX);
+                let (file, behind) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+                rest = behind;
+                let failed = |error: std::io::Error| tree::unwritable(&path, &error);
+                let incoming = begin(folder, &path, self.command.force, &self.made)?;
+                incoming.write(file).map_err(failed)?;
+                let done = incoming.finish(got.executable, got.modified_ns, self.command.force);
+                self.made.0.insert(done.map_err(failed)?);
+                self.came(size as u64);
+            }
+            return Ok(());
         }
-        FileKind::Symlink | FileKind::Unknown => {
-            let kind = if entry.kind == FileKind::Symlink { "symbolic link" } else { "something newer" };
-            context.output.say(&format!("Left out: {} ({kind})", pasteable(&entry.path)));
-            done.left_out.push(LeftOut { path: entry.path.clone(), kind });
+        entries.iter().try_for_each(|entry| self.one(entry))
+    }
+
+    /// What the daemon gives of small files at once; nothing where it doesn't, or where it gives
+    /// something else than it was asked for.
+    fn together(&mut self, entries: &[&FileEntry]) -> Option<(FilesGot, Vec<u8>)> {
+        let mut memory = memory(&[]).ok()?;
+        let asked = FileGetMany {
+            select: self.context.global.select(),
+            safe: self.command.place.safe.clone(),
+            paths: entries.iter().map(|entry| entry.path.clone()).collect(),
+        };
+        let got: FilesGot = self.daemon.call_with(method::FILE_GET_MANY, &asked, memory.as_fd()).ok()?;
+        let contents = written(&mut memory).ok()?;
+        let sizes = got.files.iter().map(|file| file.size.unwrap_or_default());
+        let fits = got.files.len() == entries.len()
+            && got.files.iter().zip(entries).all(|(got, asked)| got.path == asked.path)
+            && sizes.fold(0, u64::saturating_add) == contents.len() as u64;
+        fits.then_some((got, contents))
+    }
+
+    /// A folder of this machine, made where it is missing.
+    fn folder(&self, names: &[Vec<u8>], path: &Path) -> Result<OwnedFd, Failure> {
+        tree::made(self.root, names).map_err(|error| tree::unwritable(path, &error))
+    }
+
+    /// Where a file goes: its folder, open, and its path.
+    fn place(&self, entry: &FileEntry) -> Result<(OwnedFd, PathBuf), Failure> {
+        let names = below(&self.command.place.names, &entry.path)?;
+        let path = joined(self.base, &names);
+        let above = names.split_last().map(|(_, above)| above).unwrap_or_default();
+        Ok((self.folder(above, &path)?, path))
+    }
+
+    fn came(&mut self, bytes: u64) {
+        self.done.files += 1;
+        self.done.bytes = self.done.bytes.saturating_add(bytes);
+        if is_seen(self.context.output) {
+            self.context.output.progress(&tally(self.done));
         }
     }
-    Ok(())
 }
 
 /// The names of an entry below the folder that is fetched. A daemon that lists what is elsewhere

@@ -65,6 +65,22 @@ impl Incoming {
         self.file.as_fd()
     }
 
+    /// Writes contents that are here already.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn write(&self, mut contents: &[u8]) -> io::Result<()> {
+        while !contents.is_empty() {
+            match rustix::io::write(&self.file, contents) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => contents = contents.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the whole file at its place.
     ///
     /// # Errors

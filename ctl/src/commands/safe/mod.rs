@@ -11,6 +11,7 @@ mod incoming;
 mod put;
 mod relay;
 mod sharing;
+mod together;
 mod tree;
 
 use parsec_protocol::control::{

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::paths::write_path;
 use parsec_protocol::control::{
-    FileChanged, FileMakeFolder, FilePut, Problem, ProblemKind, SafeSynced, method,
+    FileChanged, FileMakeFolder, FileOfMany, FilePut, FilePutMany, FilesChanged, Problem, ProblemKind,
+    SafeSynced, method,
 };
 use parsec_protocol::ids::SafeId;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, statat};
 use serde::Serialize;
 
 use super::files::{destination, find};
+use super::together::{Load, append, memory};
 use super::{Context, ended, not_yet, relay, synchronised, tree};
 use crate::args::Put;
 use crate::client::Connection;
@@ -169,6 +171,17 @@ struct Walk<'a> {
     daemon: Connection,
     command: &'a Put,
     done: Whole,
+    together: Together,
+}
+
+/// Small files that have been read and not been sent yet.
+#[derive(Default)]
+struct Together {
+    load: Load,
+    /// Each as it is asked for, and once more, should it have to go alone.
+    files: Vec<(FileOfMany, OwnedFd, PathBuf)>,
+    /// The contents of all.
+    contents: Vec<u8>,
 }
 
 fn whole(context: &Context<'_>, command: &Put) -> Result<(), Failure> {
@@ -195,8 +208,10 @@ fn whole(context: &Context<'_>, command: &Put) -> Result<(), Failure> {
         shared: false,
         problem: None,
     };
-    let mut walk = Walk { context, daemon, command, done };
+    let mut walk = Walk { context, daemon, command, done, together: Together::default() };
     let walked = walk.folder(&folder, file, &mut names);
+    // Also where it ended early: what stood before that is in.
+    let walked = walk.send().and(walked);
     if is_seen(context.output) {
         context.output.progress_ends();
     }
@@ -263,7 +278,7 @@ impl Walk<'_> {
                     // at again once it is open.
                     let file = tree::within(folder, &name, OFlags::RDONLY | OFlags::NONBLOCK)
                         .map_err(|error| failed(&path, error))?;
-                    self.file(&file, &path, names)?;
+                    self.file(file, &path, names)?;
                 }
                 other => self.leave_out(&path, tree::kind(other)),
             }
@@ -286,31 +301,86 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn file(&mut self, file: &OwnedFd, path: &Path, names: &[Vec<u8>]) -> Result<(), Failure> {
-        let stat = fstat(file).map_err(|error| tree::unreadable(path, &error.into()))?;
+    fn file(&mut self, file: OwnedFd, path: &Path, names: &[Vec<u8>]) -> Result<(), Failure> {
+        let stat = fstat(&file).map_err(|error| tree::unreadable(path, &error.into()))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind != FileType::RegularFile {
             self.leave_out(path, tree::kind(kind));
             return Ok(());
         }
         let known = Known::regular(&stat);
+        let size = known.size.unwrap_or_default();
+        let asked = FileOfMany {
+            path: path_of(names),
+            size,
+            modified_ns: known.modified_ns,
+            executable: known.executable,
+        };
+        if !Load::takes(size) {
+            return self.alone(&asked, &file);
+        }
+        if !self.together.load.has_room(size, &asked.path) {
+            self.send()?;
+        }
+        let whole = append(&mut self.together.contents, &file, &stat);
+        if !whole.map_err(|error| tree::unreadable(path, &error))? {
+            // The daemon says what is wrong with it.
+            return self.alone(&asked, &file);
+        }
+        self.together.load.add(size, &asked.path);
+        self.together.files.push((asked, file, path.to_owned()));
+        Ok(())
+    }
+
+    /// Sends one file by itself.
+    fn alone(&mut self, file: &FileOfMany, opened: &OwnedFd) -> Result<(), Failure> {
         let asked = FilePut {
             select: self.context.global.select(),
             safe: self.command.place.safe.clone(),
-            path: path_of(names),
-            size: known.size,
-            modified_ns: known.modified_ns,
-            executable: known.executable,
+            path: file.path.clone(),
+            size: Some(file.size),
+            modified_ns: file.modified_ns,
+            executable: file.executable,
             replace: self.command.force,
             wait_seconds: Some(0),
         };
-        let put = sent(self.context, &mut self.daemon, &asked, file.as_fd())?;
-        self.done.files += 1;
-        self.done.bytes = self.done.bytes.saturating_add(put.bytes);
+        let put = sent(self.context, &mut self.daemon, &asked, opened.as_fd())?;
+        self.came(1, put.bytes);
+        Ok(())
+    }
+
+    /// Sends the small files that have come together. Where they can't go together, each goes
+    /// alone: then it is known which of them can't.
+    fn send(&mut self) -> Result<(), Failure> {
+        let Together { files, contents, .. } = std::mem::take(&mut self.together);
+        if let [(file, opened, _)] = files.as_slice() {
+            return self.alone(file, opened);
+        }
+        let Some((_, _, first)) = files.first() else { return Ok(()) };
+        let memory = memory(&contents).map_err(|error| tree::unreadable(first, &error))?;
+        let asked = FilePutMany {
+            select: self.context.global.select(),
+            safe: self.command.place.safe.clone(),
+            files: files.iter().map(|(file, _, _)| file.clone()).collect(),
+            replace: self.command.force,
+            wait_seconds: Some(0),
+        };
+        match self.daemon.call_with::<_, FilesChanged>(method::FILE_PUT_MANY, &asked, memory.as_fd()) {
+            Ok(put) => {
+                self.came(files.len() as u64, put.bytes);
+                Ok(())
+            }
+            Err(_) => files.iter().try_for_each(|(file, opened, _)| self.alone(file, opened)),
+        }
+    }
+
+    /// Notes that files are in, and shows it.
+    fn came(&mut self, files: u64, bytes: u64) {
+        self.done.files += files;
+        self.done.bytes = self.done.bytes.saturating_add(bytes);
         if is_seen(self.context.output) {
             self.context.output.progress(&self.tally());
         }
-        Ok(())
     }
 
     fn leave_out(&mut self, path: &Path, kind: &'static str) {

@@ -7,9 +7,11 @@
 use std::fs::File;
 
 use parsec_protocol::control::{
-    FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGot, FileList, FileListResult,
-    FileMakeFolder, FileMove, FilePut, FileRemove, FileSelector, Problem, ProblemKind, SafeRename,
+    FILE_OF_MANY_MAX_BYTES, FILES_AT_ONCE_MAX, FILES_AT_ONCE_MAX_BYTES, FileChanged, FileConflicts,
+    FileConflictsResult, FileEntry, FileGetMany, FileGot, FileList, FileListResult, FileMakeFolder, FileMove,
+    FilePut, FilePutMany, FileRemove, FileSelector, FilesChanged, FilesGot, Problem, ProblemKind, SafeRename,
 };
+use parsec_protocol::ids::OperationId;
 
 use super::choose;
 use super::status::{Wanted, until};
@@ -20,7 +22,28 @@ use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe};
 use crate::store::Standing;
 
-/// How far an act has come, after waiting for it as long as is wanted.
+/// How far operations have come, after waiting for them as long as is wanted: the record that they
+/// were shared in, or what keeps them from it.
+async fn come(
+    session: &Session,
+    safe: &OpenSafe,
+    operations: &[OperationId],
+    wait_seconds: Option<u32>,
+) -> (Option<u64>, Option<Problem>) {
+    // What can't be counted now is said by the safe's own task.
+    let waiting = holding::waiting_in(session, safe).await.unwrap_or_default();
+    let held = operations.iter().any(|operation| waiting.holds(*operation));
+    let wait = wait_seconds.unwrap_or(0);
+    // What waits for a person is not waited for by a program.
+    if wait > 0 && !held {
+        until(safe, wait, Wanted::Shared(operations.to_vec())).await;
+    }
+    let seq = acts::shared(safe, operations).await;
+    let why = if held { waiting.problem() } else { safe.memory().await.problem.clone() };
+    (seq, why.filter(|_| seq.is_none()))
+}
+
+/// How far an act has come, likewise.
 async fn changed(
     session: &Session,
     safe: &OpenSafe,
@@ -28,17 +51,7 @@ async fn changed(
     bytes: u64,
     wait_seconds: Option<u32>,
 ) -> FileChanged {
-    // What can't be counted now is said by the safe's own task.
-    let waiting = holding::waiting_in(session, safe).await.unwrap_or_default();
-    let held = done.operations.iter().any(|operation| waiting.holds(*operation));
-    let wait = wait_seconds.unwrap_or(0);
-    // What waits for a person is not waited for by a program.
-    if wait > 0 && !held {
-        until(safe, wait, Wanted::Shared(done.operations.clone())).await;
-    }
-    let seq = acts::shared(safe, &done.operations).await;
-    let why = if held { waiting.problem() } else { safe.memory().await.problem.clone() };
-    let problem = why.filter(|_| seq.is_none());
+    let (seq, problem) = come(session, safe, &done.operations, wait_seconds).await;
     FileChanged {
         safe: safe.id,
         path: paths::written(&done.path),
@@ -168,6 +181,91 @@ pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileC
     }
 }
 
+/// Refuses more files at once than a request takes.
+fn bounded(count: usize, sizes: impl Iterator<Item = u64>) -> Result<(), Problem> {
+    let too_many = |text: String| Err(Problem::new(ProblemKind::TooLarge, text));
+    if count > FILES_AT_ONCE_MAX {
+        return too_many(format!("One request takes {FILES_AT_ONCE_MAX} files at most."));
+    }
+    let mut all = 0_u64;
+    for size in sizes {
+        if size > FILE_OF_MANY_MAX_BYTES {
+            let text = format!("Files of {FILE_OF_MANY_MAX_BYTES} bytes at most go together.");
+            return too_many(text);
+        }
+        all = all.saturating_add(size);
+    }
+    if all > FILES_AT_ONCE_MAX_BYTES {
+        return too_many(format!("One request takes files of {FILES_AT_ONCE_MAX_BYTES} bytes together."));
+    }
+    Ok(())
+}
+
+/// Contents of small files into a safe, all or none of them.
+///
+/// # Errors
+/// `too_large`, `invalid_request` where two go to one place; as [`put`], for the first that can't
+/// be there.
+pub async fn put_many(session: &Session, params: FilePutMany, file: File) -> Result<FilesChanged, Problem> {
+    bounded(params.files.len(), params.files.iter().map(|each| each.size))?;
+    let places: Vec<_> = params.files.iter().map(|each| paths::read(&each.path)).collect::<Result<_, _>>()?;
+    let safe = choose(session, &params.safe).await?;
+    acts::may_put_many(session, &safe, &places, params.replace).await?;
+    let sizes = params.files.iter().map(|each| each.size).collect();
+    let taken = contents::take_many(session, &safe, file, sizes).await?;
+    let bytes = taken.iter().map(|taken| taken.content.size).fold(0, u64::saturating_add);
+    let objects: Vec<_> = taken.iter().flat_map(|taken| taken.objects.iter().copied()).collect();
+    let now = acts::nanoseconds();
+    let sealed = taken.into_iter().zip(&params.files).map(|(Taken { content, objects }, each)| {
+        let mtime = each.modified_ns.and_then(|time| u64::try_from(time).ok()).unwrap_or(now);
+        Sealed { content, objects, mtime, executable: each.executable }
+    });
+    let files = places.into_iter().zip(sealed).collect();
+    let (entries, operations) = match acts::put_many(session, &safe, files, params.replace).await {
+        Ok(done) => done,
+        Err(problem) => {
+            // Nothing names them.
+            let id = safe.id;
+            session.store(move |store| store.drop_objects(id, &objects)).await?;
+            return Err(problem);
+        }
+    };
+    let (seq, problem) = come(session, &safe, &operations, params.wait_seconds).await;
+    let shared = seq.is_some();
+    let seq = seq.filter(|_| !operations.is_empty());
+    Ok(FilesChanged { safe: safe.id, entries, bytes, saved: true, shared, seq, problem })
+}
+
+/// Contents of small files out of a safe.
+///
+/// # Errors
+/// `too_large`; as [`get`], for the first that can't be had.
+pub async fn get_many(session: &Session, params: FileGetMany, file: File) -> Result<FilesGot, Problem> {
+    bounded(params.paths.len(), std::iter::empty())?;
+    let places: Vec<_> = params.paths.iter().map(|path| paths::read(path)).collect::<Result<_, _>>()?;
+    let safe = choose(session, &params.safe).await?;
+    let (files, contents, left) = {
+        let memory = safe.memory().await;
+        readable(&memory)?;
+        let found: Result<Vec<_>, _> = places.iter().map(|path| listing::file(&memory, path)).collect();
+        let (files, contents): (Vec<_>, Vec<_>) = found?.into_iter().unzip();
+        (files, contents, memory.standing == Standing::Left)
+    };
+    bounded(contents.len(), contents.iter().map(|content| content.size))?;
+    let bytes = contents::give_many(session, &safe, contents, file).await;
+    let bytes = bytes.map_err(|problem| of_who_left(left, problem))?;
+    Ok(FilesGot { bytes, files })
+}
+
+/// Where the user has left the safe, waiting for the server would not help.
+fn of_who_left(left: bool, problem: Problem) -> Problem {
+    if left && problem.name == ProblemKind::ContentsUnavailable {
+        let text = "You are not in this safe any more, and the contents are not on this device.";
+        return Problem::new(ProblemKind::SafeRoleTooLow, text);
+    }
+    problem
+}
+
 /// Contents out of a safe.
 ///
 /// # Errors
@@ -182,14 +280,8 @@ pub async fn get(session: &Session, params: FileSelector, file: File) -> Result<
         let (shown, content) = listing::file(&memory, &path)?;
         (shown, content, memory.standing == Standing::Left)
     };
-    let bytes = contents::give(session, &safe, content, file).await.map_err(|problem| {
-        // Waiting for the server would not help.
-        if left && problem.name == ProblemKind::ContentsUnavailable {
-            let text = "You are not in this safe any more, and the contents are not on this device.";
-            return Problem::new(ProblemKind::SafeRoleTooLow, text);
-        }
-        problem
-    })?;
+    let bytes = contents::give(session, &safe, content, file).await;
+    let bytes = bytes.map_err(|problem| of_who_left(left, problem))?;
     Ok(FileGot { bytes, file: shown })
 }
 

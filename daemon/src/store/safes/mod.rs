@@ -26,9 +26,10 @@ use super::integers::natural;
 use super::{Store, StoreError};
 
 pub use halting::Halt;
-pub use items::{Folded, StoredRecord, TakenItems};
+pub use items::{Folded, Requeued, StoredRecord, TakenItems};
 pub use kept::{Here, SafeSize};
-pub use objects::StagedObject;
+pub(crate) use objects::ROW_MAX_BYTES;
+pub use objects::{StagedObject, ToSend};
 
 /// How this device stands to a safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,16 +7,19 @@
 
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::kept;
 use crate::store::integers::integer;
+use crate::store::pieces::Key;
 use crate::store::pieces::files::FileName;
 use crate::store::{Store, StoreError};
 
 /// Largest object that is a part of its row, as at the server: below it, a file costs more than its
 /// bytes.
-const ROW_MAX_BYTES: usize = 32 * 1024;
+pub(crate) const ROW_MAX_BYTES: usize = 32 * 1024;
+
+const DELETE_WAITING: &str = "DELETE FROM safe_waiting WHERE safe = ?1 AND object = ?2";
 
 /// An object as it goes to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,59 @@ pub struct StagedObject {
 
 /// What the database has of one: its hash, and its bytes or the file that they are in.
 type WaitingColumns = (ObjectHash, Option<Vec<u8>>, Option<FileName>);
+
+/// What there is to send of an object.
+#[derive(Debug)]
+pub enum ToSend {
+    /// The server has it.
+    Nothing,
+    /// It, whole.
+    Object(StagedObject),
+}
+
+/// Objects with files of their own: key, hash, length, file.
+type Large = Vec<(Key, ObjectHash, u64, FileName)>;
+/// Objects that were in their rows: id, hash, bytes.
+type Small = Vec<(ObjectId, ObjectHash, Vec<u8>)>;
+
+/// Takes objects out of those that wait. Those with files are noted as kept in the same commit:
+/// never a file without a row.
+fn share(
+    connection: &mut Connection,
+    safe: SafeId,
+    objects: &[ObjectId],
+) -> Result<(Large, Small), StoreError> {
+    let transaction = connection.transaction()?;
+    let (mut large, mut small) = (Vec::new(), Vec::new());
+    {
+        let mut select = transaction.prepare_cached(
+            "SELECT hash, sealed, file, length FROM safe_waiting WHERE safe = ?1 AND object = ?2",
+        )?;
+        let mut delete = transaction.prepare_cached(DELETE_WAITING)?;
+        for object in objects {
+            let key = (safe.as_bytes(), object.as_bytes());
+            let row = select.query_row(key, |row| {
+                let hash = ObjectHash::from_bytes(row.get(0)?);
+                let file: Option<[u8; 16]> = row.get(2)?;
+                Ok((hash, row.get::<_, Option<Vec<u8>>>(1)?, file, row.get::<_, i64>(3)?))
+            });
+            let row = row.optional()?;
+            delete.execute(key)?;
+            match row {
+                Some((hash, _, Some(file), length)) => {
+                    let (length, file) =
+                        (u64::try_from(length).unwrap_or_default(), FileName::from_bytes(file));
+                    kept::put(&transaction, (safe, *object), &hash, length, file, 0)?;
+                    large.push(((safe, *object), hash, length, file));
+                }
+                Some((hash, Some(sealed), None, _)) => small.push((*object, hash, sealed)),
+                Some((_, None, None, _)) | None => {}
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok((large, small))
+}
 
 impl Store {
     /// Keeps sealed objects; all or none. Durable when it returns.
@@ -78,7 +134,7 @@ impl Store {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         {
-            let mut insert = transaction.prepare(
+            let mut insert = transaction.prepare_cached(
                 "INSERT INTO safe_waiting (safe, object, hash, length, sealed, file) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
             for (StagedObject { object, hash, sealed }, file) in named {
@@ -123,6 +179,25 @@ impl Store {
         Ok(Some(StagedObject { object, hash, sealed }))
     }
 
+    /// What there is to send of an object that waits here; none where it doesn't.
+    ///
+    /// # Errors
+    /// As [`Store::staged_object`].
+    pub fn to_send(&self, safe: SafeId, object: ObjectId) -> Result<Option<ToSend>, StoreError> {
+        let uploaded: Option<bool> = {
+            let inner = self.inner()?;
+            let mut select = inner
+                .connection
+                .prepare_cached("SELECT uploaded FROM safe_waiting WHERE safe = ?1 AND object = ?2")?;
+            select.query_row((safe.as_bytes(), object.as_bytes()), |row| row.get(0)).optional()?
+        };
+        match uploaded {
+            Some(true) => Ok(Some(ToSend::Nothing)),
+            Some(false) => Ok(self.staged_object(safe, object)?.map(ToSend::Object)),
+            None => Ok(None),
+        }
+    }
+
     /// All objects that wait here, and whether the server has each, as far as it is known.
     ///
     /// # Errors
@@ -148,11 +223,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
-        for object in objects {
-            transaction.execute(
-                "UPDATE safe_waiting SET uploaded = ?3 WHERE safe = ?1 AND object = ?2",
-                (safe.as_bytes(), object.as_bytes(), uploaded),
-            )?;
+        {
+            let mut update = transaction
+                .prepare_cached("UPDATE safe_waiting SET uploaded = ?3 WHERE safe = ?1 AND object = ?2")?;
+            for object in objects {
+                update.execute((safe.as_bytes(), object.as_bytes(), uploaded))?;
+            }
         }
         transaction.commit()?;
         Ok(())
@@ -168,15 +244,18 @@ impl Store {
         {
             let mut inner = self.inner()?;
             let transaction = inner.connection.transaction()?;
-            for object in objects {
-                let file: Option<Option<[u8; 16]>> = transaction
-                    .query_row(
-                        "DELETE FROM safe_waiting WHERE safe = ?1 AND object = ?2 RETURNING file",
-                        (safe.as_bytes(), object.as_bytes()),
-                        |row| row.get(0),
-                    )
-                    .optional()?;
-                files.extend(file.flatten().map(FileName::from_bytes));
+            {
+                // Two statements and no RETURNING, which makes a table for each row.
+                let mut select = transaction
+                    .prepare_cached("SELECT file FROM safe_waiting WHERE safe = ?1 AND object = ?2")?;
+                let mut delete = transaction.prepare_cached(DELETE_WAITING)?;
+                for object in objects {
+                    let key = (safe.as_bytes(), object.as_bytes());
+                    let file: Option<Option<[u8; 16]>> =
+                        select.query_row(key, |row| row.get(0)).optional()?;
+                    delete.execute(key)?;
+                    files.extend(file.flatten().map(FileName::from_bytes));
+                }
             }
             transaction.commit()?;
         }
@@ -191,38 +270,17 @@ impl Store {
     /// # Errors
     /// The disk's.
     pub fn share_objects(&self, safe: SafeId, objects: &[ObjectId]) -> Result<(), StoreError> {
-        let mut small = Vec::new();
+        let small;
         {
             let mut state = self.pieces.state();
             let mut inner = self.inner()?;
-            let transaction = inner.connection.transaction()?;
-            let mut large = Vec::new();
-            for object in objects {
-                let row = transaction
-                    .query_row(
-                        "DELETE FROM safe_waiting WHERE safe = ?1 AND object = ?2 RETURNING hash, sealed, file, length",
-                        (safe.as_bytes(), object.as_bytes()),
-                        |row| {
-                            let hash = ObjectHash::from_bytes(row.get(0)?);
-                            let file: Option<[u8; 16]> = row.get(2)?;
-                            Ok((hash, row.get::<_, Option<Vec<u8>>>(1)?, file, row.get::<_, i64>(3)?))
-                        },
-                    )
-                    .optional()?;
-                match row {
-                    Some((hash, _, Some(file), length)) => {
-                        let length = u64::try_from(length).unwrap_or_default();
-                        large.push(((safe, *object), hash, length, FileName::from_bytes(file)));
-                    }
-                    Some((hash, Some(sealed), None, _)) => small.push((*object, hash, sealed)),
-                    Some((_, None, None, _)) | None => {}
-                }
-            }
-            for (key, hash, length, file) in &large {
-                // In the same commit: never a file without a row.
-                kept::put(&transaction, *key, hash, *length, *file, 0)?;
-            }
-            transaction.commit()?;
+            // What is deleted here is sealed with a safe's key, and outlives neither that nor this
+            // database's: it need not be written over with zeros, which is most of the work.
+            inner.connection.pragma_update(None, "secure_delete", "FAST")?;
+            let shared = share(&mut inner.connection, safe, objects);
+            inner.connection.pragma_update(None, "secure_delete", "ON")?;
+            let (large, of_rows) = shared?;
+            small = of_rows;
             drop(inner);
             for (key, hash, length, file) in large {
                 if let Some(before) = state.index.insert(key, hash, length, file) {

@@ -9,14 +9,25 @@ use rusqlite::Connection;
 use crate::store::integers::integer;
 use crate::store::{Store, StoreError};
 
+const INSERT: &str = "INSERT INTO safe_change (safe, place, change) VALUES (?1, ?2, ?3)";
+
 /// The queue is this from now on, in a transaction of somebody else's.
 pub(super) fn replace(connection: &Connection, safe: SafeId, changes: &[Vec<u8>]) -> Result<(), StoreError> {
     connection.execute("DELETE FROM safe_change WHERE safe = ?1", [safe.as_bytes()])?;
-    let mut insert =
-        connection.prepare("INSERT INTO safe_change (safe, place, change) VALUES (?1, ?2, ?3)")?;
+    let mut insert = connection.prepare_cached(INSERT)?;
     for (place, change) in (0_u64..).zip(changes) {
         insert.execute((safe.as_bytes(), integer(place)?, change))?;
     }
+    Ok(())
+}
+
+/// The queue is without its first so many changes from now on, likewise.
+pub(super) fn shorten(connection: &Connection, safe: SafeId, by: usize) -> Result<(), StoreError> {
+    connection.execute(
+        "DELETE FROM safe_change WHERE safe = ?1 AND place IN
+             (SELECT place FROM safe_change WHERE safe = ?1 ORDER BY place LIMIT ?2)",
+        (safe.as_bytes(), integer(by as u64)?),
+    )?;
     Ok(())
 }
 
@@ -41,12 +52,12 @@ impl Store {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         {
-            let mut insert = transaction.prepare(
-                "INSERT INTO safe_change (safe, place, change)
-                 VALUES (?1, (SELECT coalesce(max(place) + 1, 0) FROM safe_change WHERE safe = ?1), ?2)",
-            )?;
-            for change in changes {
-                insert.execute((safe.as_bytes(), change))?;
+            let next: i64 = transaction
+                .prepare_cached("SELECT coalesce(max(place) + 1, 0) FROM safe_change WHERE safe = ?1")?
+                .query_row([safe.as_bytes()], |row| row.get(0))?;
+            let mut insert = transaction.prepare_cached(INSERT)?;
+            for (place, change) in (next..).zip(changes) {
+                insert.execute((safe.as_bytes(), place, change))?;
             }
         }
         transaction.commit()?;

@@ -73,8 +73,10 @@ fn life(data: &Path) -> Result<(), StoreError> {
     store.set_objects_uploaded(SAFE, &[piece(12).object, piece(13).object, piece(14).object], true)?;
     store.take_safe_items(SAFE, &taken(1))?;
     did(data, "accepted by the server")?;
-    store
-        .fold_safe(SAFE, &Folded { seq: 1, state: Some(vec![1; 5_000]), queue: Vec::new(), removed: None })?;
+    store.fold_safe(
+        SAFE,
+        &Folded { seq: 1, state: Some(vec![1; 5_000]), queue: Requeued::Shorter(3), removed: None },
+    )?;
     store.share_objects(SAFE, &[piece(12).object, piece(13).object, piece(14).object])?;
     // Somebody's file is read.
     store.keep_pieces(SAFE, &[(piece(20).object, piece(20).hash, &piece(20).sealed)])?;

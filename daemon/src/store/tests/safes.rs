@@ -81,7 +81,12 @@ fn a_safe_is_there_after_a_restart_as_it_was_kept_last() {
     assert_eq!(objects, [(staged(1).object, true), (staged(2).object, false)]);
     assert_eq!(store.staged_object(SAFE, staged(2).object).unwrap(), Some(staged(2)));
 
-    let folded = Folded { seq: 3, state: Some(b"tree".to_vec()), queue: vec![b"b'".to_vec()], removed: None };
+    let folded = Folded {
+        seq: 3,
+        state: Some(b"tree".to_vec()),
+        queue: Requeued::Anew(vec![b"b'".to_vec()]),
+        removed: None,
+    };
     store.fold_safe(SAFE, &folded).unwrap();
     let store = reopened(&home, store);
     let safe = store.safe(SAFE).unwrap().unwrap();
@@ -116,7 +121,12 @@ fn what_is_cut_off_half_way_leaves_what_was_there() {
     };
     let run = |sql: &str| store.inner().unwrap().connection.execute_batch(sql).unwrap();
     run(&fail("safe_change"));
-    let folded = Folded { seq: 1, state: Some(b"tree".to_vec()), queue: vec![b"x".to_vec()], removed: None };
+    let folded = Folded {
+        seq: 1,
+        state: Some(b"tree".to_vec()),
+        queue: Requeued::Anew(vec![b"x".to_vec()]),
+        removed: None,
+    };
     store.fold_safe(SAFE, &folded).unwrap_err();
     store.queue_safe_changes(SAFE, &[b"y".to_vec()]).unwrap_err();
     run("DROP TRIGGER fail");
@@ -135,7 +145,10 @@ fn an_erased_safe_leaves_no_row() {
     let store = founded(&home);
     store.take_safe_items(SAFE, &taken(0, 0, 2)).unwrap();
     store
-        .fold_safe(SAFE, &Folded { seq: 2, state: Some(vec![1]), queue: vec![vec![2]], removed: None })
+        .fold_safe(
+            SAFE,
+            &Folded { seq: 2, state: Some(vec![1]), queue: Requeued::Anew(vec![vec![2]]), removed: None },
+        )
         .unwrap();
     store.stage_objects(SAFE, &[staged(1)]).unwrap();
     let other = SafeId::from_bytes([8; 16]);
