@@ -2,7 +2,8 @@
 //!
 //! Decides where objects come from and where they wait: those that are not shared yet are in the
 //! store, the others at the server, and in the store as long as there is room. Refuses to let
-//! anything through that was not verified, and to keep a part of a file.
+//! anything through that was not verified, and to keep a part of a file. What is written over a
+//! large file is compared with what of it is here, and sealed where it differs.
 
 mod get;
 mod open_file;
@@ -11,6 +12,7 @@ mod room;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,6 +24,7 @@ use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::relay::{OBJECTS_MAX_BYTES, ObjectIds};
 use parsec_protocol::safes::content_ref::{Content, Reference};
+use parsec_protocol::safes::state::State;
 use zeroize::Zeroizing;
 
 use crate::os::{blocking_in, entropy};
@@ -34,6 +37,7 @@ use open_file::{FileError, OpenFile};
 pub(crate) use put::Taken;
 use put::{PutKeys, Stage};
 use room::Room;
+use unchanged::{Earlier, Held};
 
 /// The store as the place where objects wait.
 struct StoreStage<'a> {
@@ -51,8 +55,31 @@ impl Stage for StoreStage<'_> {
     }
 }
 
+/// What of a safe's pieces is here, beside the objects that its accepted records have added.
+struct HeldHere<'a> {
+    store: &'a Store,
+    safe: SafeId,
+    accepted: &'a State,
+}
+
+impl Held for HeldHere<'_> {
+    fn is_accepted(&self, object: ObjectId) -> bool {
+        self.accepted.has_object(object)
+    }
+
+    fn read(&self, reference: &Reference, into: &mut Vec<u8>) -> bool {
+        let read = self.store.read_piece(self.safe, reference.object, &reference.blake3, into);
+        read.unwrap_or_else(|error| {
+            // It is sealed anew, as if it were not here.
+            tracing::info!(%error, "a piece that is here can't be compared");
+            false
+        })
+    }
+}
+
 /// Reads an open file into sealed objects, which are durable here when this returns and named by
-/// nothing yet. `expected` is its size, where its program knows it. Ends early when it is dropped.
+/// nothing yet. `expected` is its size, where its program knows it; `over` the content that it is
+/// written over. Ends early when it is dropped.
 ///
 /// # Errors
 /// `contents_changed`, `too_large`, `disk_full`, `safe_key_missing`, those of the open file.
@@ -61,12 +88,15 @@ pub(crate) async fn take(
     safe: &OpenSafe,
     file: File,
     expected: Option<u64>,
+    over: Option<Content>,
 ) -> Result<Taken, Problem> {
-    let (keys, present) = {
+    let (keys, present, over) = {
         let memory = safe.memory().await;
         // One that was founded here and is not read yet has its first key.
         let present = memory.verified.present().map_or(0, |now| now.key.epoch);
-        (memory.keys.copied(), present)
+        // A copy of the tree is cheap, and what is accepted in it stays accepted.
+        let over = over.filter(Earlier::is_any).map(|over| (over, memory.base.clone()));
+        (memory.keys.copied(), present, over)
     };
     let _share = room().share().await?;
     let failed = |source| FileError::Io { what: "beginning to read", source };
@@ -78,7 +108,10 @@ pub(crate) async fn take(
         let with = PutKeys { present: keys.at(present).ok_or_else(missing)?, first: keys.at(0) };
         let file = OpenFile::to_read(file.into(), stop)?;
         let mut stage = StoreStage { store: &open.store, safe: id };
-        Ok::<_, Problem>(put::put(&file, expected, with, &mut stage, &mut entropy::System)?)
+        let held = over.as_ref().map(|(_, accepted)| HeldHere { store: &open.store, safe: id, accepted });
+        let over = over.as_ref().zip(held.as_ref());
+        let earlier = over.and_then(|((over, _), held)| Earlier::of(over, &keys, present, held));
+        Ok::<_, Problem>(put::put(&file, expected, with, earlier, &mut stage, &mut entropy::System)?)
     })
     .await;
     drop(stopper);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use parsec_protocol::control::{Problem, ProblemKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that one file takes on its way: a batch of sealed objects of 4 MiB, or two windows of
-/// pieces of 2 MiB each, and what is between.
+/// Bytes that one file takes on its way: a batch of sealed objects of 4 MiB and the chunks that
+/// are read and compared beside it, or two windows of pieces of 2 MiB each, and what is between.
 const ONE_BYTES: usize = 6 * 1_024 * 1_024;
 /// Bytes of all of them: eight files at once keep disk and network busy.
 const ALL_BYTES: usize = 8 * ONE_BYTES;
