@@ -11,8 +11,8 @@ use parsec_protocol::ids::{ObjectId, OrganisationId, SafeId};
 use parsec_protocol::keys::{Entropy, NoEntropy, SafeKey};
 use parsec_protocol::object_hash::{ObjectHash, ObjectHasher};
 use parsec_protocol::safes::content::{
-    BUFFER_BYTES, CHUNK_LENGTH, ChunkSource, Keep, PieceError, Sealing, SealingError, chunk_length, chunks,
-    chunks_of, open_chunk, open_page, padded_length, padme, place,
+    BUFFER_BYTES, CHUNK_LENGTH, ChunkSource, EarlierPage, Keep, PieceError, Sealing, SealingError,
+    chunk_length, chunks, chunks_of, open_chunk, open_page, padded_length, padme, place,
 };
 use parsec_protocol::safes::content_ref::{
     CHUNK_BYTES, Content, FILE_MAX_BYTES, PAGE_REFERENCES, Reference, References,
@@ -395,4 +395,114 @@ fn pieces_are_taken_in_order_and_up_to_the_largest_file() {
         sealing.hole(CHUNK_BYTES, &mut entropy, &mut kept).unwrap();
     }
     assert_eq!(sealing.hole(1, &mut entropy, &mut kept), Err(SealingError::TooLarge));
+}
+
+/// A file of so many chunks in epoch 1, each of whose chunks is that of the references, if there is
+/// one, or bytes that none of [`stored`] has.
+fn put_again(
+    chunks: u64,
+    again: impl Fn(u64) -> Option<Reference>,
+    page: Option<EarlierPage>,
+) -> (Content, Kept) {
+    let (keys, mut kept, mut entropy) = (keys(&[0, 1]), Kept::default(), Seed(77));
+    let mut sealing = Sealing::new(keys.at(1).unwrap(), keys.at(0));
+    if let Some(page) = page {
+        sealing.page_again(page);
+    }
+    for number in 0..chunks {
+        match again(number) {
+            Some(reference) => {
+                let same = vec![u8::try_from(number % 250).unwrap() + 1; CHUNK_LENGTH];
+                sealing.again(&reference, &same, &mut entropy, &mut kept).unwrap();
+            }
+            None => sealing.piece(&mut vec![255; CHUNK_LENGTH], &mut entropy, &mut kept).unwrap(),
+        }
+    }
+    (sealing.finish(&mut entropy, &mut kept).unwrap(), kept)
+}
+
+/// The one page of a content.
+fn page_of(content: &Content, kept: &Kept) -> EarlierPage {
+    let References::Paged(pages) = &content.references else { panic!() };
+    EarlierPage { number: 0, page: pages[0], references: references(content, kept) }
+}
+
+#[test]
+fn what_is_named_again_is_sealed_no_second_time() {
+    let chunks = 18;
+    let (before, kept) = stored(chunks * CHUNK_BYTES, false);
+    let earlier = page_of(&before, &kept);
+    let all = earlier.references.clone();
+    // One chunk is another: it is new, and so is the page.
+    let but = |other: u64| {
+        let all = &all;
+        move |number: u64| all[usize::try_from(number).unwrap()].filter(|_| number != other)
+    };
+    let (after, new) = put_again(chunks, but(3), Some(earlier.clone()));
+    assert_eq!(new.0.len(), 2);
+    let named = references(&after, &new);
+    for (number, (before, after)) in all.iter().zip(&named).enumerate() {
+        assert_eq!(before == after, number != 3, "{number}");
+    }
+    assert!(after.fits() && after.digest.is_some() && after.digest != before.digest);
+    // All of them: the page, too, where it is known.
+    let (after, new) = put_again(chunks, but(99), Some(earlier.clone()));
+    assert_eq!((after, new.0.len()), (before.clone(), 0));
+    let (after, new) = put_again(chunks, but(99), None);
+    assert_eq!((after.digest, new.0.len()), (before.digest, 1));
+}
+
+#[test]
+fn a_page_stands_again_at_its_place_in_its_epoch_and_with_all_it_names() {
+    let chunks = 18;
+    let (before, kept) = stored(chunks * CHUNK_BYTES, false);
+    let right = page_of(&before, &kept);
+    let all = right.references.clone();
+    let again = |number: u64| all[usize::try_from(number).unwrap()];
+    let old = EarlierPage { page: Reference { epoch: 0, ..right.page }, ..right.clone() };
+    let elsewhere = EarlierPage { number: 1, ..right.clone() };
+    let mut shorter = right.clone();
+    shorter.references.pop();
+    let mut another = right.clone();
+    another.references[5] = None;
+    for wrong in [old, elsewhere, shorter, another] {
+        let (after, new) = put_again(chunks, again, Some(wrong.clone()));
+        let References::Paged(pages) = &after.references else { panic!() };
+        assert_eq!((new.0.len(), pages.len()), (1, 1), "{wrong:?}");
+        assert_ne!(pages[0].object, right.page.object, "{wrong:?}");
+        assert_eq!(references(&after, &new), all);
+    }
+}
+
+/// Who is in the safe no more may have the earlier key; and of a small file the server would see
+/// how much of it changed.
+#[test]
+fn nothing_is_named_again_of_another_epoch_or_in_a_small_file() {
+    let (before, kept) = stored(18 * CHUNK_BYTES, false);
+    let one = references(&before, &kept)[0].unwrap();
+    let here = keys(&[0, 1, 2]);
+    let (mut kept, mut entropy) = (Kept::default(), Seed(1));
+    let same = vec![1; CHUNK_LENGTH];
+    for epoch in [0, 2] {
+        let mut sealing = Sealing::new(here.at(epoch).unwrap(), None);
+        let refused = sealing.again(&one, &same, &mut entropy, &mut kept);
+        assert_eq!((refused, sealing.size()), (Err(SealingError::NotAgain), 0), "epoch {epoch}");
+    }
+    for (chunks, is_small) in [(1, true), (16, true), (17, false)] {
+        let mut sealing = Sealing::new(here.at(1).unwrap(), None);
+        sealing.again(&one, &same, &mut entropy, &mut kept).unwrap();
+        for _ in 1..chunks {
+            sealing.piece(&mut same.clone(), &mut entropy, &mut kept).unwrap();
+        }
+        let done = sealing.finish(&mut entropy, &mut kept);
+        assert_eq!(done == Err(SealingError::NotAgain), is_small, "{chunks} chunks");
+    }
+    // In its order, like every piece.
+    let mut sealing = Sealing::new(here.at(1).unwrap(), None);
+    for length in [0, CHUNK_LENGTH + 1] {
+        let refused = sealing.again(&one, &vec![1; length], &mut entropy, &mut kept);
+        assert_eq!(refused, Err(SealingError::OutOfPlace), "{length}");
+    }
+    sealing.again(&one, &same[..5], &mut entropy, &mut kept).unwrap();
+    assert_eq!(sealing.again(&one, &same, &mut entropy, &mut kept), Err(SealingError::OutOfPlace));
 }

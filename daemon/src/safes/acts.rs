@@ -316,7 +316,7 @@ pub(crate) async fn remove(
 pub(crate) struct Sealed {
     /// What an entry says of them.
     pub(crate) content: Content,
-    /// The objects that were sealed for them.
+    /// The objects that were sealed for them; not those that are named again.
     pub(crate) objects: Vec<ObjectId>,
     /// When they were last changed, in nanoseconds since 1970.
     pub(crate) mtime: u64,
@@ -324,7 +324,8 @@ pub(crate) struct Sealed {
     pub(crate) executable: bool,
 }
 
-/// Refuses contents that could not be put there, before they are read.
+/// Refuses contents that could not be put there, before they are read. Gives the content that they
+/// would be written over, as this device shows it.
 ///
 /// # Errors
 /// As [`put`].
@@ -333,10 +334,11 @@ pub(crate) async fn may_put(
     safe: &OpenSafe,
     path: &Path,
     replace: bool,
-) -> Result<(), Problem> {
+) -> Result<Option<Content>, Problem> {
     let memory = safe.memory().await;
     may_write(session, &memory)?;
-    target(&overlay::view(&memory), path, replace).map(|_| ())
+    let tree = overlay::view(&memory);
+    Ok(target(&tree, path, replace)?.and_then(Entry::content).cloned())
 }
 
 /// What a put writes over; nothing where it makes a file.

@@ -300,6 +300,55 @@ mod tests {
         goes_anew(&queue, &staged, &keys, 1);
     }
 
+    /// An edit of a large file names again what an accepted record has added: that stays as it is,
+    /// like the contents of a copy, and is not looked for among what waits.
+    #[test]
+    fn what_an_edit_names_again_stays_and_what_waits_is_sealed_anew() {
+        let keys = keys();
+        let (size, key) = (17 * parsec_protocol::safes::content_ref::CHUNK_BYTES, keys.at(0).unwrap());
+        let sealed = |kind, mut plaintext: Vec<u8>| {
+            let reference = object::seal(&key, kind, &mut plaintext, &mut entropy::System).unwrap();
+            StagedObject { object: reference.object, hash: reference.blake3, sealed: plaintext }
+        };
+        let of = |staged: &StagedObject| Reference { object: staged.object, epoch: 0, blake3: staged.hash };
+        let chunk = sealed(ObjectKind::Chunk, vec![3; CHUNK_LENGTH]);
+        let accepted = Reference { object: ObjectId::from_bytes([8; 16]), epoch: 0, blake3: chunk.hash };
+        let mut names = vec![Some(accepted); 17];
+        names[4] = Some(of(&chunk));
+        let page = sealed(ObjectKind::Page, codec::encode(&names));
+        let references = References::Paged(vec![of(&page)]);
+        let content = Content { size, digest: None, references };
+        let (operation, entry) = (OperationId::from_bytes([3; 16]), EntryId::from_bytes([4; 16]));
+        let base = OperationId::from_bytes([6; 16]);
+        let edit = Change::Content { operation, entry, base, content, mtime: 0 };
+        let queue = [queued(edit, operation, vec![chunk.object, page.object])];
+
+        let waiting = waiting(&queue, &State::new(SafeId::from_bytes([1; 16])));
+        let kept = RefCell::new(Vec::new());
+        let stage = |staged: StagedObject| {
+            kept.borrow_mut().push(staged);
+            Ok::<_, StoreError>(())
+        };
+        let here = [chunk, page];
+        let sealed = |object: ObjectId| {
+            Ok::<_, StoreError>(here.iter().find(|one| one.object == object).map(|one| one.sealed.clone()))
+        };
+        let (sealed, stage, made) = (&sealed, &stage, BTreeMap::new());
+        let mut anew = Anew { sealed, stage, keys: &keys, present: 1, waiting: &waiting, made };
+        let after = anew.queue(&queue).unwrap();
+        let kept = kept.into_inner();
+        let [chunk, page] = kept.as_slice() else { panic!("{} objects", kept.len()) };
+        assert_eq!(after[0].adds, [chunk.object, page.object]);
+        let content = after[0].pending.change.content().unwrap();
+        let reference = *content.objects().next().unwrap();
+        assert_eq!((reference.object, reference.epoch), (page.object, 1));
+        let found = open_page(&keys, size, 0, &reference, &mut page.sealed.clone()).unwrap();
+        for (number, found) in found.iter().enumerate() {
+            let wanted = if number == 4 { (chunk.object, 1) } else { (accepted.object, 0) };
+            assert_eq!(found.map(|found| (found.object, found.epoch)), Some(wanted), "chunk {number}");
+        }
+    }
+
     #[test]
     fn a_copy_of_what_waits_names_the_new_objects() {
         let keys = keys();

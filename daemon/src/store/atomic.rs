@@ -224,12 +224,24 @@ impl Folder {
 
     /// The contents of a file of at most `max` bytes; nothing if there is no such file.
     pub(crate) fn read(&self, name: &str, max: usize) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let Some(file) = self.open_file(name, OFlags::RDONLY)? else { return Ok(None) };
+        let mut contents = Zeroizing::new(Vec::new());
+        Ok(self.read_into(name, max, &mut contents)?.then_some(contents))
+    }
+
+    /// The same, in place of what is in `contents`; whether there is such a file.
+    pub(super) fn read_into(
+        &self,
+        name: &str,
+        max: usize,
+        contents: &mut Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        contents.clear();
+        let Some(file) = self.open_file(name, OFlags::RDONLY)? else { return Ok(false) };
         // Room for everything from the start: growing would leave unwiped copies behind.
-        let mut contents = Zeroizing::new(Vec::with_capacity(max.saturating_add(1)));
+        contents.reserve(max.saturating_add(1));
         let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(most).read_to_end(&mut contents).map_err(|error| std_error("reading a file", error))?;
-        if contents.len() > max { Err(StoreError::Oversized(name.to_owned())) } else { Ok(Some(contents)) }
+        file.take(most).read_to_end(contents).map_err(|error| std_error("reading a file", error))?;
+        if contents.len() > max { Err(StoreError::Oversized(name.to_owned())) } else { Ok(true) }
     }
 
     /// Makes a file that must not exist yet, and syncs it. Its name is durable after

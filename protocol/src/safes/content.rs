@@ -1,9 +1,10 @@
 //! From bytes of a file to objects, and back.
 //!
-//! Decides where a file is cut, how its last piece is padded, and when its references stand in
-//! pages of their own. Refuses an object that opens and is not the piece it should be, so that not
-//! one byte of a wrong length or padding counts as content. Holds one page of references and no
-//! piece of the file: whoever reads and keeps the pieces is the caller.
+//! Decides where a file is cut, how its last piece is padded, when its references stand in pages of
+//! their own, and which files may name again what was sealed for their content before. Refuses an
+//! object that opens and is not the piece it should be, so that not one byte of a wrong length or
+//! padding counts as content. Holds two pages of references and no piece of the file: whoever reads
+//! and keeps the pieces, and compares those that are named again, is the caller.
 
 use std::ops::Range;
 
@@ -191,9 +192,24 @@ pub enum SealingError<E> {
     /// A piece behind the last one, an empty one, or a longer one than a chunk: the caller's fault.
     #[error("a file has whole chunks up to its last")]
     OutOfPlace,
+    /// A reference that can't be named again: of another epoch than the file's objects are sealed
+    /// in, or in a file that is too small for it. The caller's fault.
+    #[error("what was sealed before is not named again here")]
+    NotAgain,
     /// An object could not be kept.
     #[error("an object could not be kept")]
     Keep(E),
+}
+
+/// A page of the content that a file had before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierPage {
+    /// Number of the page, from 0.
+    pub number: u64,
+    /// The object that it is in.
+    pub page: Reference,
+    /// What stands in it.
+    pub references: Vec<Option<Reference>>,
 }
 
 /// A file that is being sealed, piece by piece, from its beginning.
@@ -206,6 +222,10 @@ pub struct Sealing<'a> {
     /// References that stand in no page yet.
     waiting: Vec<Option<Reference>>,
     pages: Vec<Reference>,
+    /// The page that stands again if the next one turns out to be the same.
+    earlier: Option<EarlierPage>,
+    /// Whether a piece was named again.
+    again: bool,
     /// Room for one page, which comes and goes.
     page: Vec<u8>,
 }
@@ -216,7 +236,8 @@ impl<'a> Sealing<'a> {
     #[must_use]
     pub fn new(key: EpochKey<'a>, first: Option<EpochKey<'_>>) -> Self {
         let digest = first.and_then(|first| first.digest_key()).map(|key| (key, Box::default()));
-        Self { key, digest, size: 0, waiting: Vec::new(), pages: Vec::new(), page: Vec::new() }
+        let (waiting, pages, page) = (Vec::new(), Vec::new(), Vec::new());
+        Self { key, digest, size: 0, waiting, pages, earlier: None, again: false, page }
     }
 
     /// Bytes of the file so far.
@@ -244,6 +265,37 @@ impl<'a> Sealing<'a> {
         let reference = object::seal(&self.key, ObjectKind::Chunk, buffer, entropy)?;
         keep.keep(&reference, buffer).map_err(SealingError::Keep)?;
         self.push(Some(reference), entropy, keep)
+    }
+
+    /// Names again the object that holds the next bytes of the file, a whole chunk or the last
+    /// piece, since the content that it had before. Nothing is sealed: the caller has opened that
+    /// object as this chunk, and found these very bytes and their padding in it.
+    ///
+    /// # Errors
+    /// [`SealingError`]: [`SealingError::NotAgain`] for an object of an earlier key, which somebody
+    /// may have who is in the safe no more.
+    pub fn again<K: Keep>(
+        &mut self,
+        reference: &Reference,
+        plaintext: &[u8],
+        entropy: &mut dyn Entropy,
+        keep: &mut K,
+    ) -> Result<(), SealingError<K::Error>> {
+        if reference.epoch != self.key.epoch().number {
+            return Err(SealingError::NotAgain);
+        }
+        self.take(plaintext.len() as u64)?;
+        if let Some((_, hasher)) = &mut self.digest {
+            hasher.update(plaintext);
+        }
+        self.again = true;
+        self.push(Some(*reference), entropy, keep)
+    }
+
+    /// A page of the content before: it stands again, if the page of its number turns out to have
+    /// the very same references. Forgotten with the next page, whichever that is.
+    pub fn page_again(&mut self, earlier: EarlierPage) {
+        self.earlier = Some(earlier);
     }
 
     /// Notes a hole of zeros: a whole chunk, or the last piece.
@@ -286,6 +338,15 @@ impl<'a> Sealing<'a> {
         entropy: &mut dyn Entropy,
         keep: &mut K,
     ) -> Result<(), SealingError<K::Error>> {
+        let (number, epoch) = (self.pages.len() as u64, self.key.epoch().number);
+        let same = |earlier: &EarlierPage| {
+            earlier.number == number && earlier.page.epoch == epoch && earlier.references == self.waiting
+        };
+        if let Some(earlier) = self.earlier.take().filter(same) {
+            self.pages.push(earlier.page);
+            self.waiting.clear();
+            return Ok(());
+        }
         self.page.clear();
         self.page.extend_from_slice(&codec::encode(&self.waiting));
         let reference = object::seal(&self.key, ObjectKind::Page, &mut self.page, entropy)?;
@@ -295,16 +356,20 @@ impl<'a> Sealing<'a> {
         Ok(())
     }
 
-    /// Ends the file: what an entry says of it.
+    /// Ends the file: what an entry says of it. One whose references need no page has all of its
+    /// objects anew: who keeps them must not see how much of a small file has changed.
     ///
     /// # Errors
-    /// [`SealingError`].
+    /// [`SealingError`]: [`SealingError::NotAgain`] where a small file names one again.
     pub fn finish<K: Keep>(
         mut self,
         entropy: &mut dyn Entropy,
         keep: &mut K,
     ) -> Result<Content, SealingError<K::Error>> {
         let references = if self.pages.is_empty() && self.waiting.len() <= DIRECT_MAX {
+            if self.again {
+                return Err(SealingError::NotAgain);
+            }
             References::Direct(self.waiting)
         } else {
             if !self.waiting.is_empty() {

@@ -14,6 +14,7 @@
 
 mod brake;
 mod damaged;
+mod edits;
 mod ends;
 mod halted;
 mod names;

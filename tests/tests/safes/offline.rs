@@ -43,7 +43,7 @@ fn a_safe_made_without_a_server_outlives_a_kill_and_reaches_the_other_device() {
 }
 
 /// A device that reaches nobody.
-struct Away(DeviceId);
+pub(super) struct Away(pub(super) DeviceId);
 
 impl Meddler for Away {
     fn request(&self, request: &mut Request) -> Fate {

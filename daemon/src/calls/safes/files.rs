@@ -164,8 +164,8 @@ pub async fn remove(session: &Session, params: FileRemove) -> Result<FileChanged
 pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileChanged, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
-    acts::may_put(session, &safe, &path, params.replace).await?;
-    let Taken { content, objects } = contents::take(session, &safe, file, params.size).await?;
+    let over = acts::may_put(session, &safe, &path, params.replace).await?;
+    let Taken { content, objects } = contents::take(session, &safe, file, params.size, over).await?;
     let bytes = content.size;
     let mtime =
         params.modified_ns.and_then(|time| u64::try_from(time).ok()).unwrap_or_else(acts::nanoseconds);

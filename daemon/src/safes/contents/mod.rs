@@ -2,7 +2,8 @@
 //!
 //! Decides where objects come from and where they wait: those that are not shared yet are in the
 //! store, the others at the server, and in the store as long as there is room. Refuses to let
-//! anything through that was not verified, and to keep a part of a file.
+//! anything through that was not verified, and to keep a part of a file. What is written over a
+//! large file is compared with what of it is here, and sealed where it differs.
 
 mod get;
 mod many;
@@ -12,6 +13,7 @@ mod room;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -26,6 +28,8 @@ use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::relay::{OBJECTS_MAX_BYTES, ObjectIds};
 use parsec_protocol::safes::content_ref::{Content, Reference};
+use parsec_protocol::safes::keys::SafeKeys;
+use parsec_protocol::safes::state::State;
 use zeroize::Zeroizing;
 
 use crate::os::{blocking_in, entropy};
@@ -38,6 +42,7 @@ use open_file::{FileError, OpenFile};
 pub(crate) use put::Taken;
 use put::{PutError, PutKeys, Stage};
 use room::Room;
+use unchanged::{Earlier, Held};
 
 /// The store as the place where objects wait.
 struct StoreStage<'a> {
@@ -55,8 +60,31 @@ impl Stage for StoreStage<'_> {
     }
 }
 
+/// What of a safe's pieces is here, beside the objects that its accepted records have added.
+struct HeldHere<'a> {
+    store: &'a Store,
+    safe: SafeId,
+    accepted: &'a State,
+}
+
+impl Held for HeldHere<'_> {
+    fn is_accepted(&self, object: ObjectId) -> bool {
+        self.accepted.has_object(object)
+    }
+
+    fn read(&self, reference: &Reference, into: &mut Vec<u8>) -> bool {
+        let read = self.store.read_piece(self.safe, reference.object, &reference.blake3, into);
+        read.unwrap_or_else(|error| {
+            // It is sealed anew, as if it were not here.
+            tracing::info!(%error, "a piece that is here can't be compared");
+            false
+        })
+    }
+}
+
 /// Reads an open file into sealed objects, which are durable here when this returns and named by
-/// nothing yet. `expected` is its size, where its program knows it. Ends early when it is dropped.
+/// nothing yet. `expected` is its size, where its program knows it; `over` the content that it is
+/// written over. Ends early when it is dropped.
 ///
 /// # Errors
 /// `contents_changed`, `too_large`, `disk_full`, `safe_key_missing`, those of the open file.
@@ -65,11 +93,28 @@ pub(crate) async fn take(
     safe: &OpenSafe,
     file: File,
     expected: Option<u64>,
+    over: Option<Content>,
 ) -> Result<Taken, Problem> {
-    let take = move |file: &OpenFile, with: PutKeys<'_>, stage: &mut StoreStage<'_>| {
-        put::put(file, expected, with, stage, &mut entropy::System)
+    // A copy of the tree is cheap, and what is accepted in it stays accepted.
+    let over = match over.filter(Earlier::is_any) {
+        Some(over) => Some((over, safe.memory().await.base.clone())),
+        None => None,
+    };
+    let take = move |file: &OpenFile, present: Present<'_>, stage: &mut StoreStage<'_>| {
+        let (store, safe) = (stage.store, stage.safe);
+        let held = over.as_ref().map(|(_, accepted)| HeldHere { store, safe, accepted });
+        let over = over.as_ref().zip(held.as_ref());
+        let earlier = over.and_then(|((over, _), held)| Earlier::of(over, present.keys, present.epoch, held));
+        put::put(file, expected, present.with, earlier, stage, &mut entropy::System)
     };
     sealed(session, safe, file, take).await
+}
+
+/// The keys of a safe, and which of them seals.
+struct Present<'a> {
+    keys: &'a SafeKeys,
+    epoch: u64,
+    with: PutKeys<'a>,
 }
 
 /// Has an open file read and sealed with the keys that are here.
@@ -77,9 +122,9 @@ async fn sealed<T: Send + 'static>(
     session: &Session,
     safe: &OpenSafe,
     file: File,
-    take: impl FnOnce(&OpenFile, PutKeys<'_>, &mut StoreStage<'_>) -> Result<T, PutError> + Send + 'static,
+    take: impl FnOnce(&OpenFile, Present<'_>, &mut StoreStage<'_>) -> Result<T, PutError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let (keys, present) = {
+    let (keys, epoch) = {
         let memory = safe.memory().await;
         // One that was founded here and is not read yet has its first key.
         let present = memory.verified.present().map_or(0, |now| now.key.epoch);
@@ -92,10 +137,10 @@ async fn sealed<T: Send + 'static>(
     let taken = blocking_in(&session.tasks, move || {
         let missing = "This device has not been given the safe's present key yet.";
         let missing = || Problem::new(ProblemKind::SafeKeyMissing, missing);
-        let with = PutKeys { present: keys.at(present).ok_or_else(missing)?, first: keys.at(0) };
+        let with = PutKeys { present: keys.at(epoch).ok_or_else(missing)?, first: keys.at(0) };
         let file = OpenFile::to_read(file.into(), stop)?;
         let mut stage = StoreStage { store: &open.store, safe: id };
-        Ok::<_, Problem>(take(&file, with, &mut stage)?)
+        Ok::<_, Problem>(take(&file, Present { keys: &keys, epoch, with }, &mut stage)?)
     })
     .await;
     drop(stopper);
@@ -112,8 +157,8 @@ pub(crate) async fn take_many(
     file: File,
     sizes: Vec<u64>,
 ) -> Result<Vec<Taken>, Problem> {
-    let take = move |file: &OpenFile, with: PutKeys<'_>, stage: &mut StoreStage<'_>| {
-        many::take(file, &sizes, with, stage, &mut entropy::System)
+    let take = move |file: &OpenFile, present: Present<'_>, stage: &mut StoreStage<'_>| {
+        many::take(file, &sizes, present.with, stage, &mut entropy::System)
     };
     sealed(session, safe, file, take).await
 }

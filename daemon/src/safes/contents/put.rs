@@ -1,25 +1,29 @@
 //! From an open file into sealed objects.
 //!
-//! Decides how a file is read: to its end, piece by piece, holes of a sparse one passed over. Keeps
-//! nothing of it where it has another size than its program said, or was written to meanwhile: half
-//! of an old file and half of a new one are nobody's contents. Each object is durable here, with
-//! its id and hash, before anything names it.
+//! Decides how a file is read: to its end, piece by piece, holes of a sparse one passed over; what
+//! has not changed since the content before is named again, as `unchanged` says. Keeps nothing of
+//! it where it has another size than its program said, or was written to meanwhile: half of an old
+//! file and half of a new one are nobody's contents. Each object is durable here, with its id and
+//! hash, before anything names it.
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::ObjectId;
 use parsec_protocol::keys::{Entropy, NoEntropy};
 use parsec_protocol::safes::content::{BUFFER_BYTES, CHUNK_LENGTH, Keep, Sealing, SealingError};
-use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, FILE_MAX_BYTES, Reference};
+use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, DIRECT_MAX, FILE_MAX_BYTES, Reference};
 use parsec_protocol::safes::keys::EpochKey;
 use rustix::fs::{SeekFrom, Stat};
 use zeroize::Zeroizing;
 
 use super::open_file::{FileError, OpenFile};
+use super::unchanged::{Earlier, Unchanged};
 use crate::problems;
 use crate::store::{StagedObject, StoreError};
 
 /// Sealed bytes that are kept in one go: one sync for eight chunks, or for a thousand small files.
 const BATCH_BYTES: usize = 4 * 1_024 * 1_024;
+/// Chunks of the largest file that needs no pages: nothing of one is named again.
+const SMALL_CHUNKS: u64 = DIRECT_MAX as u64;
 
 /// Where sealed objects wait until they are shared.
 pub(crate) trait Stage {
@@ -82,7 +86,7 @@ impl From<PutError> for Problem {
 pub(crate) struct Taken {
     /// What an entry says of them.
     pub(crate) content: Content,
-    /// All objects that hold them, for the record that names them.
+    /// The objects that were sealed for them, for the record that names them.
     pub(crate) objects: Vec<ObjectId>,
 }
 
@@ -155,19 +159,24 @@ pub(crate) struct PutKeys<'a> {
     pub(crate) first: Option<EpochKey<'a>>,
 }
 
-/// Reads `file` to its end and seals it. `expected` is its size, where its program knows it.
+/// Reads `file` to its end and seals it. `expected` is its size, where its program knows it;
+/// `earlier` the content that it is written over, where something of that may be named again.
 ///
 /// # Errors
 /// [`PutError`].
-pub(crate) fn put<S: Stage>(
+pub(super) fn put<S: Stage>(
     file: &OpenFile,
     expected: Option<u64>,
     keys: PutKeys<'_>,
+    earlier: Option<Earlier<'_>>,
     stage: &mut S,
     entropy: &mut dyn Entropy,
 ) -> Result<Taken, PutError> {
     let mut staging = Staging::new(stage);
-    let sealed = read_and_seal(file, expected, keys, &mut staging, entropy);
+    let sealed = std::thread::scope(|scope| {
+        let unchanged = earlier.and_then(|earlier| Unchanged::begin(scope, earlier));
+        read_and_seal(file, expected, keys, unchanged, &mut staging, entropy)
+    });
     let (content, objects) = staging.end(sealed)?;
     Ok(Taken { content, objects })
 }
@@ -176,17 +185,22 @@ fn read_and_seal<S: Stage>(
     file: &OpenFile,
     expected: Option<u64>,
     keys: PutKeys<'_>,
+    mut unchanged: Option<Unchanged<'_>>,
     staging: &mut Staging<'_, S>,
     entropy: &mut dyn Entropy,
 ) -> Result<Content, PutError> {
     let before = file.stat()?;
     let base = if file.is_seekable() { file.seek(SeekFrom::Current(0))?.unwrap_or_default() } else { 0 };
+    let size = expected.or_else(|| file.is_seekable().then(|| left(&before, base)));
+    let is_large = size.is_some_and(|size| size > SMALL_CHUNKS * CHUNK_BYTES);
     let mut sealing = Sealing::new(keys.present, keys.first);
     let mut buffer = Zeroizing::new(Vec::new());
     loop {
         let at = base.saturating_add(sealing.size());
+        let number = sealing.size() / CHUNK_BYTES;
         let hole = if file.is_seekable() { hole_at(file, at)? } else { 0 };
         if hole > 0 {
+            go_on(&mut unchanged, &mut sealing);
             sealing.hole(hole, entropy, staging).map_err(of_sealing)?;
         } else {
             let room = room(file, &before, at);
@@ -201,7 +215,16 @@ fn read_and_seal<S: Stage>(
                 break;
             }
             buffer.truncate(read);
-            sealing.piece(&mut buffer, entropy, staging).map_err(of_sealing)?;
+            go_on(&mut unchanged, &mut sealing);
+            // Of a pipe nobody knows how large it is, until it is large.
+            let may = is_large || number >= SMALL_CHUNKS;
+            let with = sealing.size().saturating_add(read as u64);
+            let old = unchanged.as_mut().filter(|_| may);
+            let done = match old.and_then(|old| old.reference(number, with, &buffer)) {
+                Some(same) => sealing.again(&same, &buffer, entropy, staging),
+                None => sealing.piece(&mut buffer, entropy, staging),
+            };
+            done.map_err(of_sealing)?;
         }
         let found = sealing.size();
         match expected {
@@ -228,14 +251,25 @@ fn read_and_seal<S: Stage>(
     sealing.finish(entropy, staging).map_err(of_sealing)
 }
 
+/// The content before goes on by a chunk, too.
+fn go_on(unchanged: &mut Option<Unchanged<'_>>, sealing: &mut Sealing<'_>) {
+    if let Some(page) = unchanged.as_mut().and_then(Unchanged::go_on) {
+        sealing.page_again(page);
+    }
+}
+
+/// Bytes of a file from `at` on.
+fn left(stat: &Stat, at: u64) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or_default().saturating_sub(at)
+}
+
 /// How many bytes are read at once: a chunk, or all of a small file and one more, which shows that
 /// it grew.
 fn room(file: &OpenFile, stat: &Stat, at: u64) -> usize {
     if !file.is_seekable() {
         return CHUNK_LENGTH;
     }
-    let left = u64::try_from(stat.st_size).unwrap_or_default().saturating_sub(at);
-    usize::try_from(left.saturating_add(1)).unwrap_or(CHUNK_LENGTH).min(CHUNK_LENGTH)
+    usize::try_from(left(stat, at).saturating_add(1)).unwrap_or(CHUNK_LENGTH).min(CHUNK_LENGTH)
 }
 
 /// Bytes of the hole at `at`, as far as it is a piece of its own: a whole chunk, or all up to the
@@ -263,6 +297,8 @@ pub(super) fn of_sealing(error: SealingError<StoreError>) -> PutError {
         SealingError::NoEntropy(error) => PutError::NoEntropy(error),
         // A piece is out of place only behind a short one, and a short one was the end: it grew.
         SealingError::OutOfPlace => PutError::Changed,
+        // A large file that turned out to be a small one.
+        SealingError::NotAgain => PutError::Changed,
         SealingError::TooLarge => PutError::TooLarge,
         SealingError::Keep(error) => PutError::Store(error),
     }

@@ -1,18 +1,21 @@
 //! Contents through real files, pipes and sockets: what comes back, and what is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
+use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{ObjectId, OrganisationId, SafeId};
 use parsec_protocol::keys::SafeKey;
-use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, Reference, References};
+use parsec_protocol::safes::content::{chunks, open_page};
+use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, PAGE_REFERENCES, Reference, References};
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
+use parsec_protocol::safes::object::{ObjectKind, seal};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
@@ -21,15 +24,18 @@ use super::many;
 use super::open_file::{FileError, OpenFile};
 use super::put::{self, PutError, PutKeys, Stage, Taken};
 use super::stop;
+use super::unchanged::{Earlier, Held};
 use crate::os::entropy;
 use crate::store::{StagedObject, StoreError};
 
 fn keys() -> SafeKeys {
     let (organisation, safe): (OrganisationId, _) = ("acme".parse().unwrap(), SafeId::from_bytes([1; 16]));
     let mut keys = SafeKeys::new(organisation.clone(), safe);
-    let key = SafeKey::from_bytes(&mut [7; 32]);
-    let check = EpochKey::new(&organisation, &safe, 0, &key).check();
-    keys.insert(0, key, &check).unwrap();
+    for epoch in 0..2 {
+        let key = SafeKey::from_bytes(&mut [7 + u8::try_from(epoch).unwrap(); 32]);
+        let check = EpochKey::new(&organisation, &safe, epoch, &key).check();
+        keys.insert(epoch, key, &check).unwrap();
+    }
     keys
 }
 
@@ -82,7 +88,47 @@ fn put_from(memory: &Memory, file: impl Into<OwnedFd>, expected: Option<u64>) ->
     let (keys, mut stage) = (keys(), memory);
     let with = PutKeys { present: keys.at(0).unwrap(), first: keys.at(0) };
     let file = OpenFile::to_read(file.into(), stop)?;
-    put::put(&file, expected, with, &mut stage, &mut entropy::System)
+    put::put(&file, expected, with, None, &mut stage, &mut entropy::System)
+}
+
+/// What of the earlier content is on the device.
+#[derive(Default)]
+struct Here {
+    objects: BTreeMap<ObjectId, Vec<u8>>,
+    /// What no accepted record has added.
+    waits: BTreeSet<ObjectId>,
+}
+
+impl Here {
+    fn all_of(memory: &Memory) -> Self {
+        Self { objects: memory.objects.lock().unwrap().clone(), waits: BTreeSet::new() }
+    }
+}
+
+impl Held for Here {
+    fn is_accepted(&self, object: ObjectId) -> bool {
+        !self.waits.contains(&object)
+    }
+
+    fn read(&self, reference: &Reference, into: &mut Vec<u8>) -> bool {
+        into.clear();
+        self.objects.get(&reference.object).map(|sealed| into.extend_from_slice(sealed)).is_some()
+    }
+}
+
+/// Puts contents over others, under the key of an epoch.
+fn put_over(
+    (memory, here, epoch): (&Memory, &Here, u64),
+    over: &Content,
+    file: impl Into<OwnedFd>,
+    expected: Option<u64>,
+) -> Result<Taken, PutError> {
+    let (_stopper, stop) = stop::stop().unwrap();
+    let (keys, mut stage) = (keys(), memory);
+    let with = PutKeys { present: keys.at(epoch).unwrap(), first: keys.at(0) };
+    let file = OpenFile::to_read(file.into(), stop)?;
+    let earlier = Earlier::of(over, &keys, epoch, here);
+    put::put(&file, expected, with, earlier, &mut stage, &mut entropy::System)
 }
 
 async fn get_into(memory: &Memory, content: &Content, file: impl Into<OwnedFd>) -> Result<u64, Problem> {
@@ -232,7 +278,7 @@ fn a_file_that_is_written_to_meanwhile_is_refused() {
     let keys = keys();
     let with = PutKeys { present: keys.at(0).unwrap(), first: None };
     let file = OpenFile::to_read(start.into(), stop).unwrap();
-    let refused = put::put(&file, None, with, &mut stage, &mut entropy::System);
+    let refused = put::put(&file, None, with, None, &mut stage, &mut entropy::System);
     assert!(matches!(refused, Err(PutError::Changed)), "{refused:?}");
     assert!(stage.1.objects.lock().unwrap().is_empty());
 }
@@ -309,7 +355,7 @@ async fn work_that_waits_for_a_pipe_ends_when_it_is_dropped() {
         let (keys, memory) = (keys(), Memory::default());
         let with = PutKeys { present: keys.at(0).unwrap(), first: None };
         let file = OpenFile::to_read(reader.into(), stop)?;
-        put::put(&file, None, with, &mut &memory, &mut entropy::System)
+        put::put(&file, None, with, None, &mut &memory, &mut entropy::System)
     });
     drop(stopper);
     assert!(matches!(waiting.await.unwrap(), Err(PutError::File(FileError::Stopped))));
@@ -409,4 +455,182 @@ async fn of_small_files_no_wrong_byte_is_written() {
     let (tasks, file) = (TaskTracker::new(), tempfile::tempfile().unwrap());
     let given = many::give(&tasks, &memory, Arc::new(keys()), vec![large.content], file.into()).await;
     assert_eq!(given.unwrap_err().name, ProblemKind::SafeUntrusted);
+}
+
+/// All chunks that a large content names.
+fn named(memory: &Memory, content: &Content) -> Vec<Option<Reference>> {
+    let References::Paged(pages) = &content.references else { panic!("a small file") };
+    let all = memory.objects.lock().unwrap();
+    let page = |(number, page): (u64, &Reference)| {
+        open_page(&keys(), content.size, number, page, &mut all[&page.object].clone()).unwrap()
+    };
+    (0..).zip(pages).flat_map(page).collect()
+}
+
+async fn reads_as(memory: &Memory, content: &Content, text: &[u8]) {
+    let out = tempfile::tempfile().unwrap();
+    get_into(memory, content, out.try_clone().unwrap()).await.unwrap();
+    assert!(written(out) == text);
+}
+
+#[tokio::test]
+async fn an_edit_in_the_middle_names_all_other_chunks_again() {
+    let (memory, before) = (Memory::default(), bytes(20 * CHUNK + 9));
+    let old = put_from(&memory, file_of(&before), None).unwrap().content;
+    let here = Here::all_of(&memory);
+    let mut after = before.clone();
+    after[9 * CHUNK + 1_000..][..4_096].fill(255);
+    let size = Some(after.len() as u64);
+    let anew = put_from(&Memory::default(), file_of(&after), None).unwrap().content;
+    // Of a pipe whose length nobody said it is found out when there are more than 16 of them.
+    let pipe = || put_over((&memory, &here, 0), &old, piped(after.clone()), None);
+    let known = || put_over((&memory, &here, 0), &old, piped(after.clone()), size);
+    let file = || put_over((&memory, &here, 0), &old, file_of(&after), None);
+    for (taken, new) in [(file(), vec![9]), (known(), vec![9]), (pipe(), (0..16).collect())] {
+        let taken = taken.unwrap();
+        assert_eq!(taken.objects.len(), new.len() + 1, "with their page");
+        let (was, is) = (named(&memory, &old), named(&memory, &taken.content));
+        for (number, (was, is)) in was.iter().zip(&is).enumerate() {
+            assert_eq!(was != is, new.contains(&number), "chunk {number}");
+        }
+        assert_eq!(taken.content.digest, anew.digest);
+        reads_as(&memory, &taken.content, &after).await;
+    }
+    reads_as(&memory, &old, &before).await;
+    // Nothing has changed: nothing is sealed.
+    let taken = put_over((&memory, &here, 0), &old, file_of(&before), None).unwrap();
+    assert_eq!((taken.content, taken.objects), (old, Vec::new()));
+}
+
+/// What somebody does to what is here of the earlier content, and to this one of its objects.
+type Loss<'a> = dyn Fn(&mut Here, ObjectId) + 'a;
+
+#[tokio::test]
+async fn what_is_not_here_as_it_was_or_not_accepted_is_sealed_anew() {
+    let (memory, text) = (Memory::default(), bytes(20 * CHUNK));
+    let old = put_from(&memory, file_of(&text), None).unwrap().content;
+    let chunk = named(&memory, &old)[4].unwrap().object;
+    let other = named(&memory, &old)[5].unwrap().object;
+    let References::Paged(pages) = &old.references else { panic!() };
+    let page = pages[0].object;
+    let losses: [&Loss<'_>; 5] = [
+        &|here, object| drop(here.objects.remove(&object)),
+        &|here, object| here.objects.get_mut(&object).unwrap()[77] ^= 1,
+        &|here, object| here.objects.get_mut(&object).unwrap().truncate(100),
+        &|here, object| drop(here.objects.insert(object, here.objects[&other].clone())),
+        &|here, object| assert!(here.waits.insert(object)),
+    ];
+    for (number, loss) in losses.iter().enumerate() {
+        let mut here = Here::all_of(&memory);
+        loss(&mut here, chunk);
+        let taken = put_over((&memory, &here, 0), &old, file_of(&text), None).unwrap();
+        assert_eq!(taken.objects.len(), 2, "loss {number}: the chunk and the page");
+        let is = named(&memory, &taken.content);
+        assert!(is.iter().flatten().all(|reference| reference.object != chunk), "loss {number}");
+        reads_as(&memory, &taken.content, &text).await;
+        // Without the page nobody knows its chunks; one that waits is known, and not named.
+        let mut here = Here::all_of(&memory);
+        loss(&mut here, page);
+        let taken = put_over((&memory, &here, 0), &old, file_of(&text), None).unwrap();
+        let new = if number == 4 { 1 } else { 21 };
+        assert_eq!(taken.objects.len(), new, "loss {number} of the page");
+        assert_ne!(taken.content.references, old.references);
+        reads_as(&memory, &taken.content, &text).await;
+    }
+}
+
+/// Who was in the safe before may have the key of before.
+#[tokio::test]
+async fn nothing_of_an_earlier_key_is_named_again() {
+    let (memory, text) = (Memory::default(), bytes(18 * CHUNK));
+    let old = put_from(&memory, file_of(&text), None).unwrap().content;
+    // What waited while the key changed is sealed anew, and names what did not wait as it was.
+    let mut mixed = codec::encode(&named(&memory, &old));
+    let page = seal(&keys().at(1).unwrap(), ObjectKind::Page, &mut mixed, &mut entropy::System).unwrap();
+    memory.objects.lock().unwrap().insert(page.object, mixed);
+    let mixed = Content { references: References::Paged(vec![page]), ..old.clone() };
+    let here = Here::all_of(&memory);
+    for over in [&old, &mixed] {
+        let taken = put_over((&memory, &here, 1), over, file_of(&text), None).unwrap();
+        assert_eq!(taken.objects.len(), 19);
+        assert!(named(&memory, &taken.content).iter().flatten().all(|reference| reference.epoch == 1));
+        reads_as(&memory, &taken.content, &text).await;
+    }
+}
+
+#[tokio::test]
+async fn a_small_file_is_new_as_a_whole_and_another_length_is_another_chunk() {
+    let text = bytes(24 * CHUNK);
+    // Sizes before and after, and how many objects are new.
+    let small = 16 * CHUNK;
+    let cases = [
+        (small, small, 16),
+        (small, small + 9, 18),
+        (small + 9, small, 16),
+        (small + 9, small - 9, 16),
+        (small + CHUNK, small - CHUNK + 9, 16),
+        (small + 9, small + 9, 0),
+        (small + 9, small + 10, 2),
+        (small + 10, small + 9, 2),
+        (small + 9, small + CHUNK, 2),
+        (20 * CHUNK, 18 * CHUNK, 1),
+        (20 * CHUNK, 18 * CHUNK + 5, 2),
+        (20 * CHUNK, 21 * CHUNK + 5, 3),
+    ];
+    for (from, to, new) in cases {
+        let memory = Memory::default();
+        let old = put_from(&memory, file_of(&text[..from]), None).unwrap().content;
+        let here = Here::all_of(&memory);
+        let taken = put_over((&memory, &here, 0), &old, file_of(&text[..to]), None).unwrap();
+        assert_eq!(taken.objects.len(), new, "from {from} to {to}");
+        reads_as(&memory, &taken.content, &text[..to]).await;
+    }
+    // Zeros behind the end look like its padding, and are bytes of the file.
+    let memory = Memory::default();
+    let old = put_from(&memory, file_of(&text[..20 * CHUNK + 5]), None).unwrap().content;
+    let longer = [&text[..20 * CHUNK + 5], &[0; 5]].concat();
+    let here = Here::all_of(&memory);
+    let taken = put_over((&memory, &here, 0), &old, file_of(&longer), None).unwrap();
+    assert_eq!(taken.objects.len(), 2);
+    reads_as(&memory, &taken.content, &longer).await;
+}
+
+#[tokio::test]
+async fn holes_stay_holes_and_a_page_without_a_change_stands_again() {
+    let size = (PAGE_REFERENCES + 3) * CHUNK_BYTES;
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(size).unwrap();
+    for chunk in [5, PAGE_REFERENCES + 1] {
+        file.write_all_at(b"an island", chunk * CHUNK_BYTES + 7).unwrap();
+    }
+    let memory = Memory::default();
+    let old = put_from(&memory, file.try_clone().unwrap(), Some(size)).unwrap();
+    assert_eq!(old.objects.len(), 4, "two chunks and two pages");
+    let over = |changed: &File| {
+        let mut file = changed.try_clone().unwrap();
+        file.rewind().unwrap();
+        put_over((&memory, &Here::all_of(&memory), 0), &old.content, file, Some(size)).unwrap()
+    };
+    assert_eq!(over(&file).objects, []);
+    file.write_all_at(b"IS LAND", (PAGE_REFERENCES + 1) * CHUNK_BYTES + 7).unwrap();
+    let taken = over(&file);
+    assert_eq!(taken.objects.len(), 2, "a chunk and its page");
+    let (References::Paged(was), References::Paged(is)) =
+        (&old.content.references, &taken.content.references)
+    else {
+        panic!()
+    };
+    assert!(was[0] == is[0] && was[1] != is[1]);
+    // A hole that is filled, and one that is not: bytes are no hole, and a hole has no bytes.
+    file.write_all_at(&vec![0; CHUNK], 6 * CHUNK_BYTES).unwrap();
+    let taken = over(&file);
+    let (was, is) = (named(&memory, &old.content), named(&memory, &taken.content));
+    assert_eq!(is.len() as u64, chunks(size));
+    assert!(was[5].is_some() && was[5] == is[5]);
+    assert!(was[6].is_none() && is[6].is_some() && is[7].is_none());
+    let out = tempfile::tempfile().unwrap();
+    get_into(&memory, &taken.content, out.try_clone().unwrap()).await.unwrap();
+    let mut island = [0; 7];
+    out.read_exact_at(&mut island, (PAGE_REFERENCES + 1) * CHUNK_BYTES + 7).unwrap();
+    assert_eq!((&island, out.metadata().unwrap().len()), (b"IS LAND", size));
 }

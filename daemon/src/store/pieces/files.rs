@@ -166,6 +166,20 @@ impl Files {
         }
     }
 
+    /// The same into room of the caller's; whether there is such a file.
+    pub(in crate::store) fn read_into(
+        &self,
+        folder: FileName,
+        name: FileName,
+        into: &mut Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let Some(folder) = self.folder(folder)? else { return Ok(false) };
+        match folder.read_into(&name.to_string(), OBJECT_MAX_BYTES, into) {
+            Err(StoreError::Oversized(_)) => Ok(false),
+            read => read,
+        }
+    }
+
     /// Removes files, as far as they are there.
     pub(in crate::store) fn remove(&self, folder: FileName, names: &[FileName]) -> Result<(), StoreError> {
         let Some(folder) = self.folder(folder)? else { return Ok(()) };

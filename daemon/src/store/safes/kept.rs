@@ -128,6 +128,35 @@ impl Store {
         Ok(here)
     }
 
+    /// Reads a piece that is here under this very hash into room of the caller's: of those that are
+    /// kept, and of those that wait. Whether there is one; whether these are its bytes, the caller
+    /// finds, who opens it.
+    ///
+    /// # Errors
+    /// The disk's; [`StoreError::Damaged`] where one that waits is not what was written.
+    pub fn read_piece(
+        &self,
+        safe: SafeId,
+        object: ObjectId,
+        hash: &ObjectHash,
+        into: &mut Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let (kept, folder) = {
+            let mut state = self.pieces.state();
+            // Looked for in memory: what a large file has is compared piece by piece.
+            let kept = state.index.used(&(safe, object)).filter(|kept| kept.hash == *hash);
+            (kept, state.folders.get(&safe).copied())
+        };
+        if let (Some(kept), Some(folder)) = (kept, folder) {
+            return self.pieces.files().read_into(folder, kept.file, into);
+        }
+        // A record has just been accepted, and what it added waits to be counted as shared.
+        let staged = self.staged_object(safe, object)?.filter(|staged| staged.hash == *hash);
+        into.clear();
+        let found = staged.map(|staged| into.extend_from_slice(&staged.sealed));
+        Ok(found.is_some())
+    }
+
     /// Keeps pieces that the server has, as far as there is room for them.
     ///
     /// # Errors

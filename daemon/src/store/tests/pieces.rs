@@ -132,6 +132,37 @@ fn the_longest_unused_goes_first_and_what_waits_never() {
     assert_eq!(files(&home).len(), 3);
 }
 
+#[test]
+fn a_piece_is_read_into_the_same_room_whether_it_waits_or_is_kept() {
+    let home = Home::new();
+    let store = founded(&home, None);
+    let all = [piece(1, LARGE), piece(2, 50)];
+    store.stage_objects(SAFE, &all).unwrap();
+    let mut room = Vec::with_capacity(1_000_000);
+    let place = room.as_ptr();
+    let gone = piece(3, 100);
+    for waits in [true, false] {
+        for piece in &all {
+            room.extend_from_slice(b"what was there before");
+            assert!(store.read_piece(SAFE, piece.object, &piece.hash, &mut room).unwrap());
+            assert_eq!((&room, room.as_ptr()), (&piece.sealed, place), "waits: {waits}");
+            // Nobody has another content of this id.
+            assert!(!store.read_piece(SAFE, piece.object, &gone.hash, &mut room).unwrap());
+        }
+        assert!(!store.read_piece(SAFE, gone.object, &gone.hash, &mut room).unwrap());
+        store.share_objects(SAFE, &all.clone().map(|piece| piece.object)).unwrap();
+    }
+    // Larger than any piece, or gone.
+    for file in files(&home) {
+        fs::File::options().write(true).open(&file).unwrap().set_len(2_000_000).unwrap();
+    }
+    assert!(!store.read_piece(SAFE, all[0].object, &all[0].hash, &mut room).unwrap());
+    for file in files(&home) {
+        fs::remove_file(file).unwrap();
+    }
+    assert!(!store.read_piece(SAFE, all[0].object, &all[0].hash, &mut room).unwrap());
+}
+
 /// What somebody, or a disk, does to a file.
 type Damage = fn(&Path);
 
