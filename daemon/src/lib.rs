@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod config;
+pub(crate) mod contents;
 pub mod engine;
 pub mod enrolment;
 pub mod events;

@@ -163,6 +163,7 @@ const WALLS: &[Wall] = &[
         from: &["daemon/os"],
         never: &[
             "daemon/calls",
+            "daemon/contents",
             "daemon/engine",
             "daemon/enrolment",
             "daemon/events",
@@ -180,7 +181,14 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         from: &["daemon/session"],
-        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc", "daemon/safes"],
+        never: &[
+            "daemon/calls",
+            "daemon/contents",
+            "daemon/engine",
+            "daemon/enrolment",
+            "daemon/rpc",
+            "daemon/safes",
+        ],
         reason: "a session is the ground floor of an unlocked device: if it called upward, what is built next could not stand on it",
     },
     Wall {
@@ -192,6 +200,11 @@ const WALLS: &[Wall] = &[
         from: &["daemon/enrolment"],
         never: &["daemon/calls", "daemon/engine", "daemon/rpc"],
         reason: "an enrolment reports to the loop and never tells it what to do; no program on a socket reaches it but through the loop",
+    },
+    Wall {
+        from: &["daemon/contents"],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc", "daemon/safes"],
+        reason: "contents become sealed objects and come back, whatever is done with them: a path, an act, a role are decided elsewhere",
     },
     Wall {
         from: &["daemon/safes"],

@@ -43,6 +43,7 @@ fn imports() {
         ("daemon/src/enrolment/view.rs", "use crate::rpc::errors;"),
         ("daemon/src/os/clock.rs", "use crate::store::Store;"),
         ("daemon/src/safes/tree.rs", "use crate::enrolment::outbox;"),
+        ("daemon/src/contents/put.rs", "use crate::safes::acts;"),
         ("daemon/src/main.rs", "use parsec_metadata::http;"),
         ("ctl/src/main.rs", "use parsec_protocol::keys::LinkSecret;"),
         ("ctl/src/main.rs", "use parsec_protocol::{control::Stage, enrol::sas};"),

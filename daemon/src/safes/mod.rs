@@ -10,7 +10,6 @@ mod boxes;
 pub(crate) mod brake;
 mod certifying;
 mod committing;
-pub(crate) mod contents;
 mod damaged;
 pub(crate) mod deciding;
 mod due;

@@ -1,7 +1,8 @@
 //! Sealed objects on their way to the server.
 //!
 //! Decides which go out with a record: those that it adds and that the server does not have; and
-//! how many calls carry them at once: one where the line is slow, several otherwise. What was sealed under a key that is the present one no more is sealed anew first (`anew`).
+//! how many calls carry them at once: one where the line is slow, several otherwise. What was
+//! sealed under a key that is the present one no more is sealed anew first (`anew`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;

@@ -15,8 +15,8 @@ use parsec_protocol::ids::OperationId;
 
 use super::choose;
 use super::status::{Wanted, until};
+use crate::contents::{self, Taken};
 use crate::safes::acts::{self, Done, Sealed};
-use crate::safes::contents::{self, Taken};
 use crate::safes::{holding, listing, paths};
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe};

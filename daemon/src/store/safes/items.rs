@@ -54,7 +54,7 @@ pub enum Requeued {
     /// The one that was there, without its first so many changes: the usual end of a record, and
     /// thousands behind it are not written again for it.
     Shorter(usize),
-    /// These changes, encoded.
+    /// These changes, encoded, and no others.
     Anew(Vec<Vec<u8>>),
 }
 

@@ -40,7 +40,7 @@ type WaitingColumns = (ObjectHash, Option<Vec<u8>>, Option<FileName>);
 pub enum ToSend {
     /// The server has it.
     Nothing,
-    /// It, whole.
+    /// The object, with all its bytes.
     Object(StagedObject),
 }
 

@@ -147,7 +147,8 @@ async fn sealed<T: Send + 'static>(
     taken
 }
 
-/// The same for small files of these sizes, which stand in the open file one right behind the other.
+/// The same for small files of these sizes, which stand in the open file one right behind the
+/// other.
 ///
 /// # Errors
 /// As [`take`].
