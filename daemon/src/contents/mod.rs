@@ -207,9 +207,12 @@ impl<'a> HereAndThere<'a> {
             let known = missing.len();
             let came: Vec<Came> = came
                 .into_iter()
-                .filter(|(object, _)| missing.remove(object))
+                .filter(|(object, _)| missing.contains(object))
                 .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
                 .collect();
+            for (object, _, _) in &came {
+                missing.remove(object);
+            }
             found.extend(self.keep(came).await?);
             // As many as one answer takes: one at least, or it would be asked for ever.
             if missing.len() == known {

@@ -65,12 +65,26 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
         };
         noted(&session, &safe, problem, looked).await;
         safe.went_on();
+        // Behind what anybody waits for: what was shared is, and this is the housekeeping of it.
+        tidied(&session, &safe).await;
         tokio::select! {
             () = safe.wanted.notified() => {}
             // Its sender is the session's own.
             _ = news.changed() => {}
             () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
         }
+    }
+}
+
+/// What accepted records have added waits no more, and is kept. Where that fails, it is tried again
+/// with the next round.
+async fn tidied(session: &Session, safe: &OpenSafe) {
+    let _turn = safe.turn.lock().await;
+    if safe.memory().await.standing != Standing::Accepted {
+        return;
+    }
+    if let Err(problem) = staged::drop_added(session, safe).await {
+        tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "what was shared waits on");
     }
 }
 
@@ -159,7 +173,6 @@ async fn round(
             return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
         }
     }
-    staged::drop_added(session, safe).await?;
     boxes::give(session, safe, between).await?;
     if waiting > 0 || items(safe).await != before {
         views::tell(session, safe, "shared").await;

@@ -48,7 +48,7 @@ fn all(seeds: std::ops::Range<u64>, weakness: Weakness) -> (Counts, Vec<(u64, St
 #[test]
 fn nothing_is_lost_and_readers_agree() {
     let seeds = std::env::var("PARSEC_SAFE_SEEDS").ok().and_then(|text| text.parse().ok());
-    let seeds = seeds.unwrap_or_else(|| runs(400, 10_000));
+    let seeds = seeds.unwrap_or_else(|| runs(1_000, 10_000));
     let (counts, failed) = all(0..seeds, Weakness::None);
     println!("{counts:?}");
     let first: Vec<_> = failed.iter().take(20).collect();

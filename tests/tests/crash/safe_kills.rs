@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{
     ChoiceMode, DeviceSelector, ProblemKind, Registration, SafeListResult, SafeRole, SafeStanding,
@@ -35,6 +36,8 @@ const SAFES_OF_A_FIXTURE: usize = 12;
 /// Times that a call is repeated: for the one kill, for a server that is being started, and for
 /// what others do meanwhile.
 const TRIES: usize = 20;
+/// By when what was shared is in order, on a machine that does much else.
+const ORDER_WAIT: Duration = Duration::from_secs(30);
 /// Seconds that a call waits until it is shared: a busy machine's.
 const WAIT_SECONDS: u32 = 60;
 
@@ -176,15 +179,24 @@ impl Person<'_> {
         self.does(path, |device| Safe { device, name }.get(path))
     }
 
-    /// What lies on the disk is what the daemon names.
+    /// What lies on the disk is what the daemon names. What was shared is put in order right after
+    /// that was told, so it is asked for until it is.
     fn has_no_orphans(&mut self) {
         let select = DeviceSelector::default();
         let asked = SafeStatus { select, safe: None };
-        let status: SafeStatusResult =
-            self.does("status", |device| device.call(method::SAFE_STATUS, asked.clone()));
-        assert!(status.safes.iter().all(|safe| safe.changes.is_empty()), "{:?}: {status:?}", self.case);
-        let named: u64 = status.safes.iter().map(|safe| safe.kept_bytes).sum();
-        assert_eq!(named, bytes_of_pieces(&self.device.data()), "{:?}: files nobody names", self.case);
+        let since = Instant::now();
+        let status = loop {
+            let status: SafeStatusResult =
+                self.does("status", |device| device.call(method::SAFE_STATUS, asked.clone()));
+            assert!(status.safes.iter().all(|safe| safe.changes.is_empty()), "{:?}: {status:?}", self.case);
+            let named: u64 = status.safes.iter().map(|safe| safe.kept_bytes).sum();
+            let there = bytes_of_pieces(&self.device.data());
+            if named == there {
+                break status;
+            }
+            assert!(since.elapsed() < ORDER_WAIT, "{:?}: {named} and {there} bytes", self.case);
+            std::thread::yield_now();
+        };
         let left = status.safes.iter().filter(|safe| safe.safe.standing == SafeStanding::Left);
         assert!(left.into_iter().all(|safe| safe.kept_bytes == 0), "{:?}: {status:?}", self.case);
     }

@@ -416,7 +416,7 @@ fn stored(device: &Device, password: &str, safe: SafeId) -> (u64, Hash, BTreeSet
 fn nothing_is_lost_and_all_agree_whatever_the_weather() {
     let seeds: Vec<u64> = match std::env::var("PARSEC_SAFE_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..runs(6, 200)).collect(),
+        Err(_) => (0..runs(20, 200)).collect(),
     };
     let mut office = Office::open();
     let mut next = 0;

@@ -154,7 +154,7 @@ fn no_piece_that_the_server_swaps_cuts_or_mixes_is_let_out() {
         ("the first piece again", put(1, own[0].1.clone()), damaged),
         ("two pieces exchanged", swapped, damaged),
         ("a byte less", changed(&|sealed| sealed.truncate(sealed.len() - 1)), damaged),
-        ("half of it", changed(&|sealed| sealed.truncate(CHUNK / 2)), damaged),
+        ("half of it", changed(&|sealed| sealed.truncate(sealed.len() / 2)), damaged),
         ("nothing of it", changed(&|sealed| sealed.clear()), damaged),
         ("a byte more", changed(&|sealed| sealed.push(0)), damaged),
         ("its first bit", changed(&|sealed| sealed[0] ^= 1), damaged),
