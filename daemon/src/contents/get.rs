@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::safes::content::{
     ChunkSource, PieceError, chunk_length, chunks, open_chunk, open_page, place,
 };
@@ -30,13 +31,15 @@ static ZEROS: [u8; 65_536] = [0; 65_536];
 
 /// Who gets sealed objects.
 pub(crate) trait Objects: Sync {
-    /// The bytes of each, in their order, as they came: whoever asks verifies them.
+    /// The bytes of each, in their order, as they came, `most` together: whoever asks verifies
+    /// them.
     ///
     /// # Errors
-    /// `contents_unavailable`, the server's, the store's.
+    /// `contents_damaged` where they are more; `contents_unavailable`, the server's, the store's.
     fn fetch(
         &self,
         wanted: &[Reference],
+        most: usize,
     ) -> impl Future<Output = Result<Vec<Zeroizing<Vec<u8>>>, Problem>> + Send;
 }
 
@@ -99,7 +102,7 @@ impl<O: Objects> Pieces<'_, O> {
         let mut came = if wanted.is_empty() {
             Vec::new().into_iter()
         } else {
-            self.objects.fetch(&wanted).await?.into_iter()
+            self.objects.fetch(&wanted, wanted.len().saturating_mul(OBJECT_MAX_BYTES)).await?.into_iter()
         };
         let lost = || Problem::new(ProblemKind::ContentsUnavailable, "A part of the contents did not come.");
         places
@@ -117,7 +120,7 @@ impl<O: Objects> Pieces<'_, O> {
             ChunkSource::Chunk(reference) => return Ok(Some(*reference)),
             ChunkSource::Paged { page, number, at } => {
                 if self.page.as_ref().is_none_or(|(known, _)| *known != number) {
-                    let came = self.objects.fetch(&[*page]).await?.pop();
+                    let came = self.objects.fetch(&[*page], OBJECT_MAX_BYTES).await?.pop();
                     let lost =
                         || Problem::new(ProblemKind::ContentsUnavailable, "The contents did not come.");
                     let mut bytes = came.ok_or_else(lost)?;

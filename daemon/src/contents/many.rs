@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{FILE_OF_MANY_MAX_BYTES, Problem, ProblemKind};
 use parsec_protocol::keys::Entropy;
-use parsec_protocol::safes::content::{ChunkSource, Sealing, chunks, place};
+use parsec_protocol::safes::content::{ChunkSource, Sealing, chunks, padded_length, place};
 use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, Reference};
 use parsec_protocol::safes::keys::SafeKeys;
+use parsec_protocol::safes::object::OBJECT_TAG_BYTES;
 use rustix::fs::SeekFrom;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::get::{GetError, Objects, Piece, Sink};
 use super::open_file::{FileError, OpenFile};
-use super::put::{PutError, PutKeys, Stage, Staging, Taken, of_sealing};
+use super::put::{PutError, PutKeys, Stage, Staging, Taken, of_sealing, read_as_it_was};
 use super::stop::stop;
 use crate::os::blocking_in;
 
@@ -55,6 +56,7 @@ fn read_and_seal<S: Stage>(
     staging: &mut Staging<'_, S>,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<Content>, PutError> {
+    let before = file.stat()?;
     let base = if file.is_seekable() { file.seek(SeekFrom::Current(0))?.unwrap_or_default() } else { 0 };
     let expected = sizes.iter().copied().fold(0, u64::saturating_add);
     let mut found = 0_u64;
@@ -78,6 +80,7 @@ fn read_and_seal<S: Stage>(
     if file.fill(&mut [0; 1], base.saturating_add(found))? > 0 {
         return Err(PutError::OtherSize { expected, found: found.saturating_add(1) });
     }
+    read_as_it_was(file, &before, base.saturating_add(found))?;
     Ok(contents)
 }
 
@@ -110,7 +113,9 @@ pub(super) async fn give<O: Objects>(
     let (stopper, stop) = stop().map_err(failed)?;
     let file = OpenFile::to_write(file, stop)?;
     let wanted: Vec<Reference> = references.iter().copied().flatten().collect();
-    let mut came = objects.fetch(&wanted).await?.into_iter();
+    let sealed = |content: &Content| padded_length(content.size, 0).saturating_add(OBJECT_TAG_BYTES);
+    let most = contents.iter().map(sealed).fold(0, usize::saturating_add);
+    let mut came = objects.fetch(&wanted, most).await?.into_iter();
     let lost = || Problem::new(ProblemKind::ContentsUnavailable, "A part of the contents did not come.");
     let mut pieces: Vec<(u64, Piece)> = Vec::with_capacity(contents.len());
     for (content, reference) in contents.iter().zip(references).filter(|(content, _)| content.size > 0) {

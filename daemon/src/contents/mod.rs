@@ -18,7 +18,7 @@ mod unchanged;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -95,26 +95,22 @@ pub(crate) async fn take(
     expected: Option<u64>,
     over: Option<Content>,
 ) -> Result<Taken, Problem> {
-    // A copy of the tree is cheap, and what is accepted in it stays accepted.
-    let over = match over.filter(Earlier::is_any) {
-        Some(over) => Some((over, safe.memory().await.base.clone())),
-        None => None,
-    };
+    let over = over.filter(Earlier::is_any);
     let take = move |file: &OpenFile, present: Present<'_>, stage: &mut StoreStage<'_>| {
-        let (store, safe) = (stage.store, stage.safe);
-        let held = over.as_ref().map(|(_, accepted)| HeldHere { store, safe, accepted });
-        let over = over.as_ref().zip(held.as_ref());
-        let earlier = over.and_then(|((over, _), held)| Earlier::of(over, present.keys, present.epoch, held));
+        let held = HeldHere { store: stage.store, safe: stage.safe, accepted: present.accepted };
+        let earlier = over.as_ref().and_then(|over| Earlier::of(over, present.keys, present.epoch, &held));
         put::put(file, expected, present.with, earlier, stage, &mut entropy::System)
     };
     sealed(session, safe, file, take).await
 }
 
-/// The keys of a safe, and which of them seals.
+/// The keys of a safe, which of them seals, and its tree.
 struct Present<'a> {
     keys: &'a SafeKeys,
     epoch: u64,
     with: PutKeys<'a>,
+    /// What accepted records have made: what they have added stays added.
+    accepted: &'a State,
 }
 
 /// Has an open file read and sealed with the keys that are here.
@@ -124,13 +120,13 @@ async fn sealed<T: Send + 'static>(
     file: File,
     take: impl FnOnce(&OpenFile, Present<'_>, &mut StoreStage<'_>) -> Result<T, PutError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let (keys, epoch) = {
+    let _share = room().share().await?;
+    let (keys, epoch, accepted) = {
         let memory = safe.memory().await;
         // One that was founded here and is not read yet has its first key.
         let present = memory.verified.present().map_or(0, |now| now.key.epoch);
-        (memory.keys.copied(), present)
+        (memory.keys.copied(), present, memory.base.clone())
     };
-    let _share = room().share().await?;
     let failed = |source| FileError::Io { what: "beginning to read", source };
     let (stopper, stop) = stop::stop().map_err(failed)?;
     let (open, id) = (Arc::clone(&session.open), safe.id);
@@ -140,7 +136,7 @@ async fn sealed<T: Send + 'static>(
         let with = PutKeys { present: keys.at(epoch).ok_or_else(missing)?, first: keys.at(0) };
         let file = OpenFile::to_read(file.into(), stop)?;
         let mut stage = StoreStage { store: &open.store, safe: id };
-        Ok::<_, Problem>(take(&file, Present { keys: &keys, epoch, with }, &mut stage)?)
+        Ok::<_, Problem>(take(&file, Present { keys: &keys, epoch, with, accepted: &accepted }, &mut stage)?)
     })
     .await;
     drop(stopper);
@@ -177,6 +173,19 @@ struct HereAndThere<'a> {
     brisk: AtomicBool,
 }
 
+/// Counts bytes that have come against those that may. References don't say how large their objects
+/// are: their author may have named larger ones, and a server may send anything.
+fn take_room(left: &AtomicUsize, bytes: usize) -> Result<(), Problem> {
+    let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+    match taken {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let text = "What came is more than these contents can be; nothing of it was let through.";
+            Err(Problem::new(ProblemKind::ContentsDamaged, text))
+        }
+    }
+}
+
 /// A piece that came: its id, the hash that it must have, its bytes.
 type Came = (ObjectId, ObjectHash, Vec<u8>);
 
@@ -190,6 +199,7 @@ impl<'a> HereAndThere<'a> {
         &self,
         wanted: &[ObjectId],
         hashes: &BTreeMap<ObjectId, ObjectHash>,
+        left: &AtomicUsize,
     ) -> Result<Vec<Came>, Problem> {
         let mut found = Vec::new();
         let mut missing: BTreeSet<ObjectId> = wanted.iter().copied().collect();
@@ -210,8 +220,9 @@ impl<'a> HereAndThere<'a> {
                 .filter(|(object, _)| missing.contains(object))
                 .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
                 .collect();
-            for (object, _, _) in &came {
+            for (object, _, bytes) in &came {
                 missing.remove(object);
+                take_room(left, bytes.len())?;
             }
             found.extend(self.keep(came).await?);
             // As many as one answer takes: one at least, or it would be asked for ever.
@@ -244,18 +255,20 @@ impl<'a> HereAndThere<'a> {
 }
 
 impl Objects for HereAndThere<'_> {
-    async fn fetch(&self, wanted: &[Reference]) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
+    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let (safe, ids) = (self.safe, wanted.iter().map(|reference| reference.object));
         let hashes: BTreeMap<ObjectId, ObjectHash> =
             wanted.iter().map(|reference| (reference.object, reference.blake3)).collect();
         let all: Vec<_> = hashes.iter().map(|(object, hash)| (*object, *hash)).collect();
-        let here = self.session.store(move |store| store.pieces_here(safe, &all)).await?;
+        let here = self.session.store(move |store| store.pieces_here(safe, &all, most)).await?;
         let (mut found, damaged) = (here.found, here.damaged);
+        let left = AtomicUsize::new(most);
+        found.values().try_for_each(|bytes| take_room(&left, bytes.len()))?;
         let missing: Vec<ObjectId> =
             hashes.keys().copied().filter(|object| !found.contains_key(object)).collect();
         let calls = if self.brisk.load(Ordering::Relaxed) { CALLS_MAX } else { 1 };
         let each = missing.len().div_ceil(calls).max(PIECES_OF_A_CALL);
-        let came = try_join_all(missing.chunks(each).map(|part| self.bring(part, &hashes))).await?;
+        let came = try_join_all(missing.chunks(each).map(|part| self.bring(part, &hashes, &left))).await?;
         for (object, _, bytes) in came.into_iter().flatten() {
             found.insert(object, Zeroizing::new(bytes));
         }

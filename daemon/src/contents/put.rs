@@ -174,7 +174,9 @@ pub(super) fn put<S: Stage>(
 ) -> Result<Taken, PutError> {
     let mut staging = Staging::new(stage);
     let sealed = std::thread::scope(|scope| {
-        let unchanged = earlier.and_then(|earlier| Unchanged::begin(scope, earlier));
+        // A file that is known to be small names nothing again.
+        let may = expected.is_none_or(|size| size > SMALL_CHUNKS * CHUNK_BYTES);
+        let unchanged = earlier.filter(|_| may).and_then(|earlier| Unchanged::begin(scope, earlier));
         read_and_seal(file, expected, keys, unchanged, &mut staging, entropy)
     });
     let (content, objects) = staging.end(sealed)?;
@@ -239,15 +241,7 @@ fn read_and_seal<S: Stage>(
     if let Some(expected) = expected.filter(|expected| *expected != found) {
         return Err(PutError::OtherSize { expected, found });
     }
-    if file.is_seekable() {
-        let after = file.stat()?;
-        let mark = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
-        if mark(&before) != mark(&after) {
-            return Err(PutError::Changed);
-        }
-        // Where a program that had read it itself would be.
-        file.seek(SeekFrom::Start(base.saturating_add(found)))?;
-    }
+    read_as_it_was(file, &before, base.saturating_add(found))?;
     sealing.finish(entropy, staging).map_err(of_sealing)
 }
 
@@ -261,6 +255,23 @@ fn go_on(unchanged: &mut Option<Unchanged<'_>>, sealing: &mut Sealing<'_>) {
 /// Bytes of a file from `at` on.
 fn left(stat: &Stat, at: u64) -> u64 {
     u64::try_from(stat.st_size).unwrap_or_default().saturating_sub(at)
+}
+
+/// Refuses a file that was written to while it was read; leaves it at `end`, where a program that
+/// had read it itself would be.
+///
+/// # Errors
+/// [`PutError::Changed`]; the open file's.
+pub(super) fn read_as_it_was(file: &OpenFile, before: &Stat, end: u64) -> Result<(), PutError> {
+    if !file.is_seekable() {
+        return Ok(());
+    }
+    let mark = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    if mark(before) != mark(&file.stat()?) {
+        return Err(PutError::Changed);
+    }
+    file.seek(SeekFrom::Start(end))?;
+    Ok(())
 }
 
 /// How many bytes are read at once: a chunk, or all of a small file and one more, which shows that

@@ -6,6 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::codec;
@@ -70,11 +71,12 @@ impl Stage for &Memory {
 }
 
 impl Objects for Memory {
-    async fn fetch(&self, wanted: &[Reference]) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
+    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let all = self.objects.lock().unwrap();
         let bytes: usize = wanted.iter().filter_map(|one| all.get(&one.object)).map(Vec::len).sum();
-        let mut most = self.most.lock().unwrap();
-        *most = bytes.max(*most);
+        assert!(bytes <= most, "{bytes} bytes where {most} were to come");
+        let mut largest = self.most.lock().unwrap();
+        *largest = bytes.max(*largest);
         Ok(wanted
             .iter()
             .filter_map(|one| all.get(&one.object))
@@ -633,4 +635,27 @@ async fn holes_stay_holes_and_a_page_without_a_change_stands_again() {
     let mut island = [0; 7];
     out.read_exact_at(&mut island, (PAGE_REFERENCES + 1) * CHUNK_BYTES + 7).unwrap();
     assert_eq!((&island, out.metadata().unwrap().len()), (b"IS LAND", size));
+}
+
+/// A member who names large objects for small files, and a server that sends anything, fill
+/// nobody's memory.
+#[test]
+fn no_more_comes_than_there_can_be() {
+    let left = AtomicUsize::new(10);
+    super::take_room(&left, 7).unwrap();
+    assert_eq!(super::take_room(&left, 4).unwrap_err().name, ProblemKind::ContentsDamaged);
+    super::take_room(&left, 3).unwrap();
+    assert!(super::take_room(&left, 1).is_err() && super::take_room(&left, usize::MAX).is_err());
+}
+
+#[test]
+fn small_files_that_are_written_to_meanwhile_are_not_taken() {
+    let file = file_of(&bytes(300));
+    let (_stopper, stop) = stop::stop().unwrap();
+    let open = OpenFile::to_read(file.try_clone().unwrap().into(), stop).unwrap();
+    let before = open.stat().unwrap();
+    put::read_as_it_was(&open, &before, 300).unwrap();
+    assert_eq!((&file).stream_position().unwrap(), 300, "where a program that read it would be");
+    file.set_times(std::fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH)).unwrap();
+    assert!(matches!(put::read_as_it_was(&open, &before, 300), Err(PutError::Changed)));
 }

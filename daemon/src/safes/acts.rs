@@ -470,6 +470,8 @@ pub(crate) async fn rename_safe(session: &Session, safe: &OpenSafe, name: Label)
 /// Whether an act is shared: none of its operations waits any more. With the record that it was
 /// shared in at the latest.
 pub(crate) async fn shared(safe: &OpenSafe, operations: &[OperationId]) -> Option<u64> {
+    // Looked up in a queue of thousands.
+    let operations: BTreeSet<_> = operations.iter().collect();
     let memory = safe.memory().await;
     let waits = |queued: &Queued| operations.contains(&queued.pending.group);
     (!memory.queue.iter().any(waits)).then(|| memory.base.seq())

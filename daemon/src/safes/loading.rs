@@ -17,7 +17,7 @@ use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
 use crate::session::removed::RecentlyRemoved;
-use crate::store::{OpenDevice, Store, StoreError, StoredSafe};
+use crate::store::{OpenDevice, Standing, Store, StoreError, StoredSafe};
 
 /// Largest encoding of what was verified: as many members and epochs as a safe may have, twice.
 const VERIFIED_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -50,8 +50,6 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
         },
         ..Memory::new(organisation, id, stored.standing)
     };
-    let named: Vec<_> = memory.queue.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
-    staged::drop_unnamed(&open.store, id, &named)?;
     keys::take_stored(&open.store, id, &mut memory)?;
     // One that does not fit, or is of a later version, is folded anew.
     let kept = open.store.safe_state(id)?.filter(|(seq, _)| *seq <= stored.folded);
@@ -61,6 +59,9 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
     if found.stop.is_some() {
         return Err(StoreError::Damaged("a key of a safe in it is gone"));
     }
+    let named = memory.queue.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
+    let accepted = (stored.standing == Standing::Accepted).then_some(&state);
+    staged::drop_unnamed(&open.store, id, &named, accepted)?;
     memory.delta = overlay::of(&state, &memory.queue, &folding::stamp(open));
     memory.base = state;
     Ok(memory)

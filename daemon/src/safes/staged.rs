@@ -4,6 +4,7 @@
 //! how many calls carry them at once: one where the line is slow, several otherwise. What was
 //! sealed under a key that is the present one no more is sealed anew first (`anew`).
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use futures_util::future::try_join_all;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::relay::{OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds};
+use parsec_protocol::safes::state::State;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::session::Session;
@@ -23,6 +25,10 @@ use crate::transport::retry::{BRISK, answered, carried};
 const CALLS_MAX: usize = 4;
 /// Calls beyond the first of each record, in the whole process: each holds some two megabytes.
 static MORE_CALLS: Semaphore = Semaphore::const_new(8);
+
+/// Objects that are counted as shared in one commit: some megabytes of small ones in memory, and
+/// nobody waits long for the store meanwhile.
+const SHARED_AT_ONCE: usize = 256;
 
 /// Gives the server the objects of a record that it does not have.
 ///
@@ -73,12 +79,14 @@ impl Sending<'_> {
         }
         let begun = Instant::now();
         carried(heads.body_bytes(), || session.member.put_objects(safe, &heads, &sealed)).await?;
-        self.brisk.store(begun.elapsed() < BRISK, Ordering::Relaxed);
-        // Small ones go with the next try of their record once more, if there is one: that costs
-        // less than to write down of each that it went.
-        let large =
-            |head: &&ObjectHead| usize::try_from(head.length).is_ok_and(|length| length > ROW_MAX_BYTES);
-        let done: Vec<_> = heads.0.iter().filter(large).map(|head| head.object).collect();
+        let brisk = begun.elapsed() < BRISK;
+        self.brisk.store(brisk, Ordering::Relaxed);
+        // Where the line is fast, small ones go with the next try of their record once more, if
+        // there is one: that costs less than to write down of each that it went.
+        let noted = |head: &&ObjectHead| {
+            !brisk || usize::try_from(head.length).is_ok_and(|length| length > ROW_MAX_BYTES)
+        };
+        let done: Vec<_> = heads.0.iter().filter(noted).map(|head| head.object).collect();
         if done.is_empty() {
             return Ok(true);
         }
@@ -126,35 +134,43 @@ pub(super) async fn look_again(session: &Session, safe: &OpenSafe, adds: &[Objec
     session.store(move |store| store.set_objects_uploaded(id, &missing.objects, false)).await
 }
 
-/// What accepted records have added is the server's to keep; here it may go.
+/// What accepted records have added is the server's to keep; here it may go, and is kept as long as
+/// there is room. Some of it at a time: whether there is more.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn drop_added(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+pub(super) async fn drop_added(session: &Session, safe: &OpenSafe) -> Result<bool, Problem> {
     let id = safe.id;
     let staged = session.store(move |store| store.staged_objects(id)).await?;
-    let added: Vec<_> = {
+    let mut added: Vec<_> = {
         let memory = safe.memory().await;
-        staged
-            .into_iter()
-            .map(|(object, _)| object)
-            .filter(|object| memory.base.has_object(*object))
-            .collect()
+        let staged = staged.into_iter().map(|(object, _)| object);
+        staged.filter(|object| memory.base.has_object(*object)).collect()
     };
-    if added.is_empty() {
-        return Ok(());
+    let more = added.len() > SHARED_AT_ONCE;
+    added.truncate(SHARED_AT_ONCE);
+    if !added.is_empty() {
+        session.store(move |store| store.share_objects(id, &added)).await?;
     }
-    session.store(move |store| store.share_objects(id, &added)).await
+    Ok(more)
 }
 
-/// Objects that nothing names: a program went away while its file was being sealed. To be called
-/// where nobody can be sealing.
+/// Objects that no change names any more: what accepted records have added is kept, if the user is
+/// in the safe; of the rest a program went away while its file was being sealed. To be called where
+/// nobody can be sealing.
 ///
 /// # Errors
 /// The store's.
-pub(super) fn drop_unnamed(store: &Store, safe: SafeId, named: &[ObjectId]) -> Result<(), StoreError> {
+pub(super) fn drop_unnamed(
+    store: &Store,
+    safe: SafeId,
+    named: &BTreeSet<ObjectId>,
+    accepted: Option<&State>,
+) -> Result<(), StoreError> {
     let staged = store.staged_objects(safe)?;
-    let unnamed: Vec<_> =
-        staged.into_iter().map(|(object, _)| object).filter(|object| !named.contains(object)).collect();
+    let unnamed = staged.into_iter().map(|(object, _)| object).filter(|object| !named.contains(object));
+    let is_added = |object: &ObjectId| accepted.is_some_and(|state| state.has_object(*object));
+    let (added, unnamed): (Vec<_>, Vec<_>) = unnamed.partition(is_added);
+    added.chunks(SHARED_AT_ONCE).try_for_each(|part| store.share_objects(safe, part))?;
     if unnamed.is_empty() { Ok(()) } else { store.drop_objects(safe, &unnamed) }
 }

@@ -79,12 +79,19 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
 /// What accepted records have added waits no more, and is kept. Where that fails, it is tried again
 /// with the next round.
 async fn tidied(session: &Session, safe: &OpenSafe) {
-    let _turn = safe.turn.lock().await;
-    if safe.memory().await.standing != Standing::Accepted {
-        return;
-    }
-    if let Err(problem) = staged::drop_added(session, safe).await {
-        tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "what was shared waits on");
+    loop {
+        let _turn = safe.turn.lock().await;
+        if safe.memory().await.standing != Standing::Accepted {
+            return;
+        }
+        match staged::drop_added(session, safe).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(problem) => {
+                tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "what was shared waits on");
+                return;
+            }
+        }
     }
 }
 

@@ -137,9 +137,9 @@ fn head_of(connection: &Connection, empty: Head, pinned: Head) -> Result<Head, S
     }
 }
 
-/// Memory for pages of one device's database: those of a safe of a hundred thousand entries that
-/// are asked for again and again.
-const CACHE_KIB: i64 = 16 * 1024;
+/// Memory for pages of one device's database: twice what is usual. It is locked into memory as far
+/// as a user may do that, 8 MiB on most machines, of which another device's key needs a page, too.
+const CACHE_KIB: i64 = 4 * 1024;
 /// Statements that stay prepared: all there are. Reading one takes longer than running it.
 const STATEMENTS_MAX: usize = 128;
 

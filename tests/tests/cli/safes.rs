@@ -263,11 +263,11 @@ fn small_files_go_together_and_alone_where_one_of_them_cannot() {
     assert_eq!((&said["files"], &said["left_out"]), (&json!(301), &json!([])));
     let together = daemon.asked(method::FILE_PUT_MANY);
     let counts: Vec<_> = together.iter().map(|asked| asked["files"].as_array().unwrap().len()).collect();
-    assert_eq!(counts, [256, 44]);
+    assert_eq!(counts, [192, 108]);
     assert_eq!(paths(&daemon.asked(method::FILE_PUT)), ["/p/150-large"]);
     let mut lengths: Vec<_> = daemon.contents().iter().map(Vec::len).collect();
     lengths.sort_unstable();
-    assert_eq!(lengths, [440, 2_560, 65_537]);
+    assert_eq!(lengths, [1_080, 1_920, 65_537]);
 
     let daemon = FakeDaemon::start(answers("/p/002"));
     let said = daemon.ctl(&["safe", "put", "-r", &folder, "Plans:/p"]);

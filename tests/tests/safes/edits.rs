@@ -106,10 +106,14 @@ fn an_edit_that_waits_while_the_key_changes_reads_as_it_was_saved() {
 
     fixture.proxy.meddle(Arc::new(Away(only(&tablet))));
     fixture.proxy.cut();
-    // Twice: the second is written over what waits.
-    for at in [LARGE / 2, LARGE / 4] {
+    // Twice: the second is written over what waits, and names nothing of that.
+    let pieces = || files(&tablet.data()).iter().filter(|(path, _)| path.contains("/pieces/")).count();
+    let mut here = pieces();
+    for (at, new) in [(LARGE / 2, 1), (LARGE / 4, 2)] {
         text[at..][..EDIT].fill(9);
         let saved = on_tablet.put("/large", &text, 0).unwrap();
+        assert_eq!(pieces() - here, new, "chunks that were sealed for the edit at {at}");
+        here = pieces();
         assert!(saved.saved && !saved.shared, "{saved:?}");
         assert!(on_tablet.get("/large").unwrap() == text);
     }

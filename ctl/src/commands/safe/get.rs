@@ -380,7 +380,8 @@ impl Walk<'_> {
             Ok(())
         });
         // Also where it ended early: what stood before that is there.
-        self.many(&together).and(walked)
+        let came = self.many(&together);
+        walked.and(came)
     }
 
     /// One entry.

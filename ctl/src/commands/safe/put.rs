@@ -179,7 +179,7 @@ struct Walk<'a> {
 struct Together {
     load: Load,
     /// Each as it is asked for, and once more, should it have to go alone.
-    files: Vec<(FileOfMany, OwnedFd, PathBuf)>,
+    files: Vec<(FileOfMany, OwnedFd)>,
     /// The contents of all.
     contents: Vec<u8>,
 }
@@ -211,7 +211,8 @@ fn whole(context: &Context<'_>, command: &Put) -> Result<(), Failure> {
     let mut walk = Walk { context, daemon, command, done, together: Together::default() };
     let walked = walk.folder(&folder, file, &mut names);
     // Also where it ended early: what stood before that is in.
-    let walked = walk.send().and(walked);
+    let sent = walk.send();
+    let walked = walked.and(sent);
     if is_seen(context.output) {
         context.output.progress_ends();
     }
@@ -328,7 +329,7 @@ impl Walk<'_> {
             return self.alone(&asked, &file);
         }
         self.together.load.add(size, &asked.path);
-        self.together.files.push((asked, file, path.to_owned()));
+        self.together.files.push((asked, file));
         Ok(())
     }
 
@@ -353,24 +354,25 @@ impl Walk<'_> {
     /// alone: then it is known which of them can't.
     fn send(&mut self) -> Result<(), Failure> {
         let Together { files, contents, .. } = std::mem::take(&mut self.together);
-        if let [(file, opened, _)] = files.as_slice() {
+        if let [(file, opened)] = files.as_slice() {
             return self.alone(file, opened);
         }
-        let Some((_, _, first)) = files.first() else { return Ok(()) };
-        let memory = memory(&contents).map_err(|error| tree::unreadable(first, &error))?;
         let asked = FilePutMany {
             select: self.context.global.select(),
             safe: self.command.place.safe.clone(),
-            files: files.iter().map(|(file, _, _)| file.clone()).collect(),
+            files: files.iter().map(|(file, _)| file.clone()).collect(),
             replace: self.command.force,
             wait_seconds: Some(0),
         };
-        match self.daemon.call_with::<_, FilesChanged>(method::FILE_PUT_MANY, &asked, memory.as_fd()) {
-            Ok(put) => {
+        let put = memory(&contents).ok().filter(|_| !files.is_empty()).and_then(|memory| {
+            self.daemon.call_with::<_, FilesChanged>(method::FILE_PUT_MANY, &asked, memory.as_fd()).ok()
+        });
+        match put {
+            Some(put) => {
                 self.came(files.len() as u64, put.bytes);
                 Ok(())
             }
-            Err(_) => files.iter().try_for_each(|(file, opened, _)| self.alone(file, opened)),
+            None => files.iter().try_for_each(|(file, opened)| self.alone(file, opened)),
         }
     }
 

@@ -12,6 +12,8 @@ use parsec_protocol::control::{FILE_OF_MANY_MAX_BYTES, FILES_AT_ONCE_MAX, FILES_
 use rustix::fs::{MemfdFlags, Stat, fstat, memfd_create};
 use rustix::io::Errno;
 
+/// Files of one question: each is open until it is answered, and a person's limit may be 256.
+const FILES_MAX: usize = if FILES_AT_ONCE_MAX < 192 { FILES_AT_ONCE_MAX } else { 192 };
 /// Characters of the paths of one question, escapes included: with what stands beside each it stays
 /// far below a line's limit.
 const PATHS_MAX: usize = 128 * 1024;
@@ -32,7 +34,7 @@ impl Load {
 
     /// Whether one more has room.
     pub(super) const fn has_room(&self, size: u64, path: &str) -> bool {
-        self.files < FILES_AT_ONCE_MAX
+        self.files < FILES_MAX
             && self.bytes.saturating_add(size) <= FILES_AT_ONCE_MAX_BYTES
             && self.paths.saturating_add(path.len()) <= PATHS_MAX
     }
@@ -131,7 +133,7 @@ mod tests {
         while load.has_room(4_096, "/name") {
             load.add(4_096, "/name");
         }
-        assert_eq!(load.files, FILES_AT_ONCE_MAX);
+        assert_eq!(load.files, FILES_MAX);
         let mut load = Load::default();
         while load.has_room(FILE_OF_MANY_MAX_BYTES, "/name") {
             load.add(FILE_OF_MANY_MAX_BYTES, "/name");

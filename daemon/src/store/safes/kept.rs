@@ -82,13 +82,23 @@ impl Store {
         Ok(folder)
     }
 
-    /// What of these objects is here: of those that wait, and of those that are kept.
+    /// What of these objects is here: of those that wait, and of those that are kept; no more than
+    /// one beyond `most` bytes.
     ///
     /// # Errors
     /// The disk's.
-    pub fn pieces_here(&self, safe: SafeId, wanted: &[(ObjectId, ObjectHash)]) -> Result<Here, StoreError> {
+    pub fn pieces_here(
+        &self,
+        safe: SafeId,
+        wanted: &[(ObjectId, ObjectHash)],
+        most: usize,
+    ) -> Result<Here, StoreError> {
         let mut here = Here::default();
         for (object, hash) in wanted {
+            // What is more than that is nothing that anybody takes.
+            if here.found.values().map(|bytes| bytes.len()).fold(0, usize::saturating_add) > most {
+                break;
+            }
             match self.staged_object(safe, *object) {
                 Ok(Some(staged)) if staged.hash == *hash => {
                     here.found.insert(*object, Zeroizing::new(staged.sealed));

@@ -270,7 +270,7 @@ impl Store {
     /// # Errors
     /// The disk's.
     pub fn share_objects(&self, safe: SafeId, objects: &[ObjectId]) -> Result<(), StoreError> {
-        let small;
+        let (small, restored);
         {
             let mut state = self.pieces.state();
             let mut inner = self.inner()?;
@@ -278,7 +278,7 @@ impl Store {
             // database's: it need not be written over with zeros, which is most of the work.
             inner.connection.pragma_update(None, "secure_delete", "FAST")?;
             let shared = share(&mut inner.connection, safe, objects);
-            inner.connection.pragma_update(None, "secure_delete", "ON")?;
+            restored = inner.connection.pragma_update(None, "secure_delete", "ON");
             let (large, of_rows) = shared?;
             small = of_rows;
             drop(inner);
@@ -294,6 +294,6 @@ impl Store {
         if let Err(error) = self.keep_pieces(safe, &small) {
             tracing::info!(%error, "what was shared is not kept");
         }
-        Ok(())
+        Ok(restored?)
     }
 }

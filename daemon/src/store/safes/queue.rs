@@ -23,12 +23,12 @@ pub(super) fn replace(connection: &Connection, safe: SafeId, changes: &[Vec<u8>]
 
 /// The queue is without its first so many changes from now on, likewise.
 pub(super) fn shorten(connection: &Connection, safe: SafeId, by: usize) -> Result<(), StoreError> {
-    connection.execute(
+    let gone = connection.execute(
         "DELETE FROM safe_change WHERE safe = ?1 AND place IN
              (SELECT place FROM safe_change WHERE safe = ?1 ORDER BY place LIMIT ?2)",
         (safe.as_bytes(), integer(by as u64)?),
     )?;
-    Ok(())
+    if gone == by { Ok(()) } else { Err(StoreError::Damaged("changes that wait in it are missing")) }
 }
 
 impl Store {

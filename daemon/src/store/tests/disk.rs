@@ -135,7 +135,7 @@ fn a_full_disk_costs_no_piece_that_waits() {
     let filling = small.fill(500_000);
     store.stage_objects(safe, &[piece(5, 200_000)]).unwrap();
     let here = [3, 4].map(|number| (ObjectId::from_bytes([number; 16]), kept.hash));
-    let here: Vec<_> = store.pieces_here(safe, &here).unwrap().found.into_keys().collect();
+    let here: Vec<_> = store.pieces_here(safe, &here, usize::MAX).unwrap().found.into_keys().collect();
     assert_eq!(here, [ObjectId::from_bytes([4; 16])], "the longest unused is gone, and no more");
     store.drop_objects(safe, &[piece(5, 0).object]).unwrap();
     small.free(&filling);
@@ -190,7 +190,7 @@ fn a_read_only_disk_gives_pieces_and_takes_none() {
     let refused = store.keep_pieces(safe, &[(other.object, other.hash, &other.sealed)]).unwrap_err();
     assert!(matches!(&refused, StoreError::Io { .. }), "{refused:?}");
     assert!(store.staged_objects(safe).unwrap().is_empty());
-    let here = store.pieces_here(safe, &[(piece.object, piece.hash)]).unwrap();
+    let here = store.pieces_here(safe, &[(piece.object, piece.hash)], usize::MAX).unwrap();
     assert!(here.found.get(&piece.object).is_some_and(|found| **found == piece.sealed));
     println!("figure C13: pieces on a read-only file system: read, and said to whoever saves");
 }

@@ -75,7 +75,7 @@ fn life(data: &Path) -> Result<(), StoreError> {
     did(data, "accepted by the server")?;
     store.fold_safe(
         SAFE,
-        &Folded { seq: 1, state: Some(vec![1; 5_000]), queue: Requeued::Shorter(3), removed: None },
+        &Folded { seq: 1, state: Some(vec![1; 5_000]), queue: Requeued::Shorter(1), removed: None },
     )?;
     store.share_objects(SAFE, &[piece(12).object, piece(13).object, piece(14).object])?;
     // Somebody's file is read.
@@ -133,7 +133,7 @@ fn check(data: &Path, what: &str) {
         }
         for number in [12, 13, 14, 20] {
             let piece = piece(number);
-            let here = store.pieces_here(safe.safe, &[(piece.object, piece.hash)]).unwrap();
+            let here = store.pieces_here(safe.safe, &[(piece.object, piece.hash)], usize::MAX).unwrap();
             let Some(found) = here.found.get(&piece.object) else {
                 let expected = number == 20 && safe.safe == SAFE && did("kept");
                 assert!(!expected || safe.standing == Standing::Left, "{what}: it was kept");

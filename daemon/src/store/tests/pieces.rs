@@ -50,7 +50,7 @@ fn keep(store: &Store, pieces: &[StagedObject]) {
 
 /// Whether a piece is here, as it was; whether one that waits is damaged.
 fn here(store: &Store, piece: &StagedObject) -> (bool, bool) {
-    let here = store.pieces_here(SAFE, &[(piece.object, piece.hash)]).unwrap();
+    let here = store.pieces_here(SAFE, &[(piece.object, piece.hash)], usize::MAX).unwrap();
     let found = here.found.get(&piece.object);
     assert!(found.is_none_or(|found| **found == piece.sealed));
     (found.is_some(), here.damaged)
@@ -92,7 +92,11 @@ fn a_large_piece_is_a_file_whose_names_say_nothing() {
     // Another content under the same id is another piece.
     let other = StagedObject { hash: ObjectHash::of(b"other"), ..large };
     assert!(
-        !store.pieces_here(SAFE, &[(other.object, other.hash)]).unwrap().found.contains_key(&other.object)
+        !store
+            .pieces_here(SAFE, &[(other.object, other.hash)], usize::MAX)
+            .unwrap()
+            .found
+            .contains_key(&other.object)
     );
 }
 

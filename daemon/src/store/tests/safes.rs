@@ -140,6 +140,26 @@ fn what_is_cut_off_half_way_leaves_what_was_there() {
 }
 
 #[test]
+fn a_queue_gets_shorter_from_its_front_by_what_is_there() {
+    let home = Home::new();
+    let store = founded(&home);
+    store.take_safe_items(SAFE, &taken(0, 0, 3)).unwrap();
+    store.replace_safe_queue(SAFE, &[b"a".to_vec(), b"b".to_vec(), b"c".to_vec()]).unwrap();
+    let shorter = |by, seq| Folded { seq, state: None, queue: Requeued::Shorter(by), removed: None };
+    store.fold_safe(SAFE, &shorter(2, 1)).unwrap();
+    store.queue_safe_changes(SAFE, &[b"d".to_vec()]).unwrap();
+    assert_eq!(store.safe_queue(SAFE).unwrap(), [b"c".to_vec(), b"d".to_vec()]);
+    // More than there are: it is another queue, and nothing is done.
+    let refused = store.fold_safe(SAFE, &shorter(3, 2)).unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged(_)), "{refused:?}");
+    assert_eq!(store.safe(SAFE).unwrap().unwrap().folded, 1);
+    let store = reopened(&home, store);
+    assert_eq!(store.safe_queue(SAFE).unwrap(), [b"c".to_vec(), b"d".to_vec()]);
+    store.fold_safe(SAFE, &shorter(0, 2)).unwrap();
+    assert_eq!(store.safe_queue(SAFE).unwrap().len(), 2);
+}
+
+#[test]
 fn an_erased_safe_leaves_no_row() {
     let home = Home::new();
     let store = founded(&home);

@@ -82,7 +82,11 @@ impl Node {
     fn start(&mut self, workspace: &Workspace) -> Result<(), String> {
         let words =
             ["syncthing", "serve", "--home", &self.home, "--no-browser", "--no-restart", "--logflags=0"];
-        let alone = Environment::from([("STNORESTART", "1".to_owned()), ("STNOUPGRADE", "1".to_owned())]);
+        let alone = Environment::from([
+            ("STNORESTART", "1".to_owned()),
+            ("STMONITORED", "yes".to_owned()),
+            ("STNOUPGRADE", "1".to_owned()),
+        ]);
         self.serving = Some(workspace.serve(&words, &alone, self.pages)?);
         Ok(())
     }
