@@ -43,8 +43,11 @@ pub(super) async fn upload(session: &Session, safe: &OpenSafe, adds: &[ObjectId]
     }
     let others = (1..CALLS_MAX).map(|_| async {
         let Ok(_share) = MORE_CALLS.try_acquire() else { return Ok(()) };
-        while sending.brisk.load(Ordering::Relaxed) && sending.next().await? {}
-        Ok(())
+        loop {
+            if !sending.brisk.load(Ordering::Relaxed) || !sending.next().await? {
+                return Ok(());
+            }
+        }
     });
     let first = async {
         while sending.next().await? {}
