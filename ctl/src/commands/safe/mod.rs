@@ -329,7 +329,6 @@ fn named_within(safe: &SafeView) -> String {
     }
 }
 
-/// A number of things, as it is said.
 /// What a whole folder came to: its files and folders, and what of it was left where it is.
 fn tally([files, folders]: [u64; 2], bytes: u64, left_out: usize) -> String {
     let left_out = if left_out == 0 { String::new() } else { format!(", {left_out} left out") };
@@ -337,6 +336,7 @@ fn tally([files, folders]: [u64; 2], bytes: u64, left_out: usize) -> String {
     format!("{files} and {folders}, {}{left_out}", human(bytes))
 }
 
+/// A number of things, as it is said.
 fn counted(count: u64, one: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} {one}{s}")

@@ -354,8 +354,10 @@ impl Walk<'_> {
     /// alone: then it is known which of them can't.
     fn send(&mut self) -> Result<(), Failure> {
         let Together { files, contents, .. } = std::mem::take(&mut self.together);
-        if let [(file, opened)] = files.as_slice() {
-            return self.alone(file, opened);
+        match files.as_slice() {
+            [] => return Ok(()),
+            [(file, opened)] => return self.alone(file, opened),
+            [_, _, ..] => {}
         }
         let asked = FilePutMany {
             select: self.context.global.select(),
@@ -364,7 +366,7 @@ impl Walk<'_> {
             replace: self.command.force,
             wait_seconds: Some(0),
         };
-        let put = memory(&contents).ok().filter(|_| !files.is_empty()).and_then(|memory| {
+        let put = memory(&contents).ok().and_then(|memory| {
             self.daemon.call_with::<_, FilesChanged>(method::FILE_PUT_MANY, &asked, memory.as_fd()).ok()
         });
         match put {
