@@ -244,6 +244,11 @@ impl Folder {
         if contents.len() > max { Err(StoreError::Oversized(name.to_owned())) } else { Ok(true) }
     }
 
+    /// A file to be read, if there is one.
+    pub(super) fn open_to_read(&self, name: &str) -> Result<Option<std::fs::File>, StoreError> {
+        self.open_file(name, OFlags::RDONLY)
+    }
+
     /// Makes a file that must not exist yet, and syncs it. Its name is durable after
     /// [`Self::sync`].
     pub(super) fn write_new(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::keys::LocalStoreKey;
 use parsec_protocol::public_keys::VerifyKey;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
 
@@ -178,6 +179,9 @@ fn connect(folder: &Folder, key: &LocalStoreKey) -> Result<Connection, StoreErro
     // times as long as the look at it.
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // A plan depends on the statement alone. Otherwise SQLite, as it is built here, compiles a
+    // statement anew for each new value that might let it plan better.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

@@ -48,7 +48,7 @@ pub use device::Devices;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};
-pub(crate) use safes::ROW_MAX_BYTES;
+pub(crate) use pieces::packs::SMALL_MAX_BYTES;
 pub use safes::{
     Folded, Halt, Here, Requeued, SafeSize, StagedObject, Standing, StoredRecord, StoredSafe, TakenItems,
     ToSend,

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
@@ -22,10 +22,11 @@ const STEPS: [&str; 11] = [
     include_str!("0009.sql"),
     include_str!("0010.sql"),
     include_str!("0011.sql"),
+    include_str!("0012.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 11;
+const KNOWN: u32 = 12;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -70,6 +71,7 @@ mod tests {
                 "6320a8115ea4b09eceb7d2d9afb127b2169234112e2c7d7e57f16621e00fc15d",
                 "c2cba698265c50ef0dd4be33a75ebc883a6a127470f66a442b8e312697ce66c8",
                 "e7bc5d5daed710a791395db35b0567b21e677071d03cadb33ddc2691adad13cd",
+                "2a6c8ff4d61bddeffd6b9f795a7815e81156cebbe04429cab7f89071e077c27a",
             ]
         );
     }
@@ -80,7 +82,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 12, known: 11 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 13, known: 12 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

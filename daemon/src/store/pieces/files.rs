@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use parsec_protocol::keys::random;
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
@@ -57,6 +59,23 @@ impl fmt::Debug for FileName {
     }
 }
 
+/// Where a sealed piece is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct Location {
+    /// The file that it is in.
+    pub(in crate::store) file: FileName,
+    /// From which byte on, in a file of several; nothing where the file is this piece.
+    pub(in crate::store) at: Option<u64>,
+}
+
+/// A file to be written, with the pieces that are in it, one right behind the other.
+pub(in crate::store) struct NewFile<'a> {
+    /// Its name.
+    pub(in crate::store) name: FileName,
+    /// What is in it.
+    pub(in crate::store) pieces: Vec<&'a [u8]>,
+}
+
 /// The folders of all safes of one device.
 #[derive(Debug)]
 pub(in crate::store) struct Files {
@@ -65,11 +84,14 @@ pub(in crate::store) struct Files {
     /// Folders of safes whose names were synced since the program started: one that is there may
     /// have been made by somebody who was killed before that, or who is still about it.
     synced: Mutex<BTreeSet<FileName>>,
+    /// The pack that was read last: of one file, pieces are read by the hundred. A name is drawn
+    /// and stands for one content for ever.
+    open: Mutex<Option<(FileName, Arc<File>)>>,
 }
 
 impl Files {
     pub(in crate::store) fn new(device: &Folder) -> Result<Self, StoreError> {
-        Ok(Self { device: device.again()?, synced: Mutex::default() })
+        Ok(Self { device: device.again()?, synced: Mutex::default(), open: Mutex::default() })
     }
 
     /// Bytes that can still be written there, and bytes of the whole disk.
@@ -113,19 +135,19 @@ impl Files {
         Ok(folder)
     }
 
-    /// Writes pieces, all or none of them; durable when it returns. Each has a name of its own.
+    /// Writes files, all or none of them; durable when it returns. Each has a name of its own.
     pub(in crate::store) fn write_durably(
         &self,
         folder: FileName,
-        pieces: &[(FileName, &[u8])],
+        files: &[NewFile<'_>],
     ) -> Result<(), StoreError> {
-        if pieces.is_empty() {
+        if files.is_empty() {
             return Ok(());
         }
         let folder = self.made_durably(folder)?;
-        let written = write_and_sync(&folder, pieces);
+        let written = write_and_sync(&folder, files);
         if written.is_err() {
-            for (name, _) in pieces {
+            for NewFile { name, .. } in files {
                 // What stays is swept at the next opening; the first error tells more.
                 let _ = folder.remove_file(&aside(*name));
                 let _ = folder.remove_file(&name.to_string());
@@ -134,56 +156,81 @@ impl Files {
         written
     }
 
-    /// Writes a piece that can be fetched again: not synced, so a power cut may leave anything
-    /// under its name, which its hash tells.
-    pub(in crate::store) fn write(
-        &self,
-        folder: FileName,
-        name: FileName,
-        bytes: &[u8],
-    ) -> Result<(), StoreError> {
+    /// Writes pieces that can be fetched again: not synced, so a power cut may leave anything
+    /// under their file's name, which their hashes tell.
+    pub(in crate::store) fn write(&self, folder: FileName, new: &NewFile<'_>) -> Result<(), StoreError> {
         let folder = self.made(folder)?;
-        let written = folder.new_file(&aside(name)).and_then(|mut file| {
-            file.write_all(bytes).map_err(|error| std_error("writing contents", error))?;
-            folder.rename(&aside(name), &name.to_string())
+        let aside = aside(new.name);
+        let written = folder.new_file(&aside).and_then(|mut file| {
+            write_all(&mut file, new)?;
+            folder.rename(&aside, &new.name.to_string())
         });
         if written.is_err() {
-            let _ = folder.remove_file(&aside(name));
+            let _ = folder.remove_file(&aside);
         }
         written
     }
 
-    /// What is in a file; nothing where there is none, or where it is larger than any piece.
+    /// What is in a place, so many bytes; nothing where there is no such file, or another length.
     pub(in crate::store) fn read(
         &self,
         folder: FileName,
-        name: FileName,
+        place: Location,
+        length: u64,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let Some(folder) = self.folder(folder)? else { return Ok(None) };
-        match folder.read(&name.to_string(), OBJECT_MAX_BYTES) {
-            Err(StoreError::Oversized(_)) => Ok(None),
-            read => read,
-        }
+        let mut found = Zeroizing::new(Vec::new());
+        Ok(self.read_into(folder, place, length, &mut found)?.then_some(found))
     }
 
-    /// The same into room of the caller's; whether there is such a file.
+    /// The same into room of the caller's; whether it is there.
     pub(in crate::store) fn read_into(
         &self,
         folder: FileName,
-        name: FileName,
+        place: Location,
+        length: u64,
         into: &mut Vec<u8>,
     ) -> Result<bool, StoreError> {
-        let Some(folder) = self.folder(folder)? else { return Ok(false) };
-        match folder.read_into(&name.to_string(), OBJECT_MAX_BYTES, into) {
-            Err(StoreError::Oversized(_)) => Ok(false),
-            read => read,
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(OBJECT_MAX_BYTES);
+        let Some(at) = place.at else {
+            let Some(folder) = self.folder(folder)? else { return Ok(false) };
+            return match folder.read_into(&place.file.to_string(), length, into) {
+                Err(StoreError::Oversized(_)) => Ok(false),
+                read => Ok(read? && into.len() == length),
+            };
+        };
+        let Some(pack) = self.pack(folder, place.file)? else { return Ok(false) };
+        into.clear();
+        into.resize(length, 0);
+        match pack.read_exact_at(into, at) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(std_error("reading contents", error)),
         }
+    }
+
+    /// A file of several pieces, opened; nothing where there is none.
+    fn pack(&self, folder: FileName, name: FileName) -> Result<Option<Arc<File>>, StoreError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, file)) = open.as_ref().filter(|(of, _)| *of == name) {
+            return Ok(Some(Arc::clone(file)));
+        }
+        let Some(folder) = self.folder(folder)? else { return Ok(None) };
+        let Some(file) = folder.open_to_read(&name.to_string())?.map(Arc::new) else { return Ok(None) };
+        *open = Some((name, Arc::clone(&file)));
+        Ok(Some(file))
+    }
+
+    /// What was read last is not held open beyond its removal.
+    fn close(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Removes files, as far as they are there.
     pub(in crate::store) fn remove(&self, folder: FileName, names: &[FileName]) -> Result<(), StoreError> {
         let Some(folder) = self.folder(folder)? else { return Ok(()) };
-        names.iter().try_for_each(|name| folder.remove_file(&name.to_string()))
+        let removed = names.iter().try_for_each(|name| folder.remove_file(&name.to_string()));
+        self.close();
+        removed
     }
 
     /// Removes a safe's folder and all that is in it.
@@ -192,7 +239,9 @@ impl Files {
             return Ok(());
         }
         let all = self.device.folder(PIECES)?;
-        all.remove_tree(&folder.to_string())?;
+        let removed = all.remove_tree(&folder.to_string());
+        self.close();
+        removed?;
         // A folder's name is drawn: one that comes later is another.
         let _ = self.synced.lock().unwrap_or_else(PoisonError::into_inner).remove(&folder);
         all.sync()
@@ -233,19 +282,28 @@ impl Files {
 }
 
 /// Writes all, syncs all, names all, and then makes sure of the names.
-fn write_and_sync(folder: &Folder, pieces: &[(FileName, &[u8])]) -> Result<(), StoreError> {
-    let mut files = Vec::with_capacity(pieces.len());
-    for (name, bytes) in pieces {
-        let mut file = folder.new_file(&aside(*name))?;
-        file.write_all(bytes).map_err(|error| std_error("writing contents", error))?;
-        files.push(file);
+fn write_and_sync(folder: &Folder, files: &[NewFile<'_>]) -> Result<(), StoreError> {
+    let mut written = Vec::with_capacity(files.len());
+    for new in files {
+        let mut file = folder.new_file(&aside(new.name))?;
+        write_all(&mut file, new)?;
+        written.push(file);
     }
     // All are on their way to the disk by then.
-    for file in files {
+    for file in written {
         file.sync_all().map_err(|error| std_error("syncing contents", error))?;
     }
-    pieces.iter().try_for_each(|(name, _)| folder.rename(&aside(*name), &name.to_string()))?;
+    files.iter().try_for_each(|new| folder.rename(&aside(new.name), &new.name.to_string()))?;
     folder.sync()
+}
+
+/// Writes all pieces of a file: at once, where there are many.
+fn write_all(file: &mut File, new: &NewFile<'_>) -> Result<(), StoreError> {
+    let written = match new.pieces.as_slice() {
+        [one] => file.write_all(one),
+        many => file.write_all(&many.concat()),
+    };
+    written.map_err(|error| std_error("writing contents", error))
 }
 
 /// What a file is called until it is whole.

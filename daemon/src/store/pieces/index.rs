@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
 
-use super::files::FileName;
+use super::files::{FileName, Location};
 
 /// What names a piece.
 pub(in crate::store) type Key = (SafeId, ObjectId);
@@ -20,8 +20,8 @@ pub(in crate::store) struct Kept {
     pub(in crate::store) hash: ObjectHash,
     /// Its bytes.
     pub(in crate::store) length: u64,
-    /// The file that they are in.
-    pub(in crate::store) file: FileName,
+    /// Where they are.
+    pub(in crate::store) place: Location,
     /// Grows with each use of any piece.
     pub(in crate::store) used: u64,
 }
@@ -52,11 +52,11 @@ impl Index {
         key: Key,
         hash: ObjectHash,
         length: u64,
-        file: FileName,
+        place: Location,
     ) -> Option<Kept> {
         let before = self.remove(&key);
         let used = self.next_use();
-        self.put(key, Kept { hash, length, file, used });
+        self.put(key, Kept { hash, length, place, used });
         self.note(key, length);
         before
     }
@@ -115,6 +115,14 @@ impl Index {
         self.all.range(first..=last).map(|(key, _)| *key).collect()
     }
 
+    /// All of one safe that are in one file.
+    pub(in crate::store) fn in_file(&self, safe: SafeId, file: FileName) -> Vec<Key> {
+        let first = (safe, ObjectId::from_bytes([0; 16]));
+        let last = (safe, ObjectId::from_bytes([u8::MAX; 16]));
+        let in_it = self.all.range(first..=last).filter(|(_, kept)| kept.place.file == file);
+        in_it.map(|(key, _)| *key).collect()
+    }
+
     /// Bytes of all of them.
     pub(in crate::store) const fn bytes(&self) -> u64 {
         self.bytes
@@ -151,16 +159,20 @@ mod tests {
         (SafeId::from_bytes([safe; 16]), ObjectId::from_bytes([object; 16]))
     }
 
+    fn place(file: u8) -> Location {
+        Location { file: FileName::from_bytes([file; 16]), at: None }
+    }
+
     #[test]
     fn what_was_used_last_goes_last() {
         let mut index = Index::default();
         let hash = ObjectHash::of(b"x");
         for object in 1..=4 {
-            assert_eq!(index.insert(key(1, object), hash, 10, FileName::from_bytes([object; 16])), None);
+            assert_eq!(index.insert(key(1, object), hash, 10, place(object)), None);
         }
         index.used(&key(1, 1)).unwrap();
-        let before = index.insert(key(1, 2), hash, 7, FileName::from_bytes([9; 16]));
-        assert_eq!(before.unwrap().file, FileName::from_bytes([2; 16]));
+        let before = index.insert(key(1, 2), hash, 7, place(9));
+        assert_eq!(before.unwrap().place, place(2));
         assert_eq!((index.bytes(), index.count()), (37, 4));
         let mut order = Vec::new();
         while let Some(oldest) = index.oldest() {
@@ -175,12 +187,7 @@ mod tests {
     #[test]
     fn safes_are_told_apart_and_a_use_is_nobodys_twice() {
         let mut index = Index::default();
-        let kept = |file| Kept {
-            hash: ObjectHash::of(b"x"),
-            length: 1,
-            file: FileName::from_bytes([file; 16]),
-            used: 5,
-        };
+        let kept = |file| Kept { hash: ObjectHash::of(b"x"), length: 1, place: place(file), used: 5 };
         index.restore(key(1, 1), kept(1));
         index.restore(key(2, 0), kept(2));
         index.restore(key(2, 255), kept(3));

@@ -9,6 +9,7 @@
 pub(super) mod files;
 mod index;
 pub(super) mod opening;
+pub(crate) mod packs;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,9 +20,10 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 use super::atomic::Folder;
-use files::{FileName, Files};
+use files::{FileName, Files, Location};
 use index::Index;
-pub(super) use index::Key;
+pub(super) use index::{Kept, Key};
+use packs::Packs;
 
 /// Most bytes that are kept if nobody says another number.
 const KEPT_MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
@@ -51,6 +53,8 @@ pub(super) struct Pieces {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) index: Index,
+    /// Files that several pieces are in, waiting ones and kept ones.
+    pub(super) packs: Packs,
     /// Names of the safes' folders.
     pub(super) folders: BTreeMap<SafeId, FileName>,
 }
@@ -92,13 +96,18 @@ impl Pieces {
     /// # Errors
     /// [`StoreError::DiskFull`] where that is not enough.
     pub(super) fn make_room(&self, state: &mut State, more: u64) -> Result<(), StoreError> {
-        let missing = self.missing(more)?;
-        if missing == 0 {
-            return Ok(());
+        // Again and again: what goes out of a pack gives no room back while something in it waits.
+        loop {
+            let missing = self.missing(more)?;
+            if missing == 0 {
+                return Ok(());
+            }
+            if state.index.bytes() == 0 {
+                return Err(StoreError::DiskFull);
+            }
+            let target = state.index.bytes().saturating_sub(missing);
+            self.shrink(state, target, KEPT_MAX);
         }
-        let target = state.index.bytes().saturating_sub(missing);
-        self.shrink(state, target, KEPT_MAX);
-        if self.missing(more)? == 0 { Ok(()) } else { Err(StoreError::DiskFull) }
     }
 
     /// Gives up so many bytes of what need not be kept, for something that the disk refused: it may
@@ -109,13 +118,14 @@ impl Pieces {
         state.index.bytes() < before
     }
 
-    /// Whether so many bytes may be kept that need not be, after others have made room for them.
-    pub(super) fn may_keep(&self, state: &mut State, more: u64) -> Result<bool, StoreError> {
+    /// Whether so many pieces of so many bytes may be kept that need not be, after others have made
+    /// room for them.
+    pub(super) fn may_keep(&self, state: &mut State, pieces: usize, bytes: u64) -> Result<bool, StoreError> {
         let limit = self.limit(state.index.bytes())?;
-        if more > limit || self.missing(more)? > 0 {
+        if bytes > limit || self.missing(bytes)? > 0 {
             return Ok(false);
         }
-        self.shrink(state, limit.saturating_sub(more), KEPT_MAX.saturating_sub(1));
+        self.shrink(state, limit.saturating_sub(bytes), KEPT_MAX.saturating_sub(pieces));
         Ok(true)
     }
 
@@ -127,17 +137,28 @@ impl Pieces {
         }
     }
 
-    /// Removes one piece that is kept.
+    /// Removes one piece that is kept; with it, those that are kept in the same file, which would
+    /// take their room until the last of them goes.
     pub(super) fn drop_kept(&self, state: &mut State, key: &Key) {
         let Some(kept) = state.index.remove(key) else { return };
-        self.drop_files(state, key.0, &[kept.file]);
+        let mut gone = vec![kept.place.file];
+        if kept.place.at.is_some() {
+            for other in state.index.in_file(key.0, kept.place.file) {
+                gone.extend(state.index.remove(&other).map(|other| other.place.file));
+            }
+        }
+        self.drop_files(state, key.0, &gone);
     }
 
-    /// Removes files of a safe that nothing names any more. What can't be removed is swept when the
-    /// device is unlocked next.
-    pub(super) fn drop_files(&self, state: &State, safe: SafeId, files: &[FileName]) {
+    /// Pieces of a safe don't name these files any more, one name for each: removes those that
+    /// nothing else names. What can't be removed is swept when the device is unlocked next.
+    pub(super) fn drop_files(&self, state: &mut State, safe: SafeId, files: &[FileName]) {
+        let gone: Vec<_> = files.iter().copied().filter(|file| state.packs.unnamed(safe, *file)).collect();
+        if gone.is_empty() {
+            return;
+        }
         let Some(folder) = state.folders.get(&safe) else { return };
-        if let Err(error) = self.files.remove(*folder, files) {
+        if let Err(error) = self.files.remove(*folder, &gone) {
             tracing::warn!(%error, "pieces that nobody names stay on the disk for now");
         }
     }
@@ -146,10 +167,11 @@ impl Pieces {
     pub(super) fn read(
         &self,
         folder: FileName,
-        file: FileName,
+        place: Location,
+        length: u64,
         hash: &ObjectHash,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let found = self.files.read(folder, file)?;
+        let found = self.files.read(folder, place, length)?;
         Ok(found.filter(|bytes| ObjectHash::of(bytes) == *hash))
     }
 }

@@ -10,13 +10,14 @@ use parsec_protocol::object_hash::ObjectHash;
 use rusqlite::Connection;
 
 use super::Pieces;
-use super::files::FileName;
+use super::files::{FileName, Location};
 use super::index::Kept;
 use crate::store::StoreError;
 use crate::store::integers::natural;
 
-/// What the database knows of files, by safe: the folder, those that wait, those that are kept.
-type Known = BTreeMap<SafeId, (FileName, BTreeSet<FileName>, Vec<(ObjectId, Kept)>)>;
+/// What the database knows of files, by safe: the folder, where the pieces are that wait, those
+/// that are kept.
+type Known = BTreeMap<SafeId, (FileName, Vec<Location>, Vec<(ObjectId, Kept)>)>;
 
 fn known(connection: &Connection) -> Result<Known, StoreError> {
     let mut known = Known::new();
@@ -24,30 +25,35 @@ fn known(connection: &Connection) -> Result<Known, StoreError> {
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let folder = FileName::from_bytes(row.get(1)?);
-        known.insert(SafeId::from_bytes(row.get(0)?), (folder, BTreeSet::new(), Vec::new()));
+        known.insert(SafeId::from_bytes(row.get(0)?), (folder, Vec::new(), Vec::new()));
     }
-    let mut select = connection.prepare("SELECT safe, file FROM safe_waiting WHERE file IS NOT NULL")?;
+    let mut select = connection.prepare("SELECT safe, file, at FROM safe_waiting WHERE file IS NOT NULL")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         if let Some((_, waiting, _)) = known.get_mut(&SafeId::from_bytes(row.get(0)?)) {
-            waiting.insert(FileName::from_bytes(row.get(1)?));
+            waiting.push(place(row.get(1)?, row.get(2)?)?);
         }
     }
-    let mut select =
-        connection.prepare("SELECT safe, object, hash, length, file, used FROM safe_kept ORDER BY used")?;
+    let mut select = connection
+        .prepare("SELECT safe, object, hash, length, file, at, used FROM safe_kept ORDER BY used")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         if let Some((_, _, all)) = known.get_mut(&SafeId::from_bytes(row.get(0)?)) {
             let kept = Kept {
                 hash: ObjectHash::from_bytes(row.get(2)?),
                 length: natural(row.get(3)?)?,
-                file: FileName::from_bytes(row.get(4)?),
-                used: natural(row.get(5)?)?,
+                place: place(row.get(4)?, row.get(5)?)?,
+                used: natural(row.get(6)?)?,
             };
             all.push((ObjectId::from_bytes(row.get(1)?), kept));
         }
     }
     Ok(known)
+}
+
+/// A place, as it stands in the database.
+pub(in crate::store) fn place(file: [u8; 16], at: Option<i64>) -> Result<Location, StoreError> {
+    Ok(Location { file: FileName::from_bytes(file), at: at.map(natural).transpose()? })
 }
 
 /// Reads what the database knows of pieces, and removes the files that it does not know: what a
@@ -64,17 +70,23 @@ pub(in crate::store) fn look_through(connection: &Connection, pieces: &Pieces) -
     }
     for (safe, (folder, waiting, kept)) in known {
         state.folders.insert(safe, folder);
-        let mut named = waiting;
-        named.extend(kept.iter().map(|(_, kept)| kept.file));
+        let mut named: BTreeSet<_> = waiting.iter().map(|place| place.file).collect();
+        named.extend(kept.iter().map(|(_, kept)| kept.place.file));
         let there = pieces.files().sweep(folder, &named).unwrap_or_else(|error| {
             tracing::warn!(%error, "the pieces of a safe could not be looked through");
             named
         });
+        let mut places = waiting;
         for (object, kept) in kept {
             state.index.restore((safe, object), kept);
-            if !there.contains(&kept.file) {
+            if there.contains(&kept.place.file) {
+                places.push(kept.place);
+            } else {
                 state.index.remove(&(safe, object));
             }
+        }
+        for place in places.into_iter().filter(|place| place.at.is_some()) {
+            state.packs.named(safe, place.file);
         }
     }
     Ok(())

@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 
 use super::Standing;
 use crate::store::integers::{integer, natural};
-use crate::store::pieces::files::FileName;
-use crate::store::pieces::{Key, State, is_to_save};
+use crate::store::pieces::files::{FileName, Location, NewFile};
+use crate::store::pieces::packs::laid_out;
+use crate::store::pieces::{Kept, Key, State, is_to_save};
 use crate::store::{Store, StoreError};
 
 /// Bytes of new pieces that are worth a commit of their own: two pieces of a file.
@@ -41,14 +42,7 @@ pub struct SafeSize {
 const DELETE_KEPT: &str = "DELETE FROM safe_kept WHERE safe = ?1 AND object = ?2";
 
 /// Notes a piece in a transaction of somebody else's.
-pub(super) fn put(
-    connection: &Connection,
-    key: Key,
-    hash: &ObjectHash,
-    length: u64,
-    file: FileName,
-    used: u64,
-) -> Result<(), StoreError> {
+pub(super) fn put(connection: &Connection, key: Key, kept: &Kept) -> Result<(), StoreError> {
     let (safe, object) = (key.0.as_bytes(), key.1.as_bytes());
     if !connection.prepare_cached("SELECT 1 FROM safe WHERE id = ?1")?.exists([safe])? {
         return Ok(());
@@ -58,9 +52,17 @@ pub(super) fn put(
     connection.prepare_cached(DELETE_KEPT)?.execute((safe, object))?;
     connection
         .prepare_cached(
-            "INSERT INTO safe_kept (safe, object, hash, length, file, used) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO safe_kept (safe, object, hash, length, file, at, used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute((safe, object, hash.as_bytes(), integer(length)?, file.as_bytes(), integer(used)?))?;
+        .execute((
+            safe,
+            object,
+            kept.hash.as_bytes(),
+            integer(kept.length)?,
+            kept.place.file.as_bytes(),
+            kept.place.at.map(integer).transpose()?,
+            integer(kept.used)?,
+        ))?;
     Ok(())
 }
 
@@ -119,7 +121,7 @@ impl Store {
                 (kept, state.folders.get(&safe).copied())
             };
             let Some(folder) = folder else { continue };
-            match self.pieces.read(folder, kept.file, hash) {
+            match self.pieces.read(folder, kept.place, kept.length, hash) {
                 Ok(Some(bytes)) => drop(here.found.insert(*object, bytes)),
                 found => {
                     // Damaged, gone, or not to be read: the server has it.
@@ -129,7 +131,7 @@ impl Store {
                         "a piece that was kept is not what was written; it is fetched again"
                     );
                     let mut state = self.pieces.state();
-                    if state.index.get(&(safe, *object)).is_some_and(|now| now.file == kept.file) {
+                    if state.index.get(&(safe, *object)).is_some_and(|now| now.place == kept.place) {
                         self.pieces.drop_kept(&mut state, &(safe, *object));
                     }
                 }
@@ -158,7 +160,7 @@ impl Store {
             (kept, state.folders.get(&safe).copied())
         };
         if let (Some(kept), Some(folder)) = (kept, folder) {
-            return self.pieces.files().read_into(folder, kept.file, into);
+            return self.pieces.files().read_into(folder, kept.place, kept.length, into);
         }
         // A record has just been accepted, and what it added waits to be counted as shared.
         let staged = self.staged_object(safe, object)?.filter(|staged| staged.hash == *hash);
@@ -176,24 +178,71 @@ impl Store {
         safe: SafeId,
         pieces: &[(ObjectId, ObjectHash, &[u8])],
     ) -> Result<(), StoreError> {
-        for (object, hash, bytes) in pieces {
-            let mut state = self.pieces.state();
-            if !self.is_kept_for(safe)? || !self.pieces.may_keep(&mut state, bytes.len() as u64)? {
-                return Ok(());
-            }
-            let (folder, file) = (self.folder_of(&mut state, safe)?, FileName::drawn()?);
-            if let Err(error) = self.pieces.files().write(folder, file, bytes) {
-                if matches!(error, StoreError::DiskFull) {
-                    let _ = self.pieces.give_up(&mut state, bytes.len() as u64);
+        let bytes: Vec<_> = pieces.iter().map(|(_, _, bytes)| *bytes).collect();
+        let mut laid = laid_out(&bytes)?;
+        let mut placed: BTreeMap<FileName, Vec<_>> = BTreeMap::new();
+        for ((object, hash, bytes), place) in pieces.iter().zip(laid.places) {
+            let place = match place {
+                Some(place) => place,
+                // A small one that came with few others is a file of its own.
+                None => {
+                    let name = FileName::drawn()?;
+                    laid.files.push(NewFile { name, pieces: vec![bytes] });
+                    Location { file: name, at: None }
                 }
-                return Err(error);
-            }
-            let before = state.index.insert((safe, *object), *hash, bytes.len() as u64, file);
-            if let Some(before) = before {
-                self.pieces.drop_files(&state, safe, &[before.file]);
+            };
+            placed.entry(place.file).or_default().push((*object, *hash, bytes.len() as u64, place));
+        }
+        for file in &laid.files {
+            let pieces = placed.remove(&file.name).unwrap_or_default();
+            if !self.keep_file(safe, file, &pieces)? {
+                return Ok(());
             }
         }
         if is_to_save(&self.pieces.state().index) { self.save_pieces() } else { Ok(()) }
+    }
+
+    /// Keeps the pieces of one file; whether there is room for it.
+    fn keep_file(
+        &self,
+        safe: SafeId,
+        file: &NewFile<'_>,
+        pieces: &[(ObjectId, ObjectHash, u64, Location)],
+    ) -> Result<bool, StoreError> {
+        let bytes = pieces.iter().map(|(_, _, length, _)| length).sum();
+        let mut state = self.pieces.state();
+        if !self.is_kept_for(safe)? || !self.pieces.may_keep(&mut state, pieces.len(), bytes)? {
+            return Ok(false);
+        }
+        let folder = self.folder_of(&mut state, safe)?;
+        if let Err(error) = self.pieces.files().write(folder, file) {
+            if matches!(error, StoreError::DiskFull) {
+                let _ = self.pieces.give_up(&mut state, bytes);
+            }
+            return Err(error);
+        }
+        // All of them first: one that comes twice takes the name of the first away.
+        for (_, _, _, place) in pieces.iter().filter(|(_, _, _, place)| place.at.is_some()) {
+            state.packs.named(safe, place.file);
+        }
+        for (object, hash, length, place) in pieces {
+            self.note_kept(&mut state, (safe, *object), *hash, *length, *place);
+        }
+        Ok(true)
+    }
+
+    /// A piece is kept from now on, in the place of what was kept of it.
+    pub(super) fn note_kept(
+        &self,
+        state: &mut State,
+        key: Key,
+        hash: ObjectHash,
+        length: u64,
+        place: Location,
+    ) {
+        if let Some(before) = state.index.insert(key, hash, length, place) {
+            self.pieces.drop_files(state, key.0, &[before.place.file]);
+        }
     }
 
     /// Gives up so many bytes of what is kept, and some more: the disk has refused something.
@@ -235,7 +284,7 @@ impl Store {
         let transaction = inner.connection.transaction()?;
         for (key, kept) in changed {
             match kept {
-                Some(kept) => put(&transaction, key, &kept.hash, kept.length, kept.file, kept.used)?,
+                Some(kept) => put(&transaction, key, &kept)?,
                 None => {
                     transaction.prepare_cached(DELETE_KEPT)?.execute((key.0.as_bytes(), key.1.as_bytes()))?;
                 }

@@ -28,7 +28,6 @@ use super::{Store, StoreError};
 pub use halting::Halt;
 pub use items::{Folded, Requeued, StoredRecord, TakenItems};
 pub use kept::{Here, SafeSize};
-pub(crate) use objects::ROW_MAX_BYTES;
 pub use objects::{StagedObject, ToSend};
 
 /// How this device stands to a safe.
@@ -238,9 +237,10 @@ impl Store {
             transaction.commit()?;
         }
         if standing == Standing::Left {
-            for key in state.index.of(safe) {
-                self.pieces.drop_kept(&mut state, &key);
-            }
+            let kept = state.index.of(safe);
+            let gone: Vec<_> =
+                kept.iter().filter_map(|key| state.index.remove(key)).map(|kept| kept.place.file).collect();
+            self.pieces.drop_files(&mut state, safe, &gone);
         }
         Ok(())
     }
@@ -322,6 +322,7 @@ impl Store {
         for key in state.index.of(safe) {
             state.index.remove(&key);
         }
+        state.packs.gone(safe);
         if let Some(folder) = state.folders.remove(&safe)
             && let Err(error) = self.pieces.files().remove_folder(folder)
         {

@@ -1,23 +1,21 @@
 //! Sealed objects of changes that wait to be shared.
 //!
 //! Decides that an object's id and its bytes are kept together or not at all: what is sealed once
-//! is never sealed again under the same id. A large one is a file, durable before its row is; a
-//! small one is in its row, where a file would cost a sync of its own. As soon as an accepted
-//! record has added it, it need not be kept, and may be.
+//! is never sealed again under the same id. A large one is a file, durable before its row is; small
+//! ones that come together share one; a small one alone is in its row, where a file would cost a
+//! sync of its own. As soon as an accepted record has added it, it need not be kept, and may be.
 
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
 
 use super::kept;
-use crate::store::integers::integer;
-use crate::store::pieces::Key;
-use crate::store::pieces::files::FileName;
+use crate::store::integers::{integer, natural};
+use crate::store::pieces::files::{FileName, Location};
+use crate::store::pieces::opening::place;
+use crate::store::pieces::packs::laid_out;
+use crate::store::pieces::{Kept, Key};
 use crate::store::{Store, StoreError};
-
-/// Largest object that is a part of its row, as at the server: below it, a file costs more than its
-/// bytes.
-pub(crate) const ROW_MAX_BYTES: usize = 32 * 1024;
 
 const DELETE_WAITING: &str = "DELETE FROM safe_waiting WHERE safe = ?1 AND object = ?2";
 
@@ -32,8 +30,19 @@ pub struct StagedObject {
     pub sealed: Vec<u8>,
 }
 
-/// What the database has of one: its hash, and its bytes or the file that they are in.
-type WaitingColumns = (ObjectHash, Option<Vec<u8>>, Option<FileName>);
+/// What the database has of one that waits.
+struct Waiting {
+    hash: ObjectHash,
+    length: u64,
+    /// Its bytes, or the place that they are in.
+    sealed: Option<Vec<u8>>,
+    place: Option<Location>,
+    uploaded: bool,
+}
+
+/// The columns of [`Waiting`], in its order.
+const SELECT_WAITING: &str =
+    "SELECT hash, length, sealed, file, at, uploaded FROM safe_waiting WHERE safe = ?1 AND object = ?2";
 
 /// What there is to send of an object.
 #[derive(Debug)]
@@ -44,10 +53,24 @@ pub enum ToSend {
     Object(StagedObject),
 }
 
-/// Objects with files of their own: key, hash, length, file.
-type Large = Vec<(Key, ObjectHash, u64, FileName)>;
+/// Objects that are in files.
+type InFiles = Vec<(Key, Kept)>;
 /// Objects that were in their rows: id, hash, bytes.
-type Small = Vec<(ObjectId, ObjectHash, Vec<u8>)>;
+type InRows = Vec<(ObjectId, ObjectHash, Vec<u8>)>;
+
+/// Reads one row of [`SELECT_WAITING`].
+fn waiting(select: &mut CachedStatement<'_>, (safe, object): Key) -> Result<Option<Waiting>, StoreError> {
+    let mut rows = select.query((safe.as_bytes(), object.as_bytes()))?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let (file, at): (Option<[u8; 16]>, _) = (row.get(3)?, row.get(4)?);
+    Ok(Some(Waiting {
+        hash: ObjectHash::from_bytes(row.get(0)?),
+        length: natural(row.get(1)?)?,
+        sealed: row.get(2)?,
+        place: file.map(|file| place(file, at)).transpose()?,
+        uploaded: row.get(5)?,
+    }))
+}
 
 /// Takes objects out of those that wait. Those with files are noted as kept in the same commit:
 /// never a file without a row.
@@ -55,37 +78,29 @@ fn share(
     connection: &mut Connection,
     safe: SafeId,
     objects: &[ObjectId],
-) -> Result<(Large, Small), StoreError> {
+) -> Result<(InFiles, InRows), StoreError> {
     let transaction = connection.transaction()?;
-    let (mut large, mut small) = (Vec::new(), Vec::new());
+    let (mut in_files, mut in_rows) = (Vec::new(), Vec::new());
     {
-        let mut select = transaction.prepare_cached(
-            "SELECT hash, sealed, file, length FROM safe_waiting WHERE safe = ?1 AND object = ?2",
-        )?;
+        let mut select = transaction.prepare_cached(SELECT_WAITING)?;
         let mut delete = transaction.prepare_cached(DELETE_WAITING)?;
         for object in objects {
-            let key = (safe.as_bytes(), object.as_bytes());
-            let row = select.query_row(key, |row| {
-                let hash = ObjectHash::from_bytes(row.get(0)?);
-                let file: Option<[u8; 16]> = row.get(2)?;
-                Ok((hash, row.get::<_, Option<Vec<u8>>>(1)?, file, row.get::<_, i64>(3)?))
-            });
-            let row = row.optional()?;
-            delete.execute(key)?;
-            match row {
-                Some((hash, _, Some(file), length)) => {
-                    let (length, file) =
-                        (u64::try_from(length).unwrap_or_default(), FileName::from_bytes(file));
-                    kept::put(&transaction, (safe, *object), &hash, length, file, 0)?;
-                    large.push(((safe, *object), hash, length, file));
-                }
-                Some((hash, Some(sealed), None, _)) => small.push((*object, hash, sealed)),
-                Some((_, None, None, _)) | None => {}
+            let key = (safe, *object);
+            let Some(Waiting { hash, length, sealed, place, .. }) = waiting(&mut select, key)? else {
+                continue;
+            };
+            delete.execute((safe.as_bytes(), object.as_bytes()))?;
+            if let Some(place) = place {
+                let kept = Kept { hash, length, place, used: 0 };
+                kept::put(&transaction, key, &kept)?;
+                in_files.push((key, kept));
+            } else if let Some(sealed) = sealed {
+                in_rows.push((*object, hash, sealed));
             }
         }
     }
     transaction.commit()?;
-    Ok((large, small))
+    Ok((in_files, in_rows))
 }
 
 impl Store {
@@ -110,18 +125,16 @@ impl Store {
         objects: &[StagedObject],
     ) -> Result<(), StoreError> {
         let folder = self.folder_of(&mut self.pieces.state(), safe)?;
-        let mut named = Vec::with_capacity(objects.len());
-        for object in objects {
-            let large = object.sealed.len() > ROW_MAX_BYTES;
-            named.push((object, if large { Some(FileName::drawn()?) } else { None }));
-        }
-        let files: Vec<_> =
-            named.iter().filter_map(|(object, file)| Some(((*file)?, object.sealed.as_slice()))).collect();
-        self.pieces.files().write_durably(folder, &files)?;
-        let inserted = self.insert_waiting(safe, &named);
+        let laid = laid_out(&objects.iter().map(|object| object.sealed.as_slice()).collect::<Vec<_>>())?;
+        self.pieces.files().write_durably(folder, &laid.files)?;
+        let packed = || laid.places.iter().flatten().filter(|place| place.at.is_some());
+        packed().for_each(|place| self.pieces.state().packs.named(safe, place.file));
+        let inserted = self.insert_waiting(safe, objects, &laid.places);
         if inserted.is_err() {
-            let files: Vec<_> = files.iter().map(|(file, _)| *file).collect();
-            self.pieces.drop_files(&self.pieces.state(), safe, &files);
+            let files: Vec<_> = laid.files.iter().map(|file| file.name).collect();
+            let mut state = self.pieces.state();
+            files.iter().for_each(|file| state.packs.not_made(safe, *file));
+            self.pieces.drop_files(&mut state, safe, &files);
         }
         inserted
     }
@@ -129,35 +142,31 @@ impl Store {
     fn insert_waiting(
         &self,
         safe: SafeId,
-        named: &[(&StagedObject, Option<FileName>)],
+        objects: &[StagedObject],
+        places: &[Option<Location>],
     ) -> Result<(), StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         {
             let mut insert = transaction.prepare_cached(
-                "INSERT INTO safe_waiting (safe, object, hash, length, sealed, file) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO safe_waiting (safe, object, hash, length, sealed, file, at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?;
-            for (StagedObject { object, hash, sealed }, file) in named {
+            for (StagedObject { object, hash, sealed }, place) in objects.iter().zip(places) {
                 let length = integer(sealed.len() as u64)?;
-                let here = file.is_none().then_some(sealed);
-                let file = file.as_ref().map(FileName::as_bytes);
-                insert.execute((safe.as_bytes(), object.as_bytes(), hash.as_bytes(), length, here, file))?;
+                let here = place.is_none().then_some(sealed);
+                let file = place.as_ref().map(|place| place.file.as_bytes());
+                let at = place.and_then(|place| place.at).map(integer).transpose()?;
+                let (safe, object, hash) = (safe.as_bytes(), object.as_bytes(), hash.as_bytes());
+                insert.execute((safe, object, hash, length, here, file, at))?;
             }
         }
         transaction.commit()?;
         Ok(())
     }
 
-    fn waiting_row(&self, safe: SafeId, object: ObjectId) -> Result<Option<WaitingColumns>, StoreError> {
-        let inner = self.inner()?;
-        let mut select = inner
-            .connection
-            .prepare_cached("SELECT hash, sealed, file FROM safe_waiting WHERE safe = ?1 AND object = ?2")?;
-        let row = select.query_row((safe.as_bytes(), object.as_bytes()), |row| {
-            let file: Option<[u8; 16]> = row.get(2)?;
-            Ok((ObjectHash::from_bytes(row.get(0)?), row.get(1)?, file.map(FileName::from_bytes)))
-        });
-        Ok(row.optional()?)
+    fn waiting(&self, safe: SafeId, object: ObjectId) -> Result<Option<Waiting>, StoreError> {
+        waiting(&mut self.inner()?.connection.prepare_cached(SELECT_WAITING)?, (safe, object))
     }
 
     /// A sealed object that waits here.
@@ -165,18 +174,30 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] where its bytes are gone, or others; the disk's.
     pub fn staged_object(&self, safe: SafeId, object: ObjectId) -> Result<Option<StagedObject>, StoreError> {
+        let waiting = self.waiting(safe, object)?;
+        waiting.map(|waiting| self.staged(safe, object, waiting)).transpose()
+    }
+
+    fn staged(&self, safe: SafeId, object: ObjectId, waiting: Waiting) -> Result<StagedObject, StoreError> {
+        let Waiting { hash, length, sealed, place, .. } = waiting;
         let damaged = || StoreError::Damaged("contents that wait to be shared are not what was written");
-        let Some((hash, sealed, file)) = self.waiting_row(safe, object)? else { return Ok(None) };
-        let sealed = match (sealed, file) {
+        let sealed = match (sealed, place) {
             (Some(sealed), _) => sealed,
-            (None, Some(file)) => {
+            (None, Some(place)) => {
                 let folder = self.pieces.state().folders.get(&safe).copied().ok_or_else(damaged)?;
-                let mut found = self.pieces.read(folder, file, &hash)?.ok_or_else(damaged)?;
+                let mut found = match self.pieces.read(folder, place, length, &hash) {
+                    // What this disk can't read is this piece's matter, and holds up no other.
+                    Err(StoreError::Io { what, source }) => {
+                        tracing::warn!(what, %source, "contents that wait to be shared can't be read");
+                        return Err(damaged());
+                    }
+                    found => found?.ok_or_else(damaged)?,
+                };
                 std::mem::take(&mut *found)
             }
             (None, None) => return Err(damaged()),
         };
-        Ok(Some(StagedObject { object, hash, sealed }))
+        Ok(StagedObject { object, hash, sealed })
     }
 
     /// What there is to send of an object that waits here; none where it doesn't.
@@ -184,18 +205,11 @@ impl Store {
     /// # Errors
     /// As [`Store::staged_object`].
     pub fn to_send(&self, safe: SafeId, object: ObjectId) -> Result<Option<ToSend>, StoreError> {
-        let uploaded: Option<bool> = {
-            let inner = self.inner()?;
-            let mut select = inner
-                .connection
-                .prepare_cached("SELECT uploaded FROM safe_waiting WHERE safe = ?1 AND object = ?2")?;
-            select.query_row((safe.as_bytes(), object.as_bytes()), |row| row.get(0)).optional()?
-        };
-        match uploaded {
-            Some(true) => Ok(Some(ToSend::Nothing)),
-            Some(false) => Ok(self.staged_object(safe, object)?.map(ToSend::Object)),
-            None => Ok(None),
+        let Some(waiting) = self.waiting(safe, object)? else { return Ok(None) };
+        if waiting.uploaded {
+            return Ok(Some(ToSend::Nothing));
         }
+        self.staged(safe, object, waiting).map(|staged| Some(ToSend::Object(staged)))
     }
 
     /// All objects that wait here, and whether the server has each, as far as it is known.
@@ -239,7 +253,7 @@ impl Store {
     /// # Errors
     /// The disk's.
     pub fn drop_objects(&self, safe: SafeId, objects: &[ObjectId]) -> Result<(), StoreError> {
-        let state = self.pieces.state();
+        let mut state = self.pieces.state();
         let mut files = Vec::new();
         {
             let mut inner = self.inner()?;
@@ -260,7 +274,7 @@ impl Store {
             transaction.commit()?;
         }
         // Behind the rows: a file without one is swept, a row without a file would be a loss.
-        self.pieces.drop_files(&state, safe, &files);
+        self.pieces.drop_files(&mut state, safe, &files);
         Ok(())
     }
 
@@ -270,30 +284,23 @@ impl Store {
     /// # Errors
     /// The disk's.
     pub fn share_objects(&self, safe: SafeId, objects: &[ObjectId]) -> Result<(), StoreError> {
-        let (small, restored);
+        let in_rows;
         {
             let mut state = self.pieces.state();
             let mut inner = self.inner()?;
-            // What is deleted here is sealed with a safe's key, and outlives neither that nor this
-            // database's: it need not be written over with zeros, which is most of the work.
-            inner.connection.pragma_update(None, "secure_delete", "FAST")?;
-            let shared = share(&mut inner.connection, safe, objects);
-            restored = inner.connection.pragma_update(None, "secure_delete", "ON");
-            let (large, of_rows) = shared?;
-            small = of_rows;
+            let (in_files, rest) = share(&mut inner.connection, safe, objects)?;
+            in_rows = rest;
             drop(inner);
-            for (key, hash, length, file) in large {
-                if let Some(before) = state.index.insert(key, hash, length, file) {
-                    self.pieces.drop_files(&state, safe, &[before.file]);
-                }
+            for (key, Kept { hash, length, place, .. }) in in_files {
+                self.note_kept(&mut state, key, hash, length, place);
             }
-            self.pieces.may_keep(&mut state, 0)?;
+            self.pieces.may_keep(&mut state, 0, 0)?;
         }
         let small: Vec<_> =
-            small.iter().map(|(object, hash, sealed)| (*object, *hash, sealed.as_slice())).collect();
+            in_rows.iter().map(|(object, hash, sealed)| (*object, *hash, sealed.as_slice())).collect();
         if let Err(error) = self.keep_pieces(safe, &small) {
             tracing::info!(%error, "what was shared is not kept");
         }
-        Ok(restored?)
+        Ok(())
     }
 }

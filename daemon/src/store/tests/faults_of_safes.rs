@@ -28,6 +28,27 @@ fn piece(number: u8) -> StagedObject {
     StagedObject { object: ObjectId::from_bytes([number; 16]), hash: ObjectHash::of(&sealed), sealed }
 }
 
+/// Small ones that come together, and share a file.
+const PACK: [u8; 9] = [13, 101, 103, 105, 107, 109, 111, 113, 115];
+
+/// What is saved under the next key.
+fn anew() -> Vec<u8> {
+    [12, 14].into_iter().chain(PACK).collect()
+}
+
+fn ids(numbers: &[u8]) -> Vec<ObjectId> {
+    numbers.iter().map(|number| piece(*number).object).collect()
+}
+
+/// The bytes of the file that a piece is in; nothing for one in its row.
+fn file_of(number: u8) -> Option<ObjectHash> {
+    if PACK.contains(&number) {
+        Some(ObjectHash::of(&PACK.map(|number| piece(number).sealed).concat()))
+    } else {
+        number.is_multiple_of(2).then(|| piece(number).hash)
+    }
+}
+
 /// A device with a safe of its own and one that it was offered.
 fn before(data: &Path) {
     let devices = Devices::open_with(data, WorkFactor::for_tests()).unwrap();
@@ -65,19 +86,20 @@ fn life(data: &Path) -> Result<(), StoreError> {
     did(data, "saved")?;
     // The next key: sealed anew.
     store.put_safe_keys(SAFE, &[(1, SafeKey::from_bytes(&mut [4; 32]))])?;
-    store.stage_objects(SAFE, &[piece(12), piece(13), piece(14)])?;
-    store.replace_safe_queue(SAFE, &[vec![12, 13, 14]])?;
-    store.drop_objects(SAFE, &[piece(2).object, piece(3).object, piece(4).object])?;
+    store.stage_objects(SAFE, &anew().into_iter().map(piece).collect::<Vec<_>>())?;
+    store.replace_safe_queue(SAFE, &[anew()])?;
+    store.drop_objects(SAFE, &ids(&[2, 3, 4]))?;
     // Commit.
     store.put_safe_posting(SAFE, &[9; 900])?;
-    store.set_objects_uploaded(SAFE, &[piece(12).object, piece(13).object, piece(14).object], true)?;
+    store.set_objects_uploaded(SAFE, &ids(&anew()), true)?;
     store.take_safe_items(SAFE, &taken(1))?;
     did(data, "accepted by the server")?;
     store.fold_safe(
         SAFE,
         &Folded { seq: 1, state: Some(vec![1; 5_000]), queue: Requeued::Shorter(1), removed: None },
     )?;
-    store.share_objects(SAFE, &[piece(12).object, piece(13).object, piece(14).object])?;
+    // Some of a pack waits on while others of it are kept.
+    anew().chunks(4).try_for_each(|part| store.share_objects(SAFE, &ids(part)))?;
     // Somebody's file is read.
     store.keep_pieces(SAFE, &[(piece(20).object, piece(20).hash, &piece(20).sealed)])?;
     store.save_pieces()?;
@@ -116,7 +138,7 @@ fn check(data: &Path, what: &str) {
         for number in queue.iter().flatten() {
             let staged = store.staged_object(safe.safe, piece(*number).object).unwrap();
             assert_eq!(staged.as_ref(), Some(&piece(*number)), "{what}: what was saved is lost");
-            files.extend(number.is_multiple_of(2).then(|| piece(*number).hash));
+            files.extend(file_of(*number));
         }
         if safe.safe == SAFE {
             let saved = !queue.is_empty() || safe.folded == 1;
@@ -131,7 +153,7 @@ fn check(data: &Path, what: &str) {
             assert!(!did("saved there") || !queue.is_empty(), "{what}");
             assert!(!did("gone"), "{what}: a safe that was erased is there");
         }
-        for number in [12, 13, 14, 20] {
+        for number in anew().into_iter().chain([20]) {
             let piece = piece(number);
             let here = store.pieces_here(safe.safe, &[(piece.object, piece.hash)], usize::MAX).unwrap();
             let Some(found) = here.found.get(&piece.object) else {
@@ -142,8 +164,7 @@ fn check(data: &Path, what: &str) {
             assert_eq!(**found, piece.sealed, "{what}");
             let waits = named.contains(&piece.object);
             assert!(waits || safe.standing == Standing::Accepted, "{what}: kept of a safe that was left");
-            // What is kept is in a file, whatever its size.
-            files.extend((number.is_multiple_of(2) || !waits).then_some(piece.hash));
+            files.extend(file_of(number));
         }
     }
     let place = data.join("devices").join(format!("acme.{}", new_device(1).device)).join("pieces");

@@ -298,3 +298,127 @@ fn a_batch_is_there_wholly_or_not_at_all() {
     store.drop_objects(SAFE, &[piece(1, 0).object]).unwrap();
     assert_eq!(files(&home).len(), 0);
 }
+
+/// Small pieces that come together.
+fn several(from: u8) -> Vec<StagedObject> {
+    (from..from + 10).map(|number| piece(number, 1_000 + usize::from(number))).collect()
+}
+
+fn ids(pieces: &[StagedObject]) -> Vec<ObjectId> {
+    pieces.iter().map(|piece| piece.object).collect()
+}
+
+/// Those of them that are here, with their bytes.
+fn found(store: &Store, pieces: &[StagedObject]) -> Vec<ObjectId> {
+    ids(&pieces.iter().filter(|piece| here(store, piece).0).cloned().collect::<Vec<_>>())
+}
+
+#[test]
+fn small_pieces_that_come_together_are_one_file_until_nobody_needs_one_of_them() {
+    let home = Home::new();
+    let store = founded(&home, None);
+    let (staged, fetched) = (several(1), several(101));
+    store.stage_objects(SAFE, &staged).unwrap();
+    assert_eq!(files(&home).len(), 1);
+    assert_eq!(fs::read(files(&home).first().unwrap()).unwrap().len(), 10 * 1_000 + 55);
+    keep(&store, &fetched);
+    store.save_pieces().unwrap();
+    assert_eq!(files(&home).len(), 2);
+    let store = reopened(&home, store, None);
+    assert_eq!(found(&store, &staged), ids(&staged));
+    assert_eq!(found(&store, &fetched), ids(&fetched));
+    // Some are shared and kept, some dropped, one waits: the file stays for it.
+    store.share_objects(SAFE, &ids(&staged[..4])).unwrap();
+    store.drop_objects(SAFE, &ids(&staged[4..9])).unwrap();
+    let store = reopened(&home, store, None);
+    assert_eq!(files(&home).len(), 2);
+    let left: Vec<_> = staged[..4].iter().chain(&staged[9..]).cloned().collect();
+    assert_eq!(found(&store, &staged), ids(&left));
+    assert_eq!(store.staged_objects(SAFE).unwrap(), [(staged[9].object, false)]);
+    // Nothing may be kept: the one that waits has the file to itself, until it goes.
+    let store = reopened(&home, store, Some(0));
+    store.share_objects(SAFE, &[]).unwrap();
+    assert_eq!((found(&store, &staged), found(&store, &fetched)), (ids(&staged[9..]), Vec::new()));
+    assert_eq!(files(&home).len(), 1);
+    store.save_pieces().unwrap();
+    let store = reopened(&home, store, Some(0));
+    store.drop_objects(SAFE, &ids(&staged[9..])).unwrap();
+    assert_eq!(files(&home).len(), 0);
+}
+
+#[test]
+fn room_is_made_of_a_whole_pack_and_never_of_what_waits_in_it() {
+    let home = Home::new();
+    let store = founded(&home, Some(25_000));
+    let (first, second, third) = (several(1), several(101), several(201));
+    store.stage_objects(SAFE, &first).unwrap();
+    store.share_objects(SAFE, &ids(&first[5..])).unwrap();
+    keep(&store, &second);
+    assert_eq!(files(&home).len(), 2);
+    // Room is needed for more than what of the first is kept: it goes, but for what waits.
+    keep(&store, &third);
+    assert_eq!(found(&store, &first), ids(&first[..5]));
+    assert_eq!(found(&store, &third), ids(&third));
+    let kept = store.pieces_sizes().unwrap().0[&SAFE].kept;
+    let bytes = |pieces: &[StagedObject]| pieces.iter().map(|piece| piece.sealed.len() as u64).sum::<u64>();
+    assert_eq!(kept, bytes(&second) + bytes(&third));
+    keep(&store, &several(31));
+    assert_eq!((found(&store, &second), files(&home).len()), (Vec::new(), 3));
+    assert_eq!(found(&store, &first), ids(&first[..5]));
+}
+
+#[test]
+fn damage_to_a_pack_is_that_of_the_pieces_it_meets() {
+    let home = Home::new();
+    let store = founded(&home, None);
+    let (waiting, kept) = (several(1), several(101));
+    store.stage_objects(SAFE, &waiting).unwrap();
+    let pack = files(&home).first().unwrap().clone();
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[1_500] ^= 1;
+    bytes.truncate(9_500);
+    fs::write(&pack, bytes).unwrap();
+    let whole = |number: &usize| ![1, 9].contains(number);
+    for (number, piece) in waiting.iter().enumerate() {
+        assert_eq!(here(&store, piece), (whole(&number), !whole(&number)), "{number}");
+    }
+    assert_eq!(store.staged_objects(SAFE).unwrap().len(), 10, "that they can't be read drops nothing");
+    keep(&store, &kept);
+    let file = files(&home).into_iter().find(|file| *file != pack).unwrap();
+    fs::remove_file(file).unwrap();
+    assert_eq!(found(&store, &kept), []);
+    keep(&store, &kept);
+    assert_eq!(found(&store, &kept), ids(&kept));
+}
+
+#[test]
+fn what_the_server_has_is_not_read_again_to_be_sent() {
+    let home = Home::new();
+    let store = founded(&home, None);
+    let piece = piece(1, LARGE);
+    store.stage_objects(SAFE, std::slice::from_ref(&piece)).unwrap();
+    assert!(
+        matches!(store.to_send(SAFE, piece.object).unwrap(), Some(ToSend::Object(found)) if found == piece)
+    );
+    store.set_objects_uploaded(SAFE, &[piece.object], true).unwrap();
+    for file in files(&home) {
+        fs::remove_file(file).unwrap();
+    }
+    assert!(matches!(store.to_send(SAFE, piece.object).unwrap(), Some(ToSend::Nothing)));
+}
+
+#[test]
+fn a_refused_batch_leaves_no_pack() {
+    let home = Home::new();
+    let store = founded(&home, None);
+    store.stage_objects(SAFE, &[piece(1, 50)]).unwrap();
+    // The last row of the batch is refused: an id that waits already.
+    let mut batch = several(2);
+    batch.push(piece(1, 50));
+    store.stage_objects(SAFE, &batch).unwrap_err();
+    assert_eq!(files(&home).len(), 0);
+    assert_eq!(store.staged_objects(SAFE).unwrap(), [(piece(1, 0).object, false)]);
+    // And the same ids can be tried again, as one whose disk was full does.
+    store.stage_objects(SAFE, &batch[..10]).unwrap();
+    assert_eq!(found(&store, &batch[..10]), ids(&batch[..10]));
+}
