@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX_BYTES, ObjectHeads, SafeLogged};
+use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHeads, SafeLogged};
 use parsec_protocol::safe_log::roles::Role;
 use support::safes::{Object, body, change, heads};
 use support::{Bench, DAY, drawn};
@@ -63,7 +63,7 @@ async fn a_body_with_one_fault_leaves_nothing() {
     // Signed, and not what a call may promise.
     let twice = ObjectHeads(vec![objects[1].head(), objects[1].head()]);
     let none = ObjectHeads(vec![Object { id: ids[0], bytes: vec![] }.head()]);
-    let many = ObjectHeads((0..65).map(|_| Object::of(1).head()).collect());
+    let many = ObjectHeads((0..=OBJECTS_MAX).map(|_| Object::of(1).head()).collect());
     for (heads, code) in [(twice, BadRequest), (none, BadRequest), (many, TooLarge)] {
         assert_eq!(alice.put_body(&bench, &safe, &heads, &heads.before()).await.code(), code);
     }

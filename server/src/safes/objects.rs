@@ -4,7 +4,7 @@
 //! which state one is given out; and when one that no record has added goes. Refuses another
 //! content under an id that is taken.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use parsec_protocol::ids::{ObjectId, Timestamp};
 use parsec_protocol::object_hash::ObjectHash;
@@ -72,13 +72,15 @@ pub(crate) fn put(
     tx.lock_safe(asking.of)?;
     let wanted = wanted(tx, asking, heads, terms)?;
     let due = terms.now.plus_seconds(UPLOADED_SECONDS);
+    let come: HashMap<_, _> = come.iter().map(|(head, bytes)| (head.object, (head, bytes))).collect();
     for head in &heads.0 {
         if !wanted.contains(&head.object) {
             tx.put_off_object(asking.of, &head.object, due)?;
             continue;
         }
         // One that was here when its bytes would have come, and has gone since.
-        let (_, bytes) = come.iter().find(|(come, _)| come == head).ok_or(Refusal::UNAVAILABLE)?;
+        let found = come.get(&head.object).filter(|(come, _)| *come == head);
+        let (_, bytes) = found.ok_or(Refusal::UNAVAILABLE)?;
         let ObjectHead { object, hash, length } = head;
         let bytes = bytes.as_deref();
         let object = ObjectToAdd { object, hash, length: *length, author: &asking.user, bytes };
@@ -132,11 +134,11 @@ pub(crate) fn fetched(
     reader(tx, asking)?;
     let mut heads = ObjectHeads(Vec::new());
     let mut fetched = Vec::new();
+    let mut asked = HashSet::new();
     for object in objects {
         let added = tx.object(asking.of, &object)?.filter(|there| there.state != ObjectState::Uploaded);
         let Some(there) = added else { continue };
-        let twice = heads.0.iter().any(|head| head.object == object);
-        if twice {
+        if !asked.insert(object) {
             continue;
         }
         let (hash, length): (ObjectHash, u32) = (there.hash, there.length);

@@ -12,8 +12,8 @@ use crate::limits::OBJECT_MAX_BYTES;
 use crate::object_hash::ObjectHash;
 use crate::public_keys::Hash;
 
-/// Objects in one call that puts them.
-pub const OBJECTS_MAX: usize = 64;
+/// Objects in one call, either way: as many of 4 KiB as its bytes hold. Each call is a commit.
+pub const OBJECTS_MAX: usize = 256;
 /// Largest body with objects, either way: two whole ones and their heads.
 pub const OBJECTS_MAX_BYTES: usize = 1_100_000;
 /// Ids in one question which objects are missing.
@@ -151,9 +151,14 @@ mod tests {
         let whole = u32::try_from(OBJECT_MAX_BYTES).unwrap();
         assert_eq!(read(vec![head(1, whole), head(2, whole)]).unwrap().0.len(), 2);
         assert_eq!(read(vec![head(1, whole), head(2, whole), head(3, whole)]), Err(ObjectsFault::TooLarge));
-        let many = |count: u8| (0..count).map(|number| head(number, 1)).collect::<Vec<_>>();
-        assert!(read(many(64)).is_ok());
-        assert_eq!(read(many(65)), Err(ObjectsFault::TooLarge));
+        let other = |number: usize| {
+            let mut id = [7; 16];
+            id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            ObjectHead { object: ObjectId::from_bytes(id), ..head(1, 1) }
+        };
+        let many = |count: usize| (0..count).map(other).collect::<Vec<_>>();
+        assert!(read(many(OBJECTS_MAX)).is_ok());
+        assert_eq!(read(many(OBJECTS_MAX + 1)), Err(ObjectsFault::TooLarge));
         assert_eq!(read(vec![head(1, 0)]), Err(ObjectsFault::Misshapen));
         assert_eq!(read(vec![head(1, whole + 1)]), Err(ObjectsFault::Misshapen));
         assert_eq!(read(vec![head(1, 7), head(1, 7)]), Err(ObjectsFault::Misshapen));

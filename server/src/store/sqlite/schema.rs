@@ -23,7 +23,7 @@ const MIGRATIONS: &[&str] =
     &[concat!(include_str!("schema/0001_first.sql"), include_str!("schema/0001_safes.sql"))];
 /// The last `user_version` of schemas that were in use before the first release, and that no
 /// version reads any more.
-const BEFORE: usize = 6;
+const BEFORE: usize = 7;
 /// The newest `user_version` that this version knows.
 const KNOWN: usize = BEFORE + MIGRATIONS.len();
 /// How long a second program (the `organisation` commands, a backup) may hold the file before a
@@ -179,6 +179,11 @@ pub(super) fn contents(connection: &Connection) -> rusqlite::Result<(i64, i64)> 
     )
 }
 
+/// Memory for pages of the one connection that writes: a call that brings a megabyte of small
+/// objects, by their random ids, touches most pages of the tables that they go into. Taken as it is
+/// needed.
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
+
 /// Opens for writing, making the file (0600) if there is none.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     // Made by hand first: SQLite would make it readable for all that the umask lets.
@@ -197,6 +202,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     migrate(&mut connection)?;
     Ok(connection)
 }

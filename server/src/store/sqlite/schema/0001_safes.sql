@@ -1,6 +1,7 @@
 -- The second half of the first schema: safes, their logs, journals, rings, boxes and objects. As
 -- everything here, keyed by their organisation first. What a certificate or record changes (roles, holders, the present key), the
--- protocol's rules say; these rows hold it.
+-- protocol's rules say; these rows hold it. Tables with large values have a rowid: without one a
+-- value stands beside its key, and every comparison on the way to a row reads values of others.
 
 CREATE TABLE safe (
     organisation TEXT NOT NULL REFERENCES organisation (id),
@@ -25,7 +26,7 @@ CREATE TABLE safe_certificate (
     envelope     BLOB NOT NULL,
     PRIMARY KEY (organisation, safe, position),
     FOREIGN KEY (organisation, safe) REFERENCES safe (organisation, safe)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Whom the log gives a role, and whom it gave one.
 CREATE TABLE safe_member (
@@ -56,7 +57,7 @@ CREATE TABLE safe_ring (
     head         BLOB NOT NULL,              -- the ring's head, as it came
     PRIMARY KEY (organisation, safe, hash),
     FOREIGN KEY (organisation, safe) REFERENCES safe (organisation, safe)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Parts of rings, and blocks of past keys: put before the certificate that needs them.
 CREATE TABLE safe_part (
@@ -68,7 +69,7 @@ CREATE TABLE safe_part (
     bytes        BLOB NOT NULL,
     PRIMARY KEY (organisation, safe, hash),
     FOREIGN KEY (organisation, safe) REFERENCES safe (organisation, safe)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX safe_part_due ON safe_part (due) WHERE due IS NOT NULL;
 
 CREATE TABLE safe_box (
@@ -81,7 +82,7 @@ CREATE TABLE safe_box (
     sealed       BLOB NOT NULL,
     PRIMARY KEY (organisation, safe, epoch, user, author),
     FOREIGN KEY (organisation, safe) REFERENCES safe (organisation, safe)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE safe_record (
     organisation TEXT NOT NULL,
@@ -92,7 +93,7 @@ CREATE TABLE safe_record (
     envelope     BLOB NOT NULL,
     PRIMARY KEY (organisation, safe, seq),
     FOREIGN KEY (organisation, safe) REFERENCES safe (organisation, safe)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Whose items alone are put into a safe at the moment.
 CREATE TABLE safe_turn (
@@ -141,7 +142,7 @@ CREATE TABLE safe_object_bytes (
     bytes        BLOB NOT NULL,
     PRIMARY KEY (organisation, safe, object),
     FOREIGN KEY (organisation, safe, object) REFERENCES safe_object (organisation, safe, object) ON DELETE CASCADE
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Bytes of each safe by who brought them, kept in the statement of each change; safe and
 -- organisation follow.
