@@ -190,6 +190,8 @@ async fn read_requests(
         };
         let Ok(permit) = permit else { break };
         let line = tokio::select! {
+            // A line that is there as well comes too late.
+            biased;
             () = shutdown.cancelled() => break,
             () = visit.enough.cancelled() => break,
             line = next_line(&mut lines, &mut timer, &visit.permit, visit.timeouts) => line,
@@ -333,9 +335,10 @@ impl Call {
             // Closed, and so is the connection: a program that passes files to whoever doesn't ask
             // for them is mistaken about whom it speaks to.
             drop(file);
+            // Before it is told: what comes after the answer is read no more.
+            self.visit.enough.cancel();
             let text = "no open file comes with this method";
             self.out.send(refusal(id, error::INVALID_REQUEST_CODE, ProblemKind::InvalidRequest, text));
-            self.visit.enough.cancel();
             return;
         }
         let mut subscription = None;

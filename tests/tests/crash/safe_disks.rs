@@ -97,6 +97,8 @@ fn a_devices_full_disk_takes_no_contents_and_loses_none() {
     let there = large(1, 1_200_000);
     Safe { device: &fixture.alice, name: &name }.put_shared("/there", &there);
     let _ = tablet.until_safe(|safe| safe.safe == made.safe && is_well(safe));
+    // The tablet knows of it: of what is told while its disk is full, it can note nothing.
+    Safe { device: &tablet, name: &name }.sync();
     // Saved while the server is away, and then there is no room any more.
     fixture.server.kill();
     let saved = large(2, 1_300_000);
