@@ -35,7 +35,7 @@ use zeroize::Zeroizing;
 use crate::os::{blocking_in, entropy};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
-use crate::store::{StagedObject, Store, StoreError};
+use crate::store::{SMALL_MAX_BYTES, StagedObject, Store, StoreError};
 use crate::transport::retry::{BRISK, carried};
 use get::Objects;
 use open_file::{FileError, OpenFile};
@@ -47,16 +47,22 @@ use unchanged::{Earlier, Held};
 /// The store as the place where objects wait.
 struct StoreStage<'a> {
     store: &'a Store,
-    safe: SafeId,
+    safe: &'a OpenSafe,
+    /// Epoch of the key that seals.
+    epoch: u64,
 }
 
 impl Stage for StoreStage<'_> {
     fn stage(&mut self, objects: &[StagedObject]) -> Result<(), StoreError> {
-        self.store.stage_objects(self.safe, objects)
+        self.store.stage_objects(self.safe.id, objects)?;
+        if objects.iter().all(|object| object.sealed.len() > SMALL_MAX_BYTES) {
+            self.safe.sending.offer(self.epoch, objects.iter().map(|object| object.object));
+        }
+        Ok(())
     }
 
     fn forget(&mut self, objects: &[ObjectId]) -> Result<(), StoreError> {
-        self.store.drop_objects(self.safe, objects)
+        self.store.drop_objects(self.safe.id, objects)
     }
 }
 
@@ -90,14 +96,14 @@ impl Held for HeldHere<'_> {
 /// `contents_changed`, `too_large`, `disk_full`, `safe_key_missing`, those of the open file.
 pub(crate) async fn take(
     session: &Session,
-    safe: &OpenSafe,
+    safe: &Arc<OpenSafe>,
     file: File,
     expected: Option<u64>,
     over: Option<Content>,
 ) -> Result<Taken, Problem> {
     let over = over.filter(Earlier::is_any);
     let take = move |file: &OpenFile, present: Present<'_>, stage: &mut StoreStage<'_>| {
-        let held = HeldHere { store: stage.store, safe: stage.safe, accepted: present.accepted };
+        let held = HeldHere { store: stage.store, safe: stage.safe.id, accepted: present.accepted };
         let earlier = over.as_ref().and_then(|over| Earlier::of(over, present.keys, present.epoch, &held));
         put::put(file, expected, present.with, earlier, stage, &mut entropy::System)
     };
@@ -116,7 +122,7 @@ struct Present<'a> {
 /// Has an open file read and sealed with the keys that are here.
 async fn sealed<T: Send + 'static>(
     session: &Session,
-    safe: &OpenSafe,
+    safe: &Arc<OpenSafe>,
     file: File,
     take: impl FnOnce(&OpenFile, Present<'_>, &mut StoreStage<'_>) -> Result<T, PutError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -129,13 +135,13 @@ async fn sealed<T: Send + 'static>(
     };
     let failed = |source| FileError::Io { what: "beginning to read", source };
     let (stopper, stop) = stop::stop().map_err(failed)?;
-    let (open, id) = (Arc::clone(&session.open), safe.id);
+    let (open, safe) = (Arc::clone(&session.open), Arc::clone(safe));
     let taken = blocking_in(&session.tasks, move || {
         let missing = "This device has not been given the safe's present key yet.";
         let missing = || Problem::new(ProblemKind::SafeKeyMissing, missing);
         let with = PutKeys { present: keys.at(epoch).ok_or_else(missing)?, first: keys.at(0) };
         let file = OpenFile::to_read(file.into(), stop)?;
-        let mut stage = StoreStage { store: &open.store, safe: id };
+        let mut stage = StoreStage { store: &open.store, safe: &safe, epoch };
         Ok::<_, Problem>(take(&file, Present { keys: &keys, epoch, with, accepted: &accepted }, &mut stage)?)
     })
     .await;
@@ -150,7 +156,7 @@ async fn sealed<T: Send + 'static>(
 /// As [`take`].
 pub(crate) async fn take_many(
     session: &Session,
-    safe: &OpenSafe,
+    safe: &Arc<OpenSafe>,
     file: File,
     sizes: Vec<u64>,
 ) -> Result<Vec<Taken>, Problem> {
@@ -217,11 +223,10 @@ impl<'a> HereAndThere<'a> {
             let known = missing.len();
             let came: Vec<Came> = came
                 .into_iter()
-                .filter(|(object, _)| missing.contains(object))
+                .filter(|(object, _)| missing.remove(object))
                 .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
                 .collect();
-            for (object, _, bytes) in &came {
-                missing.remove(object);
+            for (_, _, bytes) in &came {
                 take_room(left, bytes.len())?;
             }
             found.extend(self.keep(came).await?);

@@ -23,7 +23,7 @@ use super::folding;
 use crate::os::{blocking_in, entropy};
 use crate::problems;
 use crate::session::Session;
-use crate::session::open_safes::{OpenSafe, Queued};
+use crate::session::open_safes::{Memory, OpenSafe, Queued};
 use crate::store::{StagedObject, StoreError};
 
 /// Seals anew what waits under a key that is the present one no more.
@@ -35,7 +35,7 @@ pub(super) async fn seal_anew(session: &Session, safe: &OpenSafe) -> Result<(), 
     let Some(present) = memory.verified.present().map(|now| now.key.epoch) else { return Ok(()) };
     let mut waiting = waiting(&memory.queue, &memory.base);
     // What this disk has lost stays what it was: it doesn't go out.
-    for queued in memory.queue.iter().filter(|queued| memory.unreadable.contains(&queued.pending.group)) {
+    for queued in memory.queue.iter().filter(|queued| memory.unreadable.contains_key(&queued.pending.group)) {
         waiting.retain(|object| !queued.adds.contains(object));
     }
     if !memory.queue.iter().any(|queued| is_stale(queued, &waiting, present)) {
@@ -57,6 +57,14 @@ pub(super) async fn seal_anew(session: &Session, safe: &OpenSafe) -> Result<(), 
         Ok::<_, Problem>(())
     })
     .await
+}
+
+/// Whether something of the queue has to be sealed anew before it goes out, of which all bytes are
+/// needed then.
+pub(super) fn is_due(memory: &Memory) -> bool {
+    let waiting = waiting(&memory.queue, &memory.base);
+    let present = memory.verified.present().map(|now| now.key.epoch);
+    present.is_some_and(|present| memory.queue.iter().any(|queued| is_stale(queued, &waiting, present)))
 }
 
 /// Objects of the queue that no accepted record has added.

@@ -269,7 +269,7 @@ pub(super) fn judged(memory: &Memory, now: Duration, stamp: &Stamp) -> Waiting {
             waiting.removals.push(Removal { group, path, saved, entries: taken });
             let _ = waiting.groups.insert(group);
             held.add(act);
-        } else if memory.unreadable.contains(&group) {
+        } else if memory.unreadable.contains_key(&group) {
             // The file, and not a folder that is put back above it.
             let sent = act.iter().find(|queued| queued.pending.change.content().is_some());
             unreadable.extend(sent.and_then(|queued| queued.pending.change.entry()));

@@ -23,6 +23,7 @@ use parsec_protocol::safes::tree::Tree as _;
 use super::brake::{self, Waiting};
 use super::items::Batch;
 use super::reading::ends;
+use super::staged::Wanted;
 use super::{anew, damaged, forgone, holding, reading, refusals, staged};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
@@ -238,7 +239,7 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
     let mut memory = safe.memory().await;
     let made = blocking_in(&session.tasks, move || made(&open, &this, &mut memory, &members)).await?;
     let Some((envelope, adds)) = made else { return Ok(Tried::Nothing) };
-    if let Err(problem) = staged::upload(session, safe, &adds).await {
+    if let Err(problem) = staged::upload(session, safe, &adds, Wanted::Record).await {
         return unreadable(session, safe, problem).await;
     }
     let new = NewRecord { record: envelope.clone().into() };

@@ -3,35 +3,60 @@
 //!
 //! Decides that they hold up nothing but what needs them: they wait, and their person is told which
 //! file it is. Its removal takes them out of the queue, with all else that is about it where nobody
-//! has seen it yet. Refuses to drop anything by itself: a disk may come back.
+//! has seen it yet. Refuses to drop anything by itself: a disk may come back, and is looked at
+//! again now and then, or when its person asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parsec_protocol::control::Problem;
-use parsec_protocol::ids::{OperationId, SafeId};
+use parsec_protocol::ids::{ObjectId, OperationId, SafeId};
 use parsec_protocol::safes::change::Change;
 use parsec_protocol::safes::tree::Tree as _;
+use tokio::time::Instant;
 
-use super::{brake, folding, holding, overlay, views};
+use super::{anew, brake, folding, holding, overlay, views};
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
 use crate::store::{OpenDevice, StoreError};
 
-/// Whether all that an act sends can be read.
-fn is_readable(open: &OpenDevice, memory: &Memory, safe: SafeId, act: &[Queued]) -> Result<bool, StoreError> {
-    for object in act.iter().flat_map(|queued| &queued.adds) {
-        if memory.base.has_object(*object) {
-            continue;
-        }
-        match open.store.staged_object(safe, *object) {
-            Ok(Some(_)) => {}
-            Ok(None) | Err(StoreError::Damaged(_) | StoreError::UnsafePath { .. }) => return Ok(false),
-            Err(error) => return Err(error),
+/// After which time contents that could not be read are looked at again: a disk that comes back
+/// tells nobody, and reading large ones is work.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Whether an object can be sent, or was.
+fn is_there(open: &OpenDevice, safe: SafeId, object: ObjectId, anew: bool) -> Result<bool, StoreError> {
+    // What is to be sealed anew is read, though the server has what it was before.
+    let found = if anew {
+        open.store.staged_object(safe, object).map(|found| found.is_some())
+    } else {
+        open.store.to_send(safe, object).map(|found| found.is_some())
+    };
+    match found {
+        Err(StoreError::Damaged(_) | StoreError::UnsafePath { .. }) => Ok(false),
+        found => found,
+    }
+}
+
+/// The first object of what an act sends that can't be sent; `first` is looked at before others.
+fn lost(
+    open: &OpenDevice,
+    memory: &Memory,
+    safe: SafeId,
+    act: &[Queued],
+    first: Option<ObjectId>,
+    anew: bool,
+) -> Result<Option<ObjectId>, StoreError> {
+    let adds = || act.iter().flat_map(|queued| queued.adds.iter().copied());
+    let first = first.filter(|first| adds().any(|object| object == *first));
+    for object in first.into_iter().chain(adds()) {
+        if !memory.base.has_object(object) && !is_there(open, safe, object, anew)? {
+            return Ok(Some(object));
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// Looks which acts can't be sent, after one could not. Whether there are others than before.
@@ -39,20 +64,57 @@ fn is_readable(open: &OpenDevice, memory: &Memory, safe: SafeId, act: &[Queued])
 /// # Errors
 /// The store's.
 pub(super) async fn look(session: &Session, safe: &OpenSafe) -> Result<bool, Problem> {
+    look_at(session, safe, |_| true).await
+}
+
+/// Looks again at what could not be sent, where it is time to.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn look_again(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+    let known = {
+        let memory = safe.memory().await;
+        if memory.unreadable.is_empty() || next_look(&memory).is_some_and(|next| next > Instant::now()) {
+            return Ok(());
+        }
+        memory.unreadable.clone()
+    };
+    if look_at(session, safe, move |group| known.contains_key(&group)).await? {
+        tracing::info!(safe = %safe.id, "contents that could not be read can be");
+    }
+    Ok(())
+}
+
+/// Looks at acts. Whether others than before can't be sent.
+async fn look_at(
+    session: &Session,
+    safe: &OpenSafe,
+    looked_at: impl Fn(OperationId) -> bool + Send + 'static,
+) -> Result<bool, Problem> {
     let mut memory = safe.memory().await;
     let (open, id) = (Arc::clone(&session.open), safe.id);
     blocking_in(&session.tasks, move || {
-        let mut found = BTreeSet::new();
+        let mut found = BTreeMap::new();
+        let anew = anew::is_due(&memory);
         for act in brake::acts(&memory.queue) {
-            if !is_readable(&open, &memory, id, act)? {
-                found.extend(brake::group_of(act));
+            let Some(group) = brake::group_of(act).filter(|group| looked_at(*group)) else { continue };
+            let before = memory.unreadable.get(&group).copied();
+            if let Some(object) = lost(&open, &memory, id, act, before, anew)? {
+                found.insert(group, object);
             }
         }
-        let others = found != memory.unreadable;
+        let others = found.keys().ne(memory.unreadable.keys());
         memory.unreadable = found;
+        memory.unreadable_looked = Some(Instant::now());
         Ok::<_, StoreError>(others)
     })
     .await
+}
+
+/// When to look again; nothing where it is to be done at once, or there is nothing to look at.
+pub(super) fn next_look(memory: &Memory) -> Option<Instant> {
+    let looked = memory.unreadable_looked.filter(|_| !memory.unreadable.is_empty())?;
+    looked.checked_add(AGAIN)
 }
 
 /// Operations that go with files which were removed, themselves or a folder above, and whose
@@ -62,7 +124,7 @@ fn given_up(memory: &Memory) -> BTreeSet<OperationId> {
     let mut given_up = BTreeSet::new();
     for queued in &memory.queue {
         let change = &queued.pending.change;
-        if !memory.unreadable.contains(&queued.pending.group) || change.content().is_none() {
+        if !memory.unreadable.contains_key(&queued.pending.group) || change.content().is_none() {
             continue;
         }
         let Some(entry) = change.entry() else { continue };

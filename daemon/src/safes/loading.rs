@@ -91,6 +91,16 @@ pub(crate) async fn open(session: &Session, id: SafeId) -> Result<Option<Arc<Ope
     Ok(Some(found))
 }
 
+/// A safe is known no more, here and in the store. Nobody who is about to open it puts it back.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn forget(session: &Session, id: SafeId) -> Result<(), Problem> {
+    let _turn = session.safes.opening.lock().await;
+    session.safes.remove(id);
+    session.store(move |store| store.erase_safe(id)).await
+}
+
 /// All safes that the device knows, ascending by id.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! anything but the order of what members signed.
 
 pub(crate) mod acts;
+mod ahead;
 mod anew;
 mod boxes;
 pub(crate) mod brake;
@@ -27,6 +28,7 @@ mod overlay;
 pub(crate) mod paths;
 mod reading;
 mod refusals;
+pub(crate) mod restoring;
 pub(crate) mod running;
 mod staged;
 mod task;

@@ -11,7 +11,7 @@ use parsec_protocol::control::{Event, Problem};
 use parsec_protocol::ids::SafeId;
 use parsec_protocol::relay::SafeEntry;
 
-use super::views;
+use super::{loading, views};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{Standing, Store};
@@ -81,7 +81,10 @@ pub(super) async fn look(session: &Session) -> Result<Vec<SafeId>, Problem> {
     session.safes.set_beyond(beyond);
     drop(deciding);
     for safe in taken_back {
-        gone(session, safe).await?;
+        // One that can't be looked at keeps none of the others.
+        if let Err(problem) = gone(session, safe).await {
+            tracing::warn!(%safe, %problem, "an offer that was taken back is still there");
+        }
     }
     Ok(news)
 }
@@ -112,9 +115,9 @@ pub(super) async fn is_kept(session: &Session, safe: &OpenSafe) -> Result<bool, 
         let mut beyond = session.safes.beyond();
         beyond.insert(id, by);
         session.safes.set_beyond(beyond);
-        session.safes.remove(id);
+        loading::forget(session, id).await?;
+        // Its task finds that it is there no more, and ends.
         safe.wanted.notify_one();
-        session.store(move |store| store.erase_safe(id)).await?;
         session.events().publish(Event::SafeGone { device: session.open.summary.device, safe: id });
     }
     Ok(kept)
@@ -134,18 +137,16 @@ pub(super) async fn make_room(session: &Session) {
 
 /// An offer was taken back.
 async fn gone(session: &Session, safe: SafeId) -> Result<(), Problem> {
-    if let Some(open) = session.safes.get(safe) {
+    if let Some(open) = loading::open(session, safe).await? {
         let _turn = open.turn.lock().await;
         // Its person may have taken it meanwhile.
         if open.memory().await.standing != Standing::Offered {
             return Ok(());
         }
-        session.safes.remove(safe);
-        // Its task finds that it is there no more, and ends.
+        loading::forget(session, safe).await?;
         open.memory().await.standing = Standing::Left;
         open.wanted.notify_one();
     }
-    session.store(move |store| store.erase_safe(safe)).await?;
     session.events().publish(Event::SafeGone { device: session.open.summary.device, safe });
     Ok(())
 }

@@ -45,37 +45,50 @@ pub(super) fn ends(safe: &OpenSafe, verified: &VerifiedSafe) -> [Head; 2] {
 /// # Errors
 /// What the server and the store say; `chain_invalid` and `rolled_back`, each with its alarm.
 pub(super) async fn read(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+    // How many certificates the server has shown that there are, and how many of the organisation's
+    // were known before it was asked. It is not asked with each page of a long journal.
+    let mut shown: Option<(u64, u64)> = None;
     loop {
-        let known = session.log().count();
+        let before = session.log().count();
         let stored = marked(session, safe).await?;
         let verified = safe.memory().await.verified.clone();
         let [log, journal] = ends(safe, &verified);
         let [least_log, least_journal] = stored.unwrap_or([log, journal]);
         let least = [log.count.max(least_log.count), journal.count.max(least_journal.count)].map(Least);
-        let certificates = answered(|| session.member.safe_log(safe.id, log.count, least[0])).await?;
+        // Another device of the user may have told of more meanwhile.
+        let asked = shown.is_none_or(|(count, _)| log.count < count || count < least[0].0);
+        let mut certificates = Vec::new();
+        let (count, known) = match shown.filter(|_| !asked) {
+            Some(shown) => shown,
+            None => {
+                let page = answered(|| session.member.safe_log(safe.id, log.count, least[0])).await?;
+                certificates = page.certificates;
+                (page.count, before)
+            }
+        };
         let records = answered(|| session.member.safe_journal(safe.id, journal.count, least[1])).await?;
-        if certificates.count < least[0].0 || records.seq < least[1].0 {
-            return Err(
-                rolled_back(session, [certificates.count, records.seq], least.map(|least| least.0)).await
-            );
+        if count < least[0].0 || records.seq < least[1].0 {
+            return Err(rolled_back(session, [count, records.seq], least.map(|least| least.0)).await);
         }
         let batch = Batch {
-            certificates: certificates.certificates.into_iter().map(Vec::from).collect(),
+            certificates: certificates.into_iter().map(Vec::from).collect(),
             records: records.records.into_iter().map(Vec::from).collect(),
         };
-        let nothing = batch.is_empty();
+        let all = batch.certificates.len() + batch.records.len();
         let taken = take(session, safe, batch).await?;
         let now = {
             let mut memory = safe.memory().await;
             memory.heard = Some(clock::now());
             ends(safe, &memory.verified)
         };
-        if now[0].count >= certificates.count && now[1].count >= records.seq {
+        if now[0].count >= count && now[1].count >= records.seq {
             return raise_floor(session, safe, known).await;
         }
-        if nothing || taken == 0 {
+        if asked && taken == 0 {
             return Err(TransportError::Misbehaved("its items of a safe don't go on").into());
         }
+        // What was not taken stands behind a certificate that has come since.
+        shown = Some((count, known)).filter(|_| taken == all && taken > 0);
     }
 }
 

@@ -6,7 +6,8 @@
 //! meanwhile was not told. Refuses to take a hint for more. Some minutes after the safes have gone
 //! on, the manifest says how far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use parsec_protocol::control::Problem;
 use parsec_protocol::ids::SafeId;
 use tokio::time::Instant;
 
-use super::{loading, offers, task};
+use super::{ahead, loading, offers, task};
+use crate::session::open_safes::OpenSafe;
 use crate::session::{Session, manifest};
 use crate::store::{Standing, Store};
 use crate::transport::Trouble;
@@ -37,7 +39,7 @@ pub(crate) async fn run(session: &Arc<Session>) {
 async fn hear(session: &Arc<Session>) {
     let mut news = session.member.safe_news();
     let mut before = SafeNews::default();
-    let mut running = BTreeSet::new();
+    let mut running = BTreeMap::new();
     let mut pauses = Pauses::default();
     let mut marked: Option<Instant> = None;
     loop {
@@ -82,12 +84,21 @@ async fn until(then: Option<Instant>) {
     }
 }
 
-/// Starts a task for each safe that has none.
-async fn begin(session: &Arc<Session>, running: &mut BTreeSet<SafeId>) -> Result<(), Problem> {
-    running.retain(|safe| session.safes.get(*safe).is_some());
+/// Starts a task for each safe that has none. One that went and was offered again is another one,
+/// whose task has ended.
+async fn begin(session: &Arc<Session>, running: &mut BTreeMap<SafeId, Arc<OpenSafe>>) -> Result<(), Problem> {
+    running.retain(|id, safe| session.safes.get(*id).is_some_and(|open| Arc::ptr_eq(&open, safe)));
     for safe in loading::open_all(session).await? {
-        if running.insert(safe.id) {
-            session.run(task::run(Arc::clone(session), safe));
+        if let Entry::Vacant(vacant) = running.entry(safe.id) {
+            vacant.insert(Arc::clone(&safe));
+            let (task, ahead) = (Arc::clone(session), Arc::clone(session));
+            let beside = Arc::clone(&safe);
+            session.run(async move {
+                tokio::select! {
+                    () = task::run(task, safe) => {}
+                    () = ahead::run(ahead, beside) => {}
+                }
+            });
         }
     }
     Ok(())

@@ -2,10 +2,11 @@
 //!
 //! Decides which go out with a record: those that it adds and that the server does not have; and
 //! how many calls carry them at once: one where the line is slow, several otherwise. What was
-//! sealed under a key that is the present one no more is sealed anew first (`anew`).
+//! sealed under a key that is the present one no more is sealed anew first (`anew`), and does not
+//! go ahead of its record: whoever was taken out has that key, and a server that works with them
+//! would read what is new.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -16,8 +17,8 @@ use parsec_protocol::safes::state::State;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::session::Session;
-use crate::session::open_safes::OpenSafe;
-use crate::store::{ROW_MAX_BYTES, Store, StoreError, ToSend};
+use crate::session::open_safes::{Brake, OpenSafe};
+use crate::store::{SMALL_MAX_BYTES, Standing, Store, StoreError, ToSend};
 use crate::transport::retry::{BRISK, answered, carried};
 
 /// Calls at once that carry objects of one record: what one waits for, a disk or the other side,
@@ -28,23 +29,39 @@ static MORE_CALLS: Semaphore = Semaphore::const_new(8);
 
 /// Objects that are counted as shared in one commit: some megabytes of small ones in memory, and
 /// nobody waits long for the store meanwhile.
-const SHARED_AT_ONCE: usize = 256;
+pub(super) const SHARED_AT_ONCE: usize = 256;
 
-/// Gives the server the objects of a record that it does not have.
+/// Which objects are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Those of a record: all of them.
+    Record,
+    /// Those of a record to come, sealed under the key of this epoch, as far as they are still
+    /// there: their file may have been given up.
+    Ahead(u64),
+}
+
+/// Gives the server objects that it does not have.
 ///
 /// # Errors
 /// The server's and the store's.
-pub(super) async fn upload(session: &Session, safe: &OpenSafe, adds: &[ObjectId]) -> Result<(), Problem> {
-    let sending =
-        Sending { session, safe: safe.id, wanted: Mutex::new(adds.to_vec()), brisk: AtomicBool::new(false) };
-    // The first call alone tells what the line is like.
-    if !sending.next().await? {
+pub(super) async fn upload(
+    session: &Session,
+    safe: &OpenSafe,
+    adds: &[ObjectId],
+    wanted: Wanted,
+) -> Result<(), Problem> {
+    let _turn = safe.sending.turn.lock().await;
+    let sending = Carrying { session, safe, left: Mutex::new(adds.to_vec()), wanted };
+    // Where the last call was slow, or there was none, the first one alone tells what the line is
+    // like.
+    if !safe.sending.is_brisk() && !sending.next().await? {
         return Ok(());
     }
     let others = (1..CALLS_MAX).map(|_| async {
         let Ok(_share) = MORE_CALLS.try_acquire() else { return Ok(()) };
         loop {
-            if !sending.brisk.load(Ordering::Relaxed) || !sending.next().await? {
+            if !safe.sending.is_brisk() || !sending.next().await? {
                 return Ok(());
             }
         }
@@ -56,38 +73,44 @@ pub(super) async fn upload(session: &Session, safe: &OpenSafe, adds: &[ObjectId]
     tokio::try_join!(first, try_join_all(others)).map(|_: ((), Vec<()>)| ())
 }
 
-/// Objects of one record on their way.
-struct Sending<'a> {
+/// Objects on their way in several calls.
+struct Carrying<'a> {
     session: &'a Session,
-    safe: SafeId,
+    safe: &'a OpenSafe,
     /// What is not under way yet; taken from the end.
-    wanted: Mutex<Vec<ObjectId>>,
-    /// Whether the last call was fast.
-    brisk: AtomicBool,
+    left: Mutex<Vec<ObjectId>>,
+    wanted: Wanted,
 }
 
-impl Sending<'_> {
+impl Carrying<'_> {
     /// Sends what one call takes; whether there was anything.
     async fn next(&self) -> Result<bool, Problem> {
-        let (session, safe) = (self.session, self.safe);
+        let (session, safe) = (self.session, self.safe.id);
+        // Asked before each call: a key may have been replaced, and the line have become slow.
+        if let Wanted::Ahead(epoch) = self.wanted
+            && !(self.safe.sending.is_brisk() && goes_ahead(session, self.safe, epoch).await)
+        {
+            return Ok(false);
+        }
         let (heads, sealed) = {
-            let mut wanted = self.wanted.lock().await;
-            let all = std::mem::take(&mut *wanted);
-            let (batch, left) = session.store(move |store| Ok(one_call(store, safe, all))).await??;
-            *wanted = left;
+            let (mut left, wanted) = (self.left.lock().await, self.wanted);
+            let all = std::mem::take(&mut *left);
+            let (batch, rest) = session.store(move |store| Ok(one_call(store, safe, all, wanted))).await??;
+            *left = rest;
             batch
         };
         if heads.0.is_empty() {
             return Ok(false);
         }
         let begun = Instant::now();
-        carried(heads.body_bytes(), || session.member.put_objects(safe, &heads, &sealed)).await?;
-        let brisk = begun.elapsed() < BRISK;
-        self.brisk.store(brisk, Ordering::Relaxed);
+        let put = carried(heads.body_bytes(), || session.member.put_objects(safe, &heads, &sealed)).await;
+        let brisk = put.is_ok() && begun.elapsed() < BRISK;
+        self.safe.sending.was(brisk);
+        put?;
         // Where the line is fast, small ones go with the next try of their record once more, if
         // there is one: that costs less than to write down of each that it went.
         let noted = |head: &&ObjectHead| {
-            !brisk || usize::try_from(head.length).is_ok_and(|length| length > ROW_MAX_BYTES)
+            !brisk || usize::try_from(head.length).is_ok_and(|length| length > SMALL_MAX_BYTES)
         };
         let done: Vec<_> = heads.0.iter().filter(noted).map(|head| head.object).collect();
         if done.is_empty() {
@@ -98,32 +121,47 @@ impl Sending<'_> {
     }
 }
 
+/// Whether objects of this safe that are sealed under the key of an epoch will go out as they are.
+async fn goes_ahead(session: &Session, safe: &OpenSafe, epoch: u64) -> bool {
+    let members = session.log();
+    let memory = safe.memory().await;
+    let present = memory.verified.present().is_some_and(|now| now.key.epoch == epoch);
+    let waits = memory.queue.iter().any(|queued| queued.brake == Some(Brake::Waits));
+    let held = waits || !memory.unreadable.is_empty();
+    let writes = memory.verified.role(&session.open.summary.user).is_some_and(|role| role.writes());
+    let due = || memory.verified.is_due(&*members, members.count());
+    memory.standing == Standing::Accepted && memory.founded && present && writes && !held && !due()
+}
+
 /// What one call carries: heads, and the bytes of each.
 type Batch = (ObjectHeads, Vec<Vec<u8>>);
 
-/// As many objects from the end of `wanted` as one call takes, and what is left.
+/// As many objects from the end of `left` as one call takes, and the rest.
 fn one_call(
     store: &Store,
     safe: SafeId,
-    mut wanted: Vec<ObjectId>,
+    mut left: Vec<ObjectId>,
+    wanted: Wanted,
 ) -> Result<(Batch, Vec<ObjectId>), Problem> {
     let (mut heads, mut sealed) = (ObjectHeads(Vec::new()), Vec::new());
-    while let Some(object) = wanted.pop() {
+    while let Some(object) = left.pop() {
         let lost = || Problem::new(ProblemKind::StoreDamaged, "Contents that wait are not in the store.");
-        let found = match store.to_send(safe, object)?.ok_or_else(lost)? {
-            ToSend::Object(found) => found,
-            ToSend::Nothing => continue,
+        let found = match store.to_send(safe, object)? {
+            Some(ToSend::Object(found)) => found,
+            Some(ToSend::Nothing) => continue,
+            None if wanted != Wanted::Record => continue,
+            None => return Err(lost()),
         };
         let length = u32::try_from(found.sealed.len()).unwrap_or(u32::MAX);
         heads.0.push(ObjectHead { object, hash: found.hash, length });
         if heads.0.len() > OBJECTS_MAX || heads.body_bytes() > OBJECTS_MAX_BYTES {
             heads.0.pop();
-            wanted.push(object);
+            left.push(object);
             break;
         }
         sealed.push(found.sealed);
     }
-    Ok(((heads, sealed), wanted))
+    Ok(((heads, sealed), left))
 }
 
 /// The server says that it lacks some of these: what was noted of them is wrong.
@@ -137,25 +175,17 @@ pub(super) async fn look_again(session: &Session, safe: &OpenSafe, adds: &[Objec
     session.store(move |store| store.set_objects_uploaded(id, &missing.objects, false)).await
 }
 
-/// What accepted records have added is the server's to keep; here it may go, and is kept as long as
-/// there is room. Some of it at a time: whether there is more.
+/// What waits here although accepted records have added it: that is the server's to keep. Here it
+/// may go, and is kept as long as there is room.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn drop_added(session: &Session, safe: &OpenSafe) -> Result<bool, Problem> {
+pub(super) async fn added(session: &Session, safe: &OpenSafe) -> Result<Vec<ObjectId>, Problem> {
     let id = safe.id;
     let staged = session.store(move |store| store.staged_objects(id)).await?;
-    let mut added: Vec<_> = {
-        let memory = safe.memory().await;
-        let staged = staged.into_iter().map(|(object, _)| object);
-        staged.filter(|object| memory.base.has_object(*object)).collect()
-    };
-    let more = added.len() > SHARED_AT_ONCE;
-    added.truncate(SHARED_AT_ONCE);
-    if !added.is_empty() {
-        session.store(move |store| store.share_objects(id, &added)).await?;
-    }
-    Ok(more)
+    let memory = safe.memory().await;
+    let staged = staged.into_iter().map(|(object, _)| object);
+    Ok(staged.filter(|object| memory.base.has_object(*object)).collect())
 }
 
 /// Objects that no change names any more: what accepted records have added is kept, if the user is

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::committing::Tried;
 use super::due::{self, Between};
 use super::folding::Outcome;
-use super::{boxes, committing, folding, founding, holding, keys, offers, reading, staged, views};
+use super::{boxes, committing, damaged, folding, founding, holding, keys, offers, reading, staged, views};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
@@ -79,20 +79,22 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
 /// What accepted records have added waits no more, and is kept. Where that fails, it is tried again
 /// with the next round.
 async fn tidied(session: &Session, safe: &OpenSafe) {
-    loop {
+    if let Err(problem) = without_added(session, safe).await {
+        tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "what was shared waits on");
+    }
+}
+
+/// A turn for each part, so that nobody waits long for theirs.
+async fn without_added(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+    for part in staged::added(session, safe).await?.chunks(staged::SHARED_AT_ONCE) {
         let _turn = safe.turn.lock().await;
         if safe.memory().await.standing != Standing::Accepted {
-            return;
+            break;
         }
-        match staged::drop_added(session, safe).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(problem) => {
-                tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "what was shared waits on");
-                return;
-            }
-        }
+        let (id, part) = (safe.id, part.to_vec());
+        session.store(move |store| store.share_objects(id, &part)).await?;
     }
+    Ok(())
 }
 
 /// Shows what keeps the safe from going on, or that nothing does: then it was looked at, from then
@@ -159,6 +161,7 @@ async fn round(
     keys::complete(session, safe).await?;
     told(session, safe, folding::fold_up(session, safe).await?);
     changed(session, safe, before).await;
+    damaged::look_again(session, safe).await?;
     let mut moved_on = 0;
     let mut wake;
     loop {
@@ -184,7 +187,8 @@ async fn round(
     if waiting > 0 || items(safe).await != before {
         views::tell(session, safe, "shared").await;
     }
-    Ok(wake)
+    let again = damaged::next_look(&*safe.memory().await);
+    Ok(wake.into_iter().chain(again).min())
 }
 
 /// How the device stands to the safe, told where it is something else than before: another device

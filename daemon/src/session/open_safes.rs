@@ -5,7 +5,7 @@
 //! so that locking takes keys, names and trees out of the memory. Refuses to be changed by two at a
 //! time: one task writes the logs, and whoever adds to a queue holds it for that moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::control::Problem;
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::removed::RecentlyRemoved;
+use super::sending::Sending;
 use crate::store::Standing;
 
 /// A change that was saved and is not shared yet.
@@ -71,8 +72,10 @@ pub struct Memory {
     /// What was saved and is not shared, oldest first.
     pub queue: Vec<Queued>,
     /// Acts of it whose contents this disk has lost, as far as that was noticed since the device
-    /// was unlocked.
-    pub unreadable: BTreeSet<OperationId>,
+    /// was unlocked; with the object of each that could not be read.
+    pub unreadable: BTreeMap<OperationId, ObjectId>,
+    /// When that was looked at last; nothing where it is to be looked at with the next round.
+    pub unreadable_looked: Option<Instant>,
     /// What accepted records of this device have removed of late.
     pub removed: RecentlyRemoved,
     /// Whether the tree has to be folded anew from its beginning: a key was declared lost.
@@ -101,7 +104,8 @@ impl Memory {
             delta: Delta::default(),
             queue: Vec::new(),
             removed: RecentlyRemoved::default(),
-            unreadable: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
+            unreadable_looked: None,
             refold: false,
             gave_role: None,
             problem: None,
@@ -125,6 +129,8 @@ pub struct OpenSafe {
     pub turn: tokio::sync::Mutex<()>,
     /// There is something to be read or written.
     pub wanted: Notify,
+    /// Its objects on their way to the server.
+    pub sending: Sending,
     /// Counts what was read, written or tried, for those who wait for something.
     progress: watch::Sender<u64>,
 }
@@ -143,6 +149,7 @@ impl OpenSafe {
             memory: Arc::new(tokio::sync::Mutex::new(memory)),
             turn: tokio::sync::Mutex::default(),
             wanted: Notify::new(),
+            sending: Sending::default(),
             progress: watch::Sender::new(0),
         }
     }

@@ -10,7 +10,7 @@ use parsec_tests::safes::{Safe, create, is_well};
 
 use super::{PLANS, enrol_own};
 
-/// More than a piece that is kept in the database.
+/// More than one piece.
 const LENGTH: usize = 1_200_000;
 
 #[test]
@@ -72,4 +72,27 @@ fn damaged_contents_that_wait_hold_up_nothing_else_and_go_with_their_file() {
     there.sync();
     assert_eq!(there.get("/lost").unwrap(), b"found again");
     assert_eq!(there.paths().unwrap(), ["/later", "/lost", "/sound"]);
+}
+
+#[test]
+fn contents_that_can_be_read_again_go_out_when_their_person_asks() {
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
+    let made = create(&fixture.alice, PLANS);
+    let _ = tablet.until_safe(|safe| safe.safe == made.safe && is_well(safe));
+    fixture.server.kill();
+    let alice = Safe { device: &fixture.alice, name: PLANS };
+    alice.put("/lost", &vec![1; LENGTH], 0).unwrap();
+    let pieces = files(&fixture.alice.data());
+    let pieces: Vec<_> = pieces.into_iter().filter(|(path, _)| path.contains("/pieces/")).collect();
+    pieces.iter().for_each(|(path, _)| fs::write(path, b"a disk that is not well").unwrap());
+    fixture.restart_server();
+    let _ = fixture.alice.until_safe(|safe| safe.problem == Some(ProblemKind::StoreDamaged));
+
+    pieces.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    Safe { device: &fixture.alice, name: PLANS }.sync();
+    let there = Safe { device: &tablet, name: &made.safe.to_string() };
+    there.sync();
+    assert!(there.get("/lost").unwrap() == vec![1; LENGTH]);
+    let _ = fixture.alice.until_safe(|safe| safe.problem.is_none() && safe.waiting == 0);
 }

@@ -199,6 +199,54 @@ fn a_server_that_takes_a_record_and_forgets_it_is_found_out() {
     assert_eq!(alices(&fixture).paths().unwrap(), ["/one", "/two"]);
 }
 
+/// Says that it has taken objects, and has not.
+struct TakesNothing(AtomicBool);
+
+impl Meddler for TakesNothing {
+    fn request(&self, request: &mut Request) -> Fate {
+        let objects = request.method == "PUT" && request.target.ends_with("/objects");
+        if objects && self.0.load(Ordering::SeqCst) {
+            "/v1/nowhere".clone_into(&mut request.target);
+        }
+        Fate::Pass
+    }
+
+    fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
+        if request.target == "/v1/nowhere" {
+            answer.status = 204;
+            answer.body.clear();
+        }
+        Fate::Pass
+    }
+}
+
+/// Small ones and large ones, which go before their record is made: what a server said that it has,
+/// it is asked for again, and gets again.
+#[test]
+fn objects_that_a_server_takes_and_forgets_are_sent_again() {
+    let fixture = founded();
+    let _ = made(&fixture.alice);
+    // From then on the line is known to be fast.
+    let _ = alices(&fixture).put_shared("/one", b"1");
+    let lies = Arc::new(TakesNothing(AtomicBool::new(true)));
+    fixture.proxy.meddle(Arc::<TakesNothing>::clone(&lies));
+    let folder = fixture.path("folder");
+    std::fs::create_dir(&folder).unwrap();
+    for number in 0..20 {
+        std::fs::write(folder.join(number.to_string()), format!("number {number}")).unwrap();
+    }
+    let from = folder.to_str().unwrap();
+    let _ = fixture.alice.ctl(&["safe", "put", "-r", "--saved", from, "Plans:/many"]).well();
+    let large: Vec<u8> = (0..5_000_000_u32).map(|at| (at >> 3) as u8).collect();
+    let large_saved = alices(&fixture).put("/large", &large, 0).unwrap();
+    assert!(large_saved.saved);
+    let _ = fixture.alice.until_safe(|safe| safe.problem == Some(ProblemKind::ServerMisbehaved));
+    lies.0.store(false, Ordering::SeqCst);
+    alices(&fixture).sync();
+    assert_eq!(alices(&fixture).get("/many/7").unwrap(), b"number 7");
+    assert!(alices(&fixture).get("/large").unwrap() == large);
+}
+
 /// Answers that are no answers: not the encoding, too long, promises of more than can be.
 #[test]
 fn answers_that_are_none_are_told_and_take_nothing_along() {

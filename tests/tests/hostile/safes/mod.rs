@@ -4,6 +4,7 @@
 //! Decides with real daemons that no byte is let out that was not written by who may, that nobody
 //! is stopped by a member, and what the person at the device is told.
 
+mod ahead;
 mod answers;
 mod journal;
 mod pieces;
