@@ -82,6 +82,7 @@ schemas! {
     Change SAFE_CREATE "parsec.safe.create/1" "`safe create`";
     Schema SAFE_GET "parsec.safe.get/1" "`safe get`: the file that was written.";
     Schema SAFE_GET_TREE "parsec.safe.get-tree/1" "`safe get -r`: what was written, and what was left out.";
+    Schema SAFE_HISTORY "parsec.safe.history/1" "`safe history`";
     Change SAFE_LEAVE "parsec.safe.leave/1" "`safe leave`: the safe as it is now.";
     Schema SAFE_LIST "parsec.safe.list/1" "`safe list`";
     Schema SAFE_LS "parsec.safe.ls/1" "Each line of `safe ls`: one entry.";
@@ -91,12 +92,14 @@ schemas! {
     Change SAFE_PUT "parsec.safe.put/1" "`safe put`";
     Change SAFE_PUT_TREE "parsec.safe.put-tree/1" "`safe put -r`: what was put, and what was left out.";
     Change SAFE_RENAME "parsec.safe.rename/1" "`safe rename`";
+    Change SAFE_RESTORE "parsec.safe.restore/1" "`safe restore`";
     Change SAFE_RM "parsec.safe.rm/1" "`safe rm`";
     Change SAFE_SHARE "parsec.safe.share/1" "`safe share`: the member as the safe has them now.";
     Schema SAFE_SHOW "parsec.safe.show/1" "`safe show`";
     Schema SAFE_STAT "parsec.safe.stat/1" "`safe stat`";
     Schema SAFE_STATUS "parsec.safe.status/1" "`safe status`";
     Schema SAFE_SYNC "parsec.safe.sync/1" "`safe sync`, also where it isn't done in time.";
+    Schema SAFE_TRASH "parsec.safe.trash/1" "Each line of `safe trash`: something that was removed.";
     Change SAFE_UNSHARE "parsec.safe.unshare/1" "`safe unshare`: who is out.";
     Schema STATUS "parsec.status/1" "`status`, and each change with `--watch`.";
     Change TOKEN_CREATE "parsec.token.create/1" "`token create`; `secret` is left out where it went to a file.";

@@ -66,6 +66,13 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     held = alice.safe.status(safe=closed)["safes"][0]["removals"]
     told = alice.safe.confirm(safe=closed, decision="discard", what=held["what"])
     assert (told["count"], told["entries"]) == (1, 31), told
+    # What was removed comes back.
+    alice.file.make_folder(safe=closed, path="/gone", parents=False)
+    alice.file.remove(safe=closed, path="/gone", recursive=False, wait_seconds=30)
+    gone = alice.trash.list(safe=closed)["removed"]
+    assert [entry["file"]["path"] for entry in gone] == ["/gone"], gone
+    back = alice.trash.restore(safe=closed, entry=gone[0]["file"]["entry"], wait_seconds=30)
+    assert back["shared"] and back["path"] == "/gone", back
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

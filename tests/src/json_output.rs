@@ -8,12 +8,13 @@ use std::path::PathBuf;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
-    FileChanged, FileConflict, FileEntry, FileGot, HelloResult, InviteListResult, InviteResult, Member,
-    NetPeers, NetPinged, NetStatus, OrgBootstrapped, OrgMoved, Problem, ReceiptListResult, Role,
-    SafeConfirmed, SafeListResult, SafeMembersResult, SafeShared, SafeShowResult, SafeStatusResult,
-    SafeSynced, SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector,
-    TokenUsesResult, TokenView, TransportName, TrustAcknowledged, TrustImported, TrustLogResult,
-    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
+    FileChanged, FileConflict, FileEntry, FileGot, FileHistoryResult, HelloResult, InviteListResult,
+    InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped, OrgMoved, Problem,
+    ReceiptListResult, Role, SafeConfirmed, SafeListResult, SafeMembersResult, SafeShared, SafeShowResult,
+    SafeStatusResult, SafeSynced, SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult,
+    TokenSelector, TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged, TrustImported,
+    TrustLogResult, TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed,
+    UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -344,6 +345,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<SafeView>("parsec.safe.create/1"),
     kind::<Fetched>("parsec.safe.get/1"),
     kind::<FetchedTree>("parsec.safe.get-tree/1"),
+    kind::<FileHistoryResult>("parsec.safe.history/1"),
     kind::<SafeView>("parsec.safe.leave/1"),
     kind::<SafeListResult>("parsec.safe.list/1"),
     kind::<FileEntry>("parsec.safe.ls/1"),
@@ -353,12 +355,14 @@ const TABLE: &[DocumentKind] = &[
     kind::<FileChanged>("parsec.safe.put/1"),
     kind::<PutTree>("parsec.safe.put-tree/1"),
     kind::<FileChanged>("parsec.safe.rename/1"),
+    kind::<FileChanged>("parsec.safe.restore/1"),
     kind::<FileChanged>("parsec.safe.rm/1"),
     kind::<SafeShared>("parsec.safe.share/1"),
     kind::<SafeShowResult>("parsec.safe.show/1"),
     kind::<FileEntry>("parsec.safe.stat/1"),
     kind::<SafeStatusResult>("parsec.safe.status/1"),
     kind::<SafeSynced>("parsec.safe.sync/1"),
+    kind::<TrashEntry>("parsec.safe.trash/1"),
     kind::<SafeUnshared>("parsec.safe.unshare/1"),
     kind::<UserListResult>("parsec.user.list/1"),
     kind::<TrustLogResult>("parsec.trust.log/1"),

@@ -7,11 +7,13 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
 
 use parsec_protocol::control::{
-    DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGot, FileList,
-    FileListResult, FileMove, FilePut, FileSelector, SafeCreate, SafeRole, SafeSelector, SafeShare,
+    DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGet, FileGot,
+    FileList, FileListResult, FileMove, FilePut, FileSelector, SafeCreate, SafeRole, SafeSelector, SafeShare,
     SafeShared, SafeShowResult, SafeStanding, SafeSummary, SafeSync, SafeSynced, SafeUnshare, SafeUnshared,
     SafeView, method,
 };
+
+use parsec_protocol::ids::OperationId;
 
 use crate::device::Device;
 use crate::events::Follower;
@@ -181,13 +183,32 @@ impl Safe<'_> {
     /// # Panics
     /// If another number of bytes came than the daemon says.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Failed> {
-        let mut file: File = tempfile::tempfile().unwrap();
+        let file: File = tempfile::tempfile().unwrap();
         let got = self.get_file(path, &file)?;
+        Ok(Self::written(file, &got))
+    }
+
+    /// An earlier content of a file.
+    ///
+    /// # Errors
+    /// The daemon's.
+    ///
+    /// # Panics
+    /// If another number of bytes came than the daemon says.
+    pub fn get_version(&self, path: &str, version: OperationId) -> Result<Vec<u8>, Failed> {
+        let file: File = tempfile::tempfile().unwrap();
+        let (select, safe) = (Self::select(), self.name.to_owned());
+        let asked = FileGet { select, safe, path: path.to_owned(), version: Some(version) };
+        let got = self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())?;
+        Ok(Self::written(file, &got))
+    }
+
+    fn written(mut file: File, got: &FileGot) -> Vec<u8> {
         let mut contents = Vec::new();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_end(&mut contents).unwrap();
         assert_eq!(got.bytes, contents.len() as u64);
-        Ok(contents)
+        contents
     }
 
     /// Writes the contents of a file into an open one.
@@ -195,8 +216,8 @@ impl Safe<'_> {
     /// # Errors
     /// The daemon's.
     pub fn get_file(&self, path: &str, file: &File) -> Result<FileGot, Failed> {
-        let asked =
-            FileSelector { select: Self::select(), safe: self.name.to_owned(), path: path.to_owned() };
+        let (select, safe) = (Self::select(), self.name.to_owned());
+        let asked = FileGet { select, safe, path: path.to_owned(), version: None };
         self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())
     }
 

@@ -30,7 +30,7 @@ pub(crate) use evidence::Receipt;
 pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use net::{Net, TransportOption};
-pub(crate) use safe::{Confirm, Get, Moving, Put, Role, Safe, SafePath, Sharing};
+pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, SafePath, Sharing};
 pub(crate) use token::{NewToken, Token};
 
 const EXIT_CODES: &str = "\

@@ -189,6 +189,26 @@ pub(crate) enum Safe {
         #[command(flatten)]
         sharing: Sharing,
     },
+    /// Show what a file held before: the contents that the safe still has
+    #[command(after_long_help = "Example:\n  parsecctl safe history Plans:/report.odt")]
+    History {
+        /// The file, as `SAFE:/path`
+        #[arg(value_name = "SAFE:/PATH")]
+        place: SafePath,
+    },
+    /// Show what was removed from a safe, and can be brought back
+    Trash {
+        /// Its name, or the start of its id
+        safe: String,
+    },
+    /// Bring back what was removed, or an earlier content of a file
+    ///
+    /// Without --version it is what was removed from this place last; a folder comes with what went
+    /// with it. Nothing is written over: what a file holds now stays in its history.
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe restore Plans:/report.odt\n  parsecctl safe restore Plans:/report.odt --version 5afe0001\n  parsecctl safe restore Plans:/2026 --to /archive/2026"
+    )]
+    Restore(Restore),
     /// Show what is known of one file or folder
     Stat {
         /// The file, as `SAFE:/path`
@@ -241,11 +261,32 @@ pub(crate) struct Get {
     /// Write over files that are there
     #[arg(long)]
     pub(crate) force: bool,
+    /// An earlier content of it, by the start of its id: `safe history` shows them
+    #[arg(long, value_name = "ID", conflicts_with = "recursive")]
+    pub(crate) version: Option<String>,
     /// The file, as `SAFE:/path`
     #[arg(value_name = "SAFE:/PATH")]
     pub(crate) place: SafePath,
     /// Where it goes on this machine; `-` is standard output; its own name, here, if left out
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// Which content, by the start of its id: `safe history` shows them
+    #[arg(long, value_name = "ID", conflicts_with_all = ["entry", "to"])]
+    pub(crate) version: Option<String>,
+    /// Which of the things that were removed from there, by the start of its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) entry: Option<String>,
+    /// Another place for it in the same safe, `/path` or `SAFE:/path`
+    #[arg(long, value_name = "/PATH")]
+    pub(crate) to: Option<Target>,
+    /// The file or folder, as `SAFE:/path`: where it is, or was
+    #[arg(value_name = "SAFE:/PATH")]
+    pub(crate) place: SafePath,
+    #[command(flatten)]
+    pub(crate) sharing: Sharing,
 }
 
 #[derive(Debug, Args)]

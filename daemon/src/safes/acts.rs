@@ -41,13 +41,13 @@ pub(crate) struct Done {
 }
 
 /// A change with the objects that were sealed for it.
-type Act = (Change, Vec<ObjectId>);
+pub(super) type Act = (Change, Vec<ObjectId>);
 
 fn drawn() -> Result<[u8; 16], Problem> {
     random(&mut entropy::System).map_err(problems::no_entropy)
 }
 
-fn operation() -> Result<OperationId, Problem> {
+pub(super) fn operation() -> Result<OperationId, Problem> {
     drawn().map(OperationId::from_bytes)
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn may_write(session: &Session, memory: &Memory) -> Result<(), Proble
 }
 
 /// Saves changes: durable when it returns, and on their way.
-async fn save(
+pub(super) async fn save(
     session: &Session,
     safe: &OpenSafe,
     mut memory: MemoryGuard,
@@ -106,7 +106,7 @@ async fn save(
     Ok(operations)
 }
 
-fn exists(path: &[EntryName]) -> Problem {
+pub(super) fn exists(path: &[EntryName]) -> Problem {
     Problem::new(ProblemKind::PathExists, format!("{} is there already.", paths::written(path)))
 }
 

@@ -5,7 +5,7 @@
 
 use parsec_protocol::control::paths::write_name;
 use parsec_protocol::control::{FILES_PAGE_MAX, FileConflict, FileEntry, FileKind, Problem, ProblemKind};
-use parsec_protocol::ids::EntryId;
+use parsec_protocol::ids::{EntryId, OperationId};
 use parsec_protocol::safes::change::Kind;
 use parsec_protocol::safes::content_ref::Content;
 use parsec_protocol::safes::entry::Entry;
@@ -93,6 +93,37 @@ pub(crate) fn stat(memory: &Memory, path: &Path) -> Result<FileEntry, Problem> {
     tree.entry(found).map(|found| entry(tree, found, path)).ok_or_else(root)
 }
 
+/// A content that a file has, or had and the safe still has.
+///
+/// # Errors
+/// `path_not_found`: there is no such version.
+pub(crate) fn content_at(found: &Entry, version: OperationId, path: &Path) -> Result<Content, Problem> {
+    let earlier = || found.versions.iter().find(|earlier| earlier.version == version);
+    let content = match found.version == Some(version) {
+        true => found.content(),
+        false => earlier().map(|earlier| &earlier.content),
+    };
+    content.cloned().ok_or_else(|| {
+        let text = format!("{} has no version {version}.", paths::written(path));
+        Problem::new(ProblemKind::PathNotFound, text)
+    })
+}
+
+/// A file, and where the bytes of an earlier content of it are.
+///
+/// # Errors
+/// As [`file`]; `path_not_found` where it never had it.
+pub(crate) fn file_at(
+    memory: &Memory,
+    path: &Path,
+    version: OperationId,
+) -> Result<(FileEntry, Content), Problem> {
+    let (shown, _) = file(memory, path)?;
+    let tree = &overlay::view(memory);
+    let found = tree.entry(shown.entry).ok_or_else(|| paths::not_found(path))?;
+    Ok((shown, content_at(found, version, path)?))
+}
+
 /// A file, and where its bytes are.
 ///
 /// # Errors
@@ -107,6 +138,22 @@ pub(crate) fn file(memory: &Memory, path: &Path) -> Result<(FileEntry, Content),
     let link = || Problem::new(ProblemKind::NotAFile, format!("{written} is a symbolic link."));
     let content = found.content().cloned().ok_or_else(link)?;
     Ok((entry(tree, found, path), content))
+}
+
+/// Earlier contents of a file: which, and how many bytes; the last one first.
+///
+/// # Errors
+/// `path_not_found`, `not_a_folder`.
+pub(crate) fn earlier(memory: &Memory, path: &Path) -> Result<Vec<(OperationId, u64)>, Problem> {
+    let tree = &overlay::view(memory);
+    let found = tree.entry(paths::find(tree, path)?);
+    let versions = found.into_iter().flat_map(|found| found.versions.iter().rev());
+    Ok(versions.map(|earlier| (earlier.version, earlier.content.size)).collect())
+}
+
+/// The tree as a person sees it.
+pub(crate) fn tree(memory: &Memory) -> impl Tree {
+    overlay::view(memory)
 }
 
 /// Number of live conflict copies.

@@ -17,7 +17,7 @@ fn invalid(text: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::NameInvalid, text)
 }
 
-fn not_found(path: &[EntryName]) -> Problem {
+pub(super) fn not_found(path: &[EntryName]) -> Problem {
     Problem::new(ProblemKind::PathNotFound, format!("There is no {} in the safe.", written(path)))
 }
 

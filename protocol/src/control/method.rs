@@ -126,7 +126,7 @@ pub const FILE_REMOVE: &str = "file.remove";
 /// [`super::FilePut`] → [`super::FileChanged`].
 /// One descriptor comes with the request: what is read.
 pub const FILE_PUT: &str = "file.put";
-/// [`super::FileSelector`] → [`super::FileGot`].
+/// [`super::FileGet`] → [`super::FileGot`].
 /// One descriptor comes with the request: what is written to.
 pub const FILE_GET: &str = "file.get";
 /// [`super::FilePutMany`] → [`super::FilesChanged`].
@@ -137,6 +137,14 @@ pub const FILE_PUT_MANY: &str = "file.put_many";
 pub const FILE_GET_MANY: &str = "file.get_many";
 /// [`super::FileConflicts`] → [`super::FileConflictsResult`]
 pub const FILE_CONFLICTS: &str = "file.conflicts";
+/// [`super::FileHistory`] → [`super::FileHistoryResult`]
+pub const FILE_HISTORY: &str = "file.history";
+/// [`super::FileRestore`] → [`super::FileChanged`]
+pub const FILE_RESTORE: &str = "file.restore";
+/// [`super::TrashList`] → [`super::TrashListResult`]
+pub const TRASH_LIST: &str = "trash.list";
+/// [`super::TrashRestore`] → [`super::FileChanged`]
+pub const TRASH_RESTORE: &str = "trash.restore";
 /// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the
 /// connection.
 pub const EVENTS_WATCH: &str = "events.watch";

@@ -80,6 +80,16 @@ impl Delta {
         self.heights.get(&folder).or_else(|| base.heights(folder))
     }
 
+    fn each_removed(&self, base: &dyn Tree, tell: &mut dyn FnMut(EntryId)) {
+        base.each_removed(&mut |id| {
+            if !self.entries.contains_key(&id) {
+                tell(id);
+            }
+        });
+        let here = self.entries.values().flatten();
+        here.filter(|entry| entry.removed.is_some()).for_each(|entry| tell(entry.id));
+    }
+
     fn each_version(&self, base: &dyn Tree, tell: &mut dyn FnMut(EntryId, OperationId)) {
         base.each_version(&mut |id, version| {
             if !self.entries.contains_key(&id) {
@@ -114,6 +124,9 @@ macro_rules! tree_over {
         }
         fn heights(&$self, folder: EntryId) -> Option<&Heights> {
             $delta.heights($base, folder)
+        }
+        fn each_removed(&$self, tell: &mut dyn FnMut(EntryId)) {
+            $delta.each_removed($base, tell);
         }
         fn each_version(&$self, tell: &mut dyn FnMut(EntryId, OperationId)) {
             $delta.each_version($base, tell);

@@ -204,6 +204,11 @@ impl Tree for State {
         self.heights.part(folder.as_bytes())?.get(&folder)
     }
 
+    fn each_removed(&self, tell: &mut dyn FnMut(EntryId)) {
+        let all = self.entries.parts().flat_map(BTreeMap::values);
+        all.filter(|entry| entry.removed.is_some()).for_each(|entry| tell(entry.id));
+    }
+
     fn each_version(&self, tell: &mut dyn FnMut(EntryId, OperationId)) {
         for entry in self.entries.parts().flat_map(BTreeMap::values) {
             if let Some(version) = entry.version {

@@ -43,6 +43,10 @@ pub trait Tree: Send + Sync {
     /// Tells of each file, live or not, and its present version.
     fn each_version(&self, tell: &mut dyn FnMut(EntryId, OperationId));
 
+    /// Tells of each entry that is in the trash by itself: those below a folder that is there went
+    /// with it.
+    fn each_removed(&self, tell: &mut dyn FnMut(EntryId));
+
     /// Whether it stands in the root, with no folder above it removed. The root is live.
     fn is_live(&self, id: EntryId) -> bool {
         let mut at = Some(id);

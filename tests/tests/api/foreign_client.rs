@@ -107,8 +107,17 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
     assert!(methods.remove("trust.acknowledge") && methods.remove("trust.fork"));
     // A file's contents come and go as an open file beside the line, which the recorder between the
     // two doesn't pass on; `parsecctl` has tests of these.
-    for with_contents in ["file.put", "file.get", "file.put_many", "file.get_many", "file.copy"] {
-        assert!(methods.remove(with_contents));
+    let with_contents = [
+        "file.put",
+        "file.get",
+        "file.put_many",
+        "file.get_many",
+        "file.copy",
+        "file.history",
+        "file.restore",
+    ];
+    for method in with_contents {
+        assert!(methods.remove(method));
     }
     assert_eq!(seen.answered, methods, "nobody knows whether the document is right about the rest");
     assert_eq!(seen.told, names("x-notifications"));

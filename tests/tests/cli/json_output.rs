@@ -221,6 +221,9 @@ fn live_in_a_safe(script: &Script, alice: &Device, bob: &Device, folder: &Path) 
     script.ask(alice, "safe cp Plans:/a/file /copy --wait 120", "");
     script.ask(alice, "safe mv Plans:/copy /moved --wait 120", "");
     script.ask(alice, "safe rm Plans:/moved --wait 120", "");
+    script.ask(alice, "safe trash Plans", "");
+    script.ask(alice, "safe restore Plans:/moved --wait 120", "");
+    script.ask(alice, "safe history Plans:/moved", "");
     script.ask(alice, &format!("safe get Plans:/a/file {}", place("got")), "");
     script.ask(alice, &format!("safe get -r Plans:/tree {}", place("got-tree")), "");
     script.ask(alice, "safe rename Plans Designs --wait 120", "");

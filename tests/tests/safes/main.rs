@@ -20,6 +20,7 @@ mod halted;
 mod names;
 mod offers;
 mod offline;
+mod past;
 mod random;
 mod revoked;
 mod sizes;

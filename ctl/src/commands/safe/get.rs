@@ -7,20 +7,22 @@
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::io::{BufRead as _, BufReader, IsTerminal as _, PipeReader, Read as _, stdout};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::paths::read_path;
 use parsec_protocol::control::{
-    FileEntry, FileGetMany, FileGot, FileKind, FileSelector, FilesGot, ProblemKind, method,
+    FileEntry, FileGet, FileGetMany, FileGot, FileKind, FilesGot, ProblemKind, method,
 };
+use parsec_protocol::ids::OperationId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, fstat, statat};
 use serde::Serialize;
 
 use super::files::{Found, find, name_of, pages};
 use super::incoming::{Identity, Incoming};
+use super::past;
 use super::put::{LeftOut, joined, local};
 use super::together::{Load, memory, written};
 use super::{Context, tree};
@@ -76,22 +78,25 @@ pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
             return Err(Failure::new(ProblemKind::PathNotFound, text));
         }
     };
+    let version = command.version.as_deref();
+    let version = version.map(|start| past::version(context, &mut daemon, place, start)).transpose()?;
+    let asked = of(context, place, version);
     if to_stdout {
         refuse_json(context)?;
         if stdout().is_terminal() {
             return Err(not_for_a_screen());
         }
-        return to_stdout_as_it_is(context, &mut daemon, place);
+        return to_stdout_as_it_is(&mut daemon, &asked);
     }
     let special = command.file.as_deref().map_or(Ok(None), special)?;
     let (path, got) = if let Some((path, opened)) = special {
-        (path.to_owned(), into(context, &mut daemon, place, &opened)?)
+        (path.to_owned(), into(&mut daemon, &asked, &opened)?)
     } else {
         let (folder, name) = target(command, place)?;
         let path = folder.join(std::ffi::OsStr::new(&name));
         let opened = tree::folder(&folder).map_err(|error| tree::unwritable(&path, &error))?;
         let mut made = Made::default();
-        let wanted = (&*place.safe, &entry);
+        let wanted = (asked, entry.size.filter(|_| version.is_none()));
         let got = fetch(context, &mut daemon, wanted, (opened, &path), command.force, &mut made)?;
         (path, got)
     };
@@ -148,7 +153,7 @@ fn no_name() -> Failure {
 fn fetch(
     context: &Context<'_>,
     daemon: &mut Connection,
-    (safe, entry): (&str, &FileEntry),
+    (asked, size): (FileGet, Option<u64>),
     (folder, path): (OwnedFd, &Path),
     force: bool,
     made: &mut Made,
@@ -157,10 +162,8 @@ fn fetch(
     let incoming = begin(folder, path, force, made)?;
     let got: FileGot = {
         let descriptor = incoming.descriptor();
-        let what = pasteable(&entry.path);
-        let _shown = Progress::of(context.output, what, descriptor, Measured::Length, entry.size);
-        let asked =
-            FileSelector { select: context.global.select(), safe: safe.to_owned(), path: entry.path.clone() };
+        let what = pasteable(&asked.path);
+        let _shown = Progress::of(context.output, what, descriptor, Measured::Length, size);
         daemon.call_with(method::FILE_GET, &asked, descriptor)?
     };
     let identity = incoming.finish(got.file.executable, got.file.modified_ns, force).map_err(failed)?;
@@ -195,16 +198,9 @@ impl Made {
     }
 }
 
-/// Has the daemon write a file to a descriptor of this program's.
-fn read(
-    context: &Context<'_>,
-    daemon: &mut Connection,
-    place: &SafePath,
-    to: BorrowedFd<'_>,
-) -> Result<FileGot, Failure> {
-    let asked =
-        FileSelector { select: context.global.select(), safe: place.safe.clone(), path: place.path() };
-    daemon.call_with(method::FILE_GET, &asked, to)
+/// What is asked of the daemon for a file, or for an earlier content of it.
+fn of(context: &Context<'_>, place: &SafePath, version: Option<OperationId>) -> FileGet {
+    FileGet { select: context.global.select(), safe: place.safe.clone(), path: place.path(), version }
 }
 
 fn refuse_json(context: &Context<'_>) -> Result<(), Failure> {
@@ -224,37 +220,29 @@ pub(super) fn cat(context: &Context<'_>, place: &SafePath) -> Result<(), Failure
     // Asks for the password where that is needed: with a file on its way there is no second try.
     find(context, &mut daemon, &place.safe, place.path())?;
     if !stdout().is_terminal() {
-        return to_stdout_as_it_is(context, &mut daemon, place);
+        return to_stdout_as_it_is(&mut daemon, &of(context, place, None));
     }
-    through_a_pipe(context, &mut daemon, place, |reader| show(context, reader)).map(drop)
+    through_a_pipe(&mut daemon, &of(context, place, None), |reader| show(context, reader)).map(drop)
 }
 
 /// Writes a file to stdout as it is.
-fn to_stdout_as_it_is(
-    context: &Context<'_>,
-    daemon: &mut Connection,
-    place: &SafePath,
-) -> Result<(), Failure> {
-    into(context, daemon, place, &stdout()).map(drop)
+fn to_stdout_as_it_is(daemon: &mut Connection, asked: &FileGet) -> Result<(), Failure> {
+    into(daemon, asked, &stdout()).map(drop)
 }
 
 /// Hands what is open to the daemon where that takes it: a file, a pipe or a socket. What is
 /// something else, `/dev/null` say, is written to by this program.
-fn into(
-    context: &Context<'_>,
-    daemon: &mut Connection,
-    place: &SafePath,
-    to: &(impl AsFd + Sync),
-) -> Result<FileGot, Failure> {
+fn into(daemon: &mut Connection, asked: &FileGet, to: &(impl AsFd + Sync)) -> Result<FileGot, Failure> {
     let kind = fstat(to).map(|stat| FileType::from_raw_mode(stat.st_mode));
     if !matches!(kind, Ok(FileType::RegularFile | FileType::Fifo | FileType::Socket)) {
-        return through_a_pipe(context, daemon, place, |mut reader| {
+        return through_a_pipe(daemon, asked, |mut reader| {
             let failed = |error: std::io::Error| Failure::OutputFailed(error.to_string());
             let mut file = File::from(to.as_fd().try_clone_to_owned().map_err(failed)?);
             std::io::copy(&mut reader, &mut file).map(drop).map_err(failed)
         });
     }
-    read(context, daemon, place, to.as_fd())
+    daemon
+        .call_with(method::FILE_GET, asked, to.as_fd())
         .map_err(|failure| if is_gone(to) { Failure::OutputClosed } else { failure })
 }
 
@@ -268,9 +256,8 @@ fn is_gone(pipe: &impl AsFd) -> bool {
 
 /// Has the daemon write a file into a pipe, and something be done with what comes out of it.
 fn through_a_pipe(
-    context: &Context<'_>,
     daemon: &mut Connection,
-    place: &SafePath,
+    asked: &FileGet,
     taken: impl FnOnce(PipeReader) -> Result<(), Failure> + Send,
 ) -> Result<FileGot, Failure> {
     let (reader, writer) = std::io::pipe().map_err(|error| {
@@ -278,7 +265,7 @@ fn through_a_pipe(
     })?;
     std::thread::scope(|scope| {
         let taking = scope.spawn(move || taken(reader));
-        let read = read(context, daemon, place, writer.as_fd());
+        let read = daemon.call_with(method::FILE_GET, asked, writer.as_fd());
         drop(writer);
         // An output that is gone is why the daemon could not write on.
         taking.join().unwrap_or(Err(Failure::OutputClosed))?;
@@ -394,8 +381,9 @@ impl Walk<'_> {
             }
             FileKind::File => {
                 let (folder, path) = self.place(entry)?;
-                let (safe, force) = (self.command.place.safe.as_str(), self.command.force);
-                let wanted = (safe, entry);
+                let (select, safe) = (self.context.global.select(), self.command.place.safe.clone());
+                let asked = FileGet { select, safe, path: entry.path.clone(), version: None };
+                let (wanted, force) = ((asked, entry.size), self.command.force);
                 let got =
                     fetch(self.context, &mut self.daemon, wanted, (folder, &path), force, &mut self.made)?;
                 self.came(got.bytes);

@@ -8,6 +8,7 @@ mod confirm;
 mod files;
 mod get;
 mod incoming;
+mod past;
 mod put;
 mod relay;
 mod sharing;
@@ -54,6 +55,9 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
         Safe::Mv(command) => files::moved(context, &command),
         Safe::Cp(command) => files::copied(context, &command),
         Safe::Rm { recursive, place, sharing } => files::remove(context, &place, recursive, sharing),
+        Safe::History { place } => past::history(context, &place),
+        Safe::Trash { safe } => past::trash(context, &safe),
+        Safe::Restore(command) => past::restore(context, &command),
         Safe::Stat { place } => files::stat(context, &place),
         Safe::Conflicts { safe } => files::conflicts(context, &safe),
     }

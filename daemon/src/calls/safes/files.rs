@@ -8,8 +8,9 @@ use std::fs::File;
 
 use parsec_protocol::control::{
     FILE_OF_MANY_MAX_BYTES, FILES_AT_ONCE_MAX, FILES_AT_ONCE_MAX_BYTES, FileChanged, FileConflicts,
-    FileConflictsResult, FileEntry, FileGetMany, FileGot, FileList, FileListResult, FileMakeFolder, FileMove,
-    FilePut, FilePutMany, FileRemove, FileSelector, FilesChanged, FilesGot, Problem, ProblemKind, SafeRename,
+    FileConflictsResult, FileEntry, FileGet, FileGetMany, FileGot, FileList, FileListResult, FileMakeFolder,
+    FileMove, FilePut, FilePutMany, FileRemove, FileSelector, FilesChanged, FilesGot, Problem, ProblemKind,
+    SafeRename,
 };
 use parsec_protocol::ids::OperationId;
 
@@ -44,7 +45,7 @@ async fn come(
 }
 
 /// How far an act has come, likewise.
-async fn changed(
+pub(super) async fn changed(
     session: &Session,
     safe: &OpenSafe,
     done: Done,
@@ -66,7 +67,7 @@ async fn changed(
 }
 
 /// Refuses to look into a safe that is not here.
-fn readable(memory: &Memory) -> Result<(), Problem> {
+pub(super) fn readable(memory: &Memory) -> Result<(), Problem> {
     if memory.standing == Standing::Offered {
         let text = "The safe has been offered to you, and you have not taken it.";
         return Err(Problem::new(ProblemKind::SafeNotAccepted, text));
@@ -269,15 +270,19 @@ fn of_who_left(left: bool, problem: Problem) -> Problem {
 /// Contents out of a safe.
 ///
 /// # Errors
-/// `path_not_found`, `is_a_folder`, `not_a_file`; `safe_role_too_low` where the user has left it,
+/// `path_not_found`, also for a version that it never had, `is_a_folder`, `not_a_file`;
+/// `safe_role_too_low` where the user has left it,
 /// and the contents are not here; as `contents::give`.
-pub async fn get(session: &Session, params: FileSelector, file: File) -> Result<FileGot, Problem> {
+pub async fn get(session: &Session, params: FileGet, file: File) -> Result<FileGot, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
     let (shown, content, left) = {
         let memory = safe.memory().await;
         readable(&memory)?;
-        let (shown, content) = listing::file(&memory, &path)?;
+        let (shown, content) = match params.version {
+            None => listing::file(&memory, &path)?,
+            Some(version) => listing::file_at(&memory, &path, version)?,
+        };
         (shown, content, memory.standing == Standing::Left)
     };
     let bytes = contents::give(session, &safe, content, file).await;

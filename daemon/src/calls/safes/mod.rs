@@ -6,6 +6,7 @@
 pub mod confirm;
 pub mod files;
 pub mod membership;
+pub mod past;
 pub mod status;
 
 use std::sync::Arc;

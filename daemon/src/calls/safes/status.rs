@@ -244,6 +244,8 @@ fn waiting(memory: &Memory, held: &Waiting, queued: &Queued) -> WaitingChange {
 pub async fn sync(session: &Session, params: SafeSync) -> Result<SafeSynced, Problem> {
     let safe = choose(session, &params.safe).await?;
     let begun = Instant::now();
+    // Whoever asks may have mended a disk.
+    safe.memory().await.unreadable_looked = None;
     safe.wanted.notify_one();
     let seconds = params.wait_seconds.unwrap_or(SYNC_WAIT_SECONDS);
     let done = until(&safe, seconds, Wanted::Synced(begun)).await && safe.memory().await.queue.is_empty();

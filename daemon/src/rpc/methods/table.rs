@@ -5,16 +5,16 @@
 
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
-    DeviceSelector, Empty, FileConflicts, FileGetMany, FileList, FileMakeFolder, FileMove, FilePut,
-    FilePutMany, FileRemove, FileSelector, InviteCancel, InviteDevice, InviteUser, ReceiptExport,
-    SafeConfirm, SafeCreate, SafeRename, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare,
-    TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke,
-    UserShow, method,
+    DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList, FileMakeFolder,
+    FileMove, FilePut, FilePutMany, FileRemove, FileRestore, FileSelector, InviteCancel, InviteDevice,
+    InviteUser, ReceiptExport, SafeConfirm, SafeCreate, SafeRename, SafeSelector, SafeShare, SafeStatus,
+    SafeSync, SafeUnshare, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport,
+    TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
-use crate::calls::safes::{confirm, files, membership, status};
+use crate::calls::safes::{confirm, files, membership, past, status};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -216,11 +216,7 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(FILE_COPY, Own, |session, params: FileMove| files::copy(&session, params)),
     on_session!(FILE_REMOVE, Own, |session, params: FileRemove| files::remove(&session, params)),
     on_session!(FILE_PUT, Own, |session, params: FilePut, file| files::put(&session, params, file.into())),
-    on_session!(FILE_GET, Look, |session, params: FileSelector, file| files::get(
-        &session,
-        params,
-        file.into()
-    )),
+    on_session!(FILE_GET, Look, |session, params: FileGet, file| files::get(&session, params, file.into())),
     on_session!(FILE_PUT_MANY, Own, |session, params: FilePutMany, file| files::put_many(
         &session,
         params,
@@ -232,6 +228,10 @@ pub(super) const TABLE: &[MethodSpec] = &[
         file.into()
     )),
     on_session!(FILE_CONFLICTS, Look, |session, params: FileConflicts| files::conflicts(&session, params)),
+    on_session!(FILE_HISTORY, Look, |session, params: FileHistory| past::history(&session, params)),
+    on_session!(FILE_RESTORE, Own, |session, params: FileRestore| past::restore(&session, params)),
+    on_session!(TRASH_LIST, Look, |session, params: TrashList| past::trash(&session, params)),
+    on_session!(TRASH_RESTORE, Own, |session, params: TrashRestore| past::untrash(&session, params)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),
     ask!(NET_PEERS, Look, |_none: Empty| Command::NetPeers),
