@@ -223,10 +223,11 @@ impl<'a> HereAndThere<'a> {
             let known = missing.len();
             let came: Vec<Came> = came
                 .into_iter()
-                .filter(|(object, _)| missing.remove(object))
+                .filter(|(object, _)| missing.contains(object))
                 .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
                 .collect();
-            for (_, _, bytes) in &came {
+            for (object, _, bytes) in &came {
+                missing.remove(object);
                 take_room(left, bytes.len())?;
             }
             found.extend(self.keep(came).await?);

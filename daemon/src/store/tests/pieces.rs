@@ -408,6 +408,20 @@ fn what_the_server_has_is_not_read_again_to_be_sent() {
 }
 
 #[test]
+fn a_piece_that_comes_twice_is_kept_once() {
+    let home = Home::new();
+    let store = founded(&home, None);
+    let all = several(1);
+    let twice = [&all[..], &all[..1]].concat();
+    keep(&store, &twice);
+    store.save_pieces().unwrap();
+    let store = reopened(&home, store, None);
+    assert_eq!((found(&store, &all), files(&home).len()), (ids(&all), 1));
+    let bytes: usize = all.iter().map(|piece| piece.sealed.len()).sum();
+    assert_eq!(store.pieces_sizes().unwrap().0[&SAFE].kept, bytes as u64);
+}
+
+#[test]
 fn a_refused_batch_leaves_no_pack() {
     let home = Home::new();
     let store = founded(&home, None);
