@@ -53,7 +53,9 @@ fn a_credential_unlocks_and_confirms_nothing() {
     // It looks, and vouches for nobody: no session has given the password.
     let refused = fixture.alice.invite(BOB_EMAIL).unwrap_err();
     assert_eq!(refused.name(), Some(ProblemKind::ConfirmationRequired), "{refused:?}");
-    let log = fixture.alice.process().log();
+    // All of it is written once it has ended.
+    fixture.alice.process().stop();
+    let log = fixture.alice.log();
     assert!(log.contains("unlocked with a credential"), "{log}");
     assert!(!log.contains(ALICE_PASSWORD) && !log.contains("some other words"), "{log}");
 }
