@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parsec_protocol::relay::{
-    AttemptView, Completed, EVENT_INVITATION, EVENT_LOG, InvitationView, Least, LogLength, LogPage, path,
+    AttemptView, Completed, EVENT_INVITATION, EVENT_LOG, EVENT_STEP, InvitationView, Least, LogLength,
+    LogPage, StepTold, path,
 };
 use support::stream::Stream;
 use support::{BEGINNING, Bench, Claim, Newcomer};
@@ -24,12 +25,13 @@ use crate::store::Costs;
 use crate::{Clock, Config, Server};
 
 /// Requests of a ceremony, as both daemons make them: an invitation, its view, a start, a join, two
-/// streams, nine steps put and nine fetched, the log for the newcomer, completing.
-const REQUESTS: u64 = 26;
+/// streams, nine steps put, the log for the newcomer, completing. No step is fetched: streams tell
+/// them.
+const REQUESTS: u64 = 17;
 /// Hand-overs of these: one each, and one more for the claimer's stream, whose secret is checked
 /// before it takes a place, and for the length of the log, which the greeter's stream reads when it
 /// has grown. None for the signer, who is known by then, and none for the 24 events of what has
-/// changed in the invitation.
+/// changed in the invitation, nor for the nine steps among them.
 const HANDED_OVER: u64 = REQUESTS + 2;
 /// Row operations of these. One is for the safes of whoever opens a stream. Four are for encryption
 /// keys: the newcomer's two are kept, the hash of the device's is looked for among all, and the
@@ -72,13 +74,14 @@ async fn a_ceremony_is_one_hand_over_a_request_and_its_events_are_none() {
     greeter.next_of::<InvitationView>(EVENT_INVITATION).await.unwrap();
     for step in 0..=8 {
         let content = [step; 300];
-        let target = path::step(&claim.greeter_path(), step);
         if step % 2 == 0 {
             claim.put(&bench, step, &content).await.done();
-            assert_eq!(alice.call(&bench, "GET", &target, &[]).await.body, content);
+            let told: StepTold = greeter.next_of(EVENT_STEP).await.unwrap();
+            assert_eq!((told.step, told.bytes.as_slice()), (step, content.as_slice()));
         } else {
             claim.greeter_put(&bench, &alice, step, &content).await.done();
-            assert_eq!(claim.get(&bench, step).await.body, content);
+            let told: StepTold = claimer.next_of(EVENT_STEP).await.unwrap();
+            assert_eq!((told.step, told.bytes.as_slice()), (step, content.as_slice()));
         }
         // Both hear of each step, with what it made.
         assert_eq!(claimer.next::<AttemptView>().await.unwrap().steps.count_ones(), u32::from(step) + 1);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, SafeId, Token, UserId};
-use parsec_protocol::relay::SafeHint;
+use parsec_protocol::relay::{SafeHint, StepTold};
 use tokio::sync::Notify;
 
 use crate::store::invitations::Loaded;
@@ -47,32 +47,46 @@ pub(crate) struct Change {
     /// The invitation as the change has left it, for streams of this process. A reader may have
     /// read a later state before it is told of this one.
     pub(crate) state: Option<Arc<Loaded>>,
+    /// The step whose deposit the change is, for the side that reads it.
+    pub(crate) step: Option<Arc<StepTold>>,
     /// How far a safe has come, where it is about one: all that is told of it.
     pub(crate) safe: Option<SafeHint>,
 }
 
 impl From<Topic> for Change {
     fn from(topic: Topic) -> Self {
-        Self { topic, state: None, safe: None }
+        Self { topic, state: None, step: None, safe: None }
     }
 }
 
 impl Change {
     /// An invitation has changed, and is now so.
     pub(crate) const fn of_invitation(topic: Topic, state: Arc<Loaded>) -> Self {
-        Self { topic, state: Some(state), safe: None }
+        Self { topic, state: Some(state), step: None, safe: None }
+    }
+
+    /// It has changed because this step was deposited.
+    pub(crate) fn by_step(self, step: StepTold) -> Self {
+        Self { step: Some(Arc::new(step)), ..self }
     }
 
     /// A safe has come so far.
     pub(crate) const fn of_safe(topic: Topic, safe: SafeHint) -> Self {
-        Self { topic, state: None, safe: Some(safe) }
+        Self { topic, state: None, step: None, safe: Some(safe) }
     }
+}
+
+/// The newest that is known of a topic.
+#[derive(Debug, Default)]
+struct Newest {
+    state: Option<Arc<Loaded>>,
+    step: Option<Arc<StepTold>>,
 }
 
 /// What changed, and the newest that is known of it.
 #[derive(Debug, Default)]
 struct News {
-    topics: BTreeMap<Topic, Option<Arc<Loaded>>>,
+    topics: BTreeMap<Topic, Newest>,
     /// Each safe once, however often it has grown: as many as its member has.
     safes: BTreeMap<SafeId, (Topic, SafeHint)>,
 }
@@ -81,13 +95,23 @@ impl News {
     fn note(&mut self, change: &Change) {
         let topic = change.topic.clone();
         match change.safe {
-            Some(hint) => self.safes.insert(hint.safe, (topic, hint)).map(drop),
-            None => self.topics.insert(topic, change.state.clone()).map(drop),
-        };
+            Some(hint) => {
+                self.safes.insert(hint.safe, (topic, hint));
+            }
+            None => {
+                let newest = self.topics.entry(topic).or_default();
+                newest.state.clone_from(&change.state);
+                // One's own next step doesn't take the other side's away that was not told yet.
+                if change.step.is_some() {
+                    newest.step.clone_from(&change.step);
+                }
+            }
+        }
     }
 
     fn into_changes(self) -> Vec<Change> {
-        let topics = self.topics.into_iter().map(|(topic, state)| Change { topic, state, safe: None });
+        let change = |(topic, Newest { state, step })| Change { topic, state, step, safe: None };
+        let topics = self.topics.into_iter().map(change);
         let safes = self.safes.into_values().map(|(topic, hint)| Change::of_safe(topic, hint));
         topics.chain(safes).collect()
     }

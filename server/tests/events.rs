@@ -9,8 +9,9 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::Token;
 use parsec_protocol::limits::FOLLOWED_MAX;
 use parsec_protocol::relay::{
-    AttemptView, EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_MANIFEST, EndReason, ErrorCode, Follow,
-    InvitationGone, InvitationStatus, InvitationView, LogLength, ManifestHint, ManifestUpload, path,
+    AttemptView, EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_MANIFEST, EVENT_STEP, EndReason, ErrorCode,
+    Follow, InvitationGone, InvitationStatus, InvitationView, LogLength, ManifestHint, ManifestUpload,
+    STEP_TOLD_MAX_BYTES, StepTold, path,
 };
 use support::stream::Stream;
 use support::{Bench, Claim, DAY, Member, drawn};
@@ -54,6 +55,41 @@ async fn both_sides_hear_of_every_change() {
     bench.stop.cancel();
     assert!(greeter.ends().await);
     bench.served.await.unwrap().unwrap();
+}
+
+/// A step is told to the side that reads it, before the state that announces it, and to nobody else:
+/// not to the side that deposited it, nor to a member who sees the invitation and does not greet.
+#[tokio::test]
+async fn a_step_is_told_to_the_side_that_reads_it() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let carol = alice.with(&bench, "carol@example.org", Profile::Administrator).await;
+    let token = alice.invite(&bench, "bob@example.org").await;
+    let claim = Claim::new(&alice, token);
+    claim.start(&bench).await.record::<AttemptView>();
+    claim.join(&bench, &alice).await.record::<AttemptView>();
+    let mut greeter = Stream::follow(&bench, &alice, &[token]).await;
+    let mut onlooker = Stream::follow(&bench, &carol, &[token]).await;
+    let mut claimer = watch(&bench, &claim).await;
+    let told =
+        |step, bytes: &[u8]| StepTold { token, attempt: claim.attempt, step, bytes: bytes.to_vec().into() };
+
+    claim.put(&bench, 0, b"zero").await.done();
+    let heard = [greeter.names(3).await, onlooker.names(2).await, claimer.names(2).await];
+    let one = "invitation";
+    assert_eq!(heard, [vec![one, "step", one], vec![one, one], vec!["state", "state"]]);
+    claim.greeter_put(&bench, &alice, 1, b"one").await.done();
+    assert_eq!(claimer.next_of::<StepTold>(EVENT_STEP).await, Some(told(1, b"one")));
+    assert_eq!(claimer.next::<AttemptView>().await.unwrap().steps, 0b11);
+    assert_eq!([greeter.names(1).await, onlooker.names(1).await], [[one], [one]]);
+    claim.put(&bench, 2, b"two").await.done();
+    assert_eq!(greeter.next_of::<StepTold>(EVENT_STEP).await, Some(told(2, b"two")));
+    assert_eq!([onlooker.names(1).await, claimer.names(1).await], [[one], ["state"]]);
+    // What is too long to be told is fetched.
+    let long = vec![3; STEP_TOLD_MAX_BYTES + 1];
+    claim.greeter_put(&bench, &alice, 3, &long).await.done();
+    assert_eq!([onlooker.names(1).await, claimer.names(1).await], [[one], ["state"]]);
+    assert_eq!(claim.get(&bench, 3).await.body, long);
 }
 
 async fn follow(bench: &Bench, member: &Member, token: &Token) -> Stream {

@@ -17,7 +17,8 @@ pub struct Event {
     pub data: Vec<u8>,
 }
 
-/// Longest line. An invitation with its attempt is under 600 bytes before base64.
+/// Longest line: a step that is told has 4,096 bytes and its framing before base64, an invitation
+/// with its attempt under 600.
 const LINE_MAX_BYTES: usize = 8 * 1024;
 
 /// Cuts a stream of bytes into its events.

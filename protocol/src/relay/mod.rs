@@ -12,6 +12,7 @@ mod least;
 pub mod path;
 mod repair;
 mod safes;
+mod told;
 mod user_key;
 
 use std::fmt;
@@ -37,6 +38,7 @@ pub use safes::{
     PostedBoxes, RECORD_CALL_MAX_BYTES, RecordAnswer, SAFE_CERTIFICATE_CALL_MAX_BYTES, SAFE_PAGE_MAX,
     SafeCertificate, SafeEntry, SafeHint, SafeList, SafeLogPage, SafeLogged,
 };
+pub use told::{EVENT_STEP, STEP_TOLD_MAX_BYTES, StepTold};
 pub use user_key::{DeviceBox, KEY_BOXES_MAX, KeyBox, KeyBoxUpload, UserKeyChange};
 
 /// The version in every path.

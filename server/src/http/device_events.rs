@@ -18,17 +18,18 @@ use axum::response::Response;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{Timestamp, Token};
 use parsec_protocol::limits::FOLLOWED_MAX;
+use parsec_protocol::relay::attempt::Side;
 use parsec_protocol::relay::{
     EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_MANIFEST, EVENT_SAFE, ErrorCode, Follow, InvitationGone,
-    LogLength, ManifestHint, SAFE_PAGE_MAX, SafeEntry, SafeHint,
+    LogLength, ManifestHint, SAFE_PAGE_MAX, SafeEntry, SafeHint, StepTold,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::authenticated::Caller;
-use super::events::{KEEP_ALIVE, KEPT_ALIVE, Progress, TIMER_MAX, event};
+use super::events::{KEEP_ALIVE, KEPT_ALIVE, Progress, TIMER_MAX, event, with_step};
 use super::{App, body};
 use crate::errors::Refusal;
-use crate::invitations::Member;
+use crate::invitations::{Attempt, Member};
 use crate::store::invitations::Loaded;
 use crate::store::{Tx, log};
 use crate::watchers::{Change, Holder, Topic, Watcher, Woken};
@@ -69,6 +70,8 @@ struct Also {
 
 struct State {
     encoded: Vec<u8>,
+    /// The step that has made it so, where it is this device's to read.
+    step: Option<Arc<StepTold>>,
     last: bool,
     expires: Timestamp,
     progress: Progress,
@@ -78,6 +81,7 @@ impl State {
     fn of(loaded: &Loaded) -> Self {
         Self {
             encoded: codec::encode(&loaded.view()),
+            step: None,
             last: loaded.invitation.is_final(),
             expires: loaded.invitation.expires,
             progress: Progress::of(&loaded.invitation, loaded.newest.as_ref()),
@@ -197,7 +201,11 @@ impl Stream {
             };
             let told = self.following.remove(&token);
             if told.is_none_or(|followed| followed.told != state.encoded) {
-                self.ready.push_back(event(EVENT_INVITATION, &state.encoded));
+                let invitation = event(EVENT_INVITATION, &state.encoded);
+                self.ready.push_back(match &state.step {
+                    Some(step) => with_step(step, &invitation),
+                    None => invitation,
+                });
             }
             if !state.last {
                 // Once the date is past it has happened, or it didn't: a sealed attempt outlives
@@ -207,6 +215,14 @@ impl Stream {
                     .insert(token, Followed { told: state.encoded, progress: state.progress, changes_at });
             }
         }
+    }
+
+    /// Whether a step is one that this device reads: the claimer's, in the attempt it greets.
+    fn reads(&self, loaded: &Loaded, step: &StepTold) -> bool {
+        let greets = |attempt: &&Attempt| {
+            attempt.id() == step.attempt && attempt.state.greets(&self.caller.device).is_ok()
+        };
+        Side::depositing(step.step) == Side::Claimer && loaded.newest.as_ref().filter(greets).is_some()
     }
 
     /// Those whose date has come.
@@ -228,7 +244,7 @@ impl Stream {
     async fn follow_up(&mut self, changes: Vec<Change>) -> bool {
         let (mut log, mut rights, mut manifest, mut tokens) = (false, false, false, self.due());
         let (mut states, mut safes) = (Vec::new(), Vec::new());
-        for Change { topic, state, safe } in changes {
+        for Change { topic, state, step, safe } in changes {
             match topic {
                 Topic::Log { .. } => log = true,
                 Topic::Invitation { token, .. } => {
@@ -241,7 +257,8 @@ impl Stream {
                             if Progress::of(&loaded.invitation, loaded.newest.as_ref())
                                 < followed.progress => {}
                         Some(loaded) if loaded.invitation.may_see(&self.member) => {
-                            states.push((token, Some(State::of(loaded))));
+                            let step = step.filter(|step| self.reads(loaded, step));
+                            states.push((token, Some(State { step, ..State::of(loaded) })));
                         }
                         Some(_) | None => tokens.push(token),
                     }

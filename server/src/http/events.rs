@@ -15,7 +15,8 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 use futures_util::stream;
 use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::relay::EVENT_STATE;
+use parsec_protocol::relay::attempt::Side;
+use parsec_protocol::relay::{EVENT_STATE, EVENT_STEP, StepTold};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::invited::{Claimer, load};
@@ -101,6 +102,11 @@ impl Stream {
         newest.map(|newest| State::of(&loaded.invitation, newest))
     }
 
+    /// Whether a step is one that this attempt's claimer reads.
+    fn reads(&self, step: &StepTold) -> bool {
+        step.attempt == self.claimer.attempt && Side::depositing(step.step) == Side::Greeter
+    }
+
     /// Notes a sign that the claimer is still connected.
     fn alive(&self) {
         self.app.presence.touch(self.claimer.attempt, self.app.clock.now());
@@ -138,12 +144,15 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
             }
             None => sleep(TIMER_MAX),
         };
-        let mut carried = None;
+        let (mut carried, mut step) = (None, None);
         tokio::select! {
             () = stream.app.stopping.cancelled() => return None,
             woken = stream.watcher.changed() => match woken {
                 Woken::Changed => match stream.watcher.take().pop() {
-                    Some(change) => carried = change.state.and_then(|loaded| stream.carried(&loaded)),
+                    Some(change) => {
+                        carried = change.state.and_then(|loaded| stream.carried(&loaded));
+                        step = change.step.filter(|step| stream.reads(step));
+                    }
                     // Taken already.
                     None => continue,
                 },
@@ -172,9 +181,16 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
         let news = state.encoded != stream.told.encoded;
         stream.told = state;
         if news {
-            return Some((Ok(event(EVENT_STATE, &stream.told.encoded)), stream));
+            let state = event(EVENT_STATE, &stream.told.encoded);
+            let told = step.map_or_else(|| state.clone(), |step| with_step(&step, &state));
+            return Some((Ok(told), stream));
         }
     }
+}
+
+/// A step, before the state that announces it: whoever reads that has the step already.
+pub(super) fn with_step(step: &StepTold, state: &Bytes) -> Bytes {
+    Bytes::from([event(EVENT_STEP, &codec::encode(step)), state.clone()].concat())
 }
 
 /// An event of this name with a record.

@@ -15,7 +15,8 @@ use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::attempt::{self, Earlier, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{
-    CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, Least, StartAttempt,
+    CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, Least, STEP_TOLD_MAX_BYTES,
+    StartAttempt, StepTold,
 };
 
 use super::events;
@@ -29,8 +30,8 @@ use crate::store::invitations::{Chosen, Loaded};
 use crate::store::{Party, Store, Tx, invitations as rows, usage};
 use crate::watchers::{Holder, Topic};
 
-/// A step that is read before the attempt's secret is checked: as long as steps are, of 48 to 600
-/// bytes, and far from the longest.
+/// A step that is read before the attempt's secret is checked: as long as steps are, and far from
+/// the longest.
 const SMALL_STEP_BYTES: u64 = 4_096;
 /// An id and a hash, or a reason, with their framing.
 const SMALL_MAX_BYTES: usize = 256;
@@ -268,7 +269,13 @@ pub(crate) fn deposit(
         }
         tx.insert_step(&organisation, &token, number, step, (hash, content))?;
         chosen.save(tx)?;
-        tx.changed(chosen.into_change());
+        let attempt = chosen.attempt.id();
+        let change = chosen.into_change();
+        tx.changed(if content.len() <= STEP_TOLD_MAX_BYTES {
+            change.by_step(StepTold { token, attempt, step, bytes: content.to_vec().into() })
+        } else {
+            change
+        });
     }
     Ok(())
 }

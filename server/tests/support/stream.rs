@@ -3,7 +3,7 @@
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use parsec_protocol::codec;
 use parsec_protocol::ids::Token;
-use parsec_protocol::relay::{EVENT_LOG, Follow, LogLength, path};
+use parsec_protocol::relay::{EVENT_LOG, EVENT_STEP, Follow, LogLength, path};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 
@@ -51,18 +51,33 @@ impl Stream {
         None
     }
 
-    /// The next event's value, of whatever name; `None` at the end.
+    /// The next event's value, of whatever name but that of a told step; `None` at the end.
     pub async fn next<T>(&mut self) -> Option<T>
     where
         T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
     {
+        let (step, mut passed_over) = (format!("event: {EVENT_STEP}"), false);
         while let Some(line) = self.0.next_line().await.unwrap_or_default() {
+            passed_over |= line == step;
             if let Some(data) = line.strip_prefix("data: ") {
+                if std::mem::take(&mut passed_over) {
+                    continue;
+                }
                 let bytes = Base64UrlUnpadded::decode_vec(data).unwrap();
                 return Some(codec::decode(&bytes, 10_000).unwrap());
             }
         }
         None
+    }
+
+    /// The names of the next events, so many.
+    pub async fn names(&mut self, count: usize) -> Vec<String> {
+        let mut names = Vec::new();
+        while names.len() < count {
+            let line = self.0.next_line().await.unwrap().unwrap();
+            names.extend(line.strip_prefix("event: ").map(str::to_owned));
+        }
+        names
     }
 
     /// Whether it ends without another event. One that goes on says so with a comment, sooner or

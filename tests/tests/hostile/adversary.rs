@@ -241,6 +241,11 @@ impl Meddler for Held {
         }
         Fate::Pass
     }
+
+    /// The states are told all the while, that step is not.
+    fn told(&self, fetch: &Request, _: &mut Answer) -> Fate {
+        if fetch.fetches() == Some(self.step) { Fate::Lose } else { Fate::Pass }
+    }
 }
 
 /// M10, with the real programs: while "recognised" is held back, the newcomer is asked nothing,

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::following::{ended, follow};
+use super::told::ToldStep;
 use super::{Invitee, Member};
 use crate::transport::behind::{LagRetry, Seen};
 use crate::transport::http::Call;
@@ -43,13 +44,15 @@ pub struct ClaimerTransport {
     secret: Zeroizing<[u8; 32]>,
     trouble: Trouble,
     log_lag: LagRetry,
+    told: ToldStep,
 }
 
 impl ClaimerTransport {
     /// An attempt that has been started, or is about to be.
     #[must_use]
     pub fn new(invitee: Invitee, attempt: AttemptId, secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { invitee, attempt, secret, trouble: Trouble::new(None), log_lag: LagRetry::default() }
+        let (trouble, log_lag, told) = (Trouble::new(None), LagRetry::default(), ToldStep::default());
+        Self { invitee, attempt, secret, trouble, log_lag, told }
     }
 
     /// Starts the attempt.
@@ -88,6 +91,9 @@ impl Transport for ClaimerTransport {
     }
 
     async fn fetch(&self, step: u8) -> Result<Vec<u8>, TransportError> {
+        if let Some(told) = self.told.take(self.attempt, step) {
+            return Ok(told);
+        }
         let call = || self.invitee.server.call(self.call(Method::GET, path::step(&self.base(), step)));
         until_done(&self.trouble, call).await.and_then(step_of)
     }
@@ -115,7 +121,8 @@ impl Transport for ClaimerTransport {
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {
         let open = || Ok(self.call(Method::GET, path::events(&self.base())));
         let ask = || Ok(self.call(Method::GET, self.base()));
-        follow(&self.invitee.server, &self.trouble, open, ask, |view: AttemptView| {
+        let step = |told| self.told.keep(told);
+        follow(&self.invitee.server, &self.trouble, open, ask, step, |view: AttemptView| {
             let over = view.ended.is_some();
             seen.send_replace(Some(view));
             over
@@ -135,13 +142,14 @@ pub struct GreeterTransport {
     token: Token,
     attempt: AttemptId,
     trouble: Trouble,
+    told: ToldStep,
 }
 
 impl GreeterTransport {
     /// An attempt that this device has joined.
     #[must_use]
     pub fn new(member: Member, token: Token, attempt: AttemptId) -> Self {
-        Self { member, token, attempt, trouble: Trouble::new(None) }
+        Self { member, token, attempt, trouble: Trouble::new(None), told: ToldStep::default() }
     }
 
     fn base(&self) -> String {
@@ -188,6 +196,9 @@ impl Transport for GreeterTransport {
     }
 
     async fn fetch(&self, step: u8) -> Result<Vec<u8>, TransportError> {
+        if let Some(told) = self.told.take(self.attempt, step) {
+            return Ok(told);
+        }
         let fetch = || async {
             let call = self.member.signed(Call::new(Method::GET, path::step(&self.base(), step)))?;
             self.member.server.call(call).await
@@ -209,8 +220,9 @@ impl Transport for GreeterTransport {
     }
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {
+        let step = |told| self.told.keep(told);
         self.member
-            .follow_invitation(self.token, &self.trouble, |view| {
+            .follow_invitation(self.token, &self.trouble, step, |view| {
                 let view = self.of(view);
                 let over = view.ended.is_some();
                 seen.send_replace(Some(view));

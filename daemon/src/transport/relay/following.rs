@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
 use parsec_protocol::limits::BODY_MAX_BYTES;
-use parsec_protocol::relay::{EVENT_STATE, EndReason, InvitationStatus};
+use parsec_protocol::relay::{EVENT_STATE, EVENT_STEP, EndReason, InvitationStatus, StepTold};
 
 use super::super::events::Parser;
 use super::super::http::{Call, Server};
@@ -28,7 +28,7 @@ pub const fn ended(status: InvitationStatus) -> Option<EndReason> {
     }
 }
 
-/// Keeps an event stream open and hands on each state, until the server refuses it for good. Once a
+/// Keeps an event stream open and hands on each state, and each step that is told before it, until the server refuses it for good. Once a
 /// state was the last one (`seen` says so), nothing is asked any more, and this never returns: who
 /// follows has been told by then, and an error must not come before that.
 pub(super) async fn follow<T>(
@@ -36,12 +36,13 @@ pub(super) async fn follow<T>(
     trouble: &Trouble,
     open: impl Fn() -> Result<Call, TransportError>,
     ask: impl Fn() -> Result<Call, TransportError>,
+    step: impl Fn(StepTold),
     seen: impl FnMut(T) -> bool,
 ) -> TransportError
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
 {
-    match to_the_end(server, trouble, open, ask, seen).await {
+    match to_the_end(server, trouble, open, ask, step, seen).await {
         Err(error) => error,
         Ok(()) => std::future::pending().await,
     }
@@ -53,6 +54,7 @@ async fn to_the_end<T>(
     trouble: &Trouble,
     open: impl Fn() -> Result<Call, TransportError>,
     ask: impl Fn() -> Result<Call, TransportError>,
+    step: impl Fn(StepTold),
     mut seen: impl FnMut(T) -> bool,
 ) -> Result<(), TransportError>
 where
@@ -67,7 +69,7 @@ where
                     came.store(true, Ordering::Relaxed);
                     seen(view)
                 };
-                let stream = one_stream(server, trouble, call, &mut pauses, &mut heard);
+                let stream = one_stream(server, trouble, call, &mut pauses, (&step, &mut heard));
                 match held_back::in_time(stream, &came).await {
                     Some(Ok(Told::Last)) => return Ok(()),
                     Some(Ok(Told::Part)) => TransportError::Unreachable("the event stream ended".into()),
@@ -104,12 +106,20 @@ enum Told {
     Part,
 }
 
+fn record<T>(data: &[u8]) -> Result<T, TransportError>
+where
+    T: for<'b> Decode<'b, ()> + Encode<()>,
+{
+    let wrong = |_| TransportError::Misbehaved("an event is not the record it should be");
+    codec::decode(data, BODY_MAX_BYTES).map_err(wrong)
+}
+
 async fn one_stream<T>(
     server: &Server,
     trouble: &Trouble,
     call: Call,
     pauses: &mut Pauses,
-    seen: &mut impl FnMut(T) -> bool,
+    (step, seen): (&impl Fn(StepTold), &mut impl FnMut(T) -> bool),
 ) -> Result<Told, TransportError>
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
@@ -117,9 +127,16 @@ where
     let mut stream = server.open(call).await?;
     let mut parser = Parser::default();
     while let Some(bytes) = stream.next().await? {
-        for event in parser.push(&bytes)?.into_iter().filter(|event| event.name == EVENT_STATE) {
-            let view = codec::decode(&event.data, BODY_MAX_BYTES)
-                .map_err(|_| TransportError::Misbehaved("an event is not the state it should be"))?;
+        for event in parser.push(&bytes)? {
+            match event.name.as_str() {
+                EVENT_STEP => {
+                    step(record(&event.data)?);
+                    continue;
+                }
+                EVENT_STATE => {}
+                _ => continue,
+            }
+            let view = record(&event.data)?;
             pauses.reset();
             trouble.send_if_modified(|now| now.take().is_some());
             if seen(view) {
@@ -170,11 +187,18 @@ mod tests {
         };
         let (mut seen, trouble) = (Vec::new(), Trouble::new(None));
         let open = || Ok(Call::new(Method::GET, "/v1/events".into()));
-        let following = to_the_end(&server, &trouble, open, open, |view: AttemptView| {
-            let over = view.ended.is_some();
-            seen.push(view);
-            over
-        });
+        let following = to_the_end(
+            &server,
+            &trouble,
+            open,
+            open,
+            |_| {},
+            |view: AttemptView| {
+                let over = view.ended.is_some();
+                seen.push(view);
+                over
+            },
+        );
         let followed = tokio::select! {
             followed = following => followed,
             () = serving => unreachable!("it serves for ever"),

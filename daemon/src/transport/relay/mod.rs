@@ -11,6 +11,7 @@ mod held_back;
 mod invited;
 mod registering;
 mod safes;
+mod told;
 mod user_keys;
 
 use std::sync::Arc;
@@ -235,7 +236,8 @@ impl Member {
         trouble: &Trouble,
         seen: &watch::Sender<Option<InvitationView>>,
     ) -> TransportError {
-        self.follow_invitation(token, trouble, |view| {
+        let step = |_| {};
+        self.follow_invitation(token, trouble, step, |view| {
             let over = ended(view.status).is_some();
             seen.send_replace(Some(view));
             over

@@ -17,8 +17,8 @@ use parsec_protocol::ids::{SafeId, Token};
 use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX};
 use parsec_protocol::manifest::safes::MANIFEST_SAFES_MAX as MEMBER_SAFES_MAX;
 use parsec_protocol::relay::{
-    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_MANIFEST, EVENT_SAFE, ErrorCode, Follow, InvitationGone,
-    InvitationView, LogLength, ManifestHint, SafeHint, path,
+    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_MANIFEST, EVENT_SAFE, EVENT_STEP, ErrorCode, Follow,
+    InvitationGone, InvitationView, LogLength, ManifestHint, SafeHint, StepTold, path,
 };
 use reqwest::Method;
 use tokio::sync::{Notify, watch};
@@ -52,6 +52,8 @@ struct Told {
     /// Counts the states, so that an old one is not taken for news.
     states: u64,
     state: Option<InvitationView>,
+    /// The step that was told before the state.
+    step: Option<StepTold>,
     way: Way,
     trouble: Option<String>,
     refused: Option<TransportError>,
@@ -188,6 +190,16 @@ impl DeviceEvents {
         }
     }
 
+    fn tell_quietly(&self, token: Token, change: impl Fn(&mut Told)) {
+        let followers = self.lock();
+        for follower in followers.all.values().filter(|follower| follower.token == Some(token)) {
+            follower.told.send_if_modified(|told| {
+                change(told);
+                false
+            });
+        }
+    }
+
     /// Ends it for all who follow now; whoever comes next has it tried anew.
     fn refuse(&self, error: &TransportError) {
         let mut followers = self.lock();
@@ -212,20 +224,22 @@ impl DeviceEvents {
 }
 
 impl Member {
-    /// Follows an invitation: hands on each state (`seen` says whether it was the last) until it
+    /// Follows an invitation: hands on each state (`seen` says whether it was the last), and the
+    /// step that was told before it, until it
     /// can't be followed any more. After the last state it never returns, and nothing is asked any
     /// more.
     pub(super) async fn follow_invitation(
         &self,
         token: Token,
         trouble: &Trouble,
+        step: impl Fn(StepTold),
         seen: impl FnMut(InvitationView) -> bool,
     ) -> TransportError {
         let member = self.clone();
         let subscription = self.events.enter(Some(token), || {
             AbortOnDropHandle::new(self.tasks.spawn(async move { member.drive().await }))
         });
-        match self.hand_on(subscription, token, trouble, seen).await {
+        match self.hand_on(subscription, token, trouble, (step, seen)).await {
             Err(error) => error,
             Ok(()) => std::future::pending().await,
         }
@@ -282,7 +296,7 @@ impl Member {
         mut subscription: Subscription,
         token: Token,
         trouble: &Trouble,
-        mut seen: impl FnMut(InvitationView) -> bool,
+        (step, mut seen): (impl Fn(StepTold), impl FnMut(InvitationView) -> bool),
     ) -> Result<(), TransportError> {
         let mut states = 0;
         loop {
@@ -301,6 +315,9 @@ impl Member {
                         && let Some(state) = told.state
                     {
                         states = told.states;
+                        if let Some(told) = told.step {
+                            step(told);
+                        }
                         if seen(state) {
                             return Ok(());
                         }
@@ -416,6 +433,11 @@ impl Member {
                     told.states += 1;
                     told.state = Some(view.clone());
                 });
+            }
+            EVENT_STEP => {
+                let step: StepTold = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
+                // No news by itself: the state that announces it comes next.
+                self.events.tell_quietly(step.token, |told| told.step = Some(step.clone()));
             }
             EVENT_GONE => {
                 let gone: InvitationGone = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;

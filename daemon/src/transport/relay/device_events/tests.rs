@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use parsec_protocol::ids::{DeviceId, Email, Invited, Timestamp, UserId};
+use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, UserId};
 use parsec_protocol::public_keys::Signature;
 use parsec_protocol::relay::InvitationStatus;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -101,10 +101,15 @@ fn follow(
     tokio::spawn(async move {
         let trouble = Trouble::new(None);
         let states = tell.clone();
-        let follow = member.follow_invitation(token(n), &trouble, |view| {
-            states.send(Ok(view.status)).unwrap();
-            view.status == InvitationStatus::Completed
-        });
+        let follow = member.follow_invitation(
+            token(n),
+            &trouble,
+            |_| {},
+            |view| {
+                states.send(Ok(view.status)).unwrap();
+                view.status == InvitationStatus::Completed
+            },
+        );
         let error = tokio::select! {
             error = follow => error,
             () = tell.closed() => return,
@@ -161,6 +166,37 @@ async fn all_who_follow_share_one_stream_and_hear_of_their_own() {
     assert_eq!(third.0.read(&mut [0; 1]).await.unwrap_or(0), 0);
     member.tasks.close();
     member.tasks.wait().await;
+}
+
+/// Whoever sees the state that announces a step has the step already, also where both came while
+/// nobody looked; a step of another invitation is not handed on.
+#[tokio::test]
+async fn a_step_is_handed_on_before_its_state() {
+    let (served, member) = Served::start().await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (steps, following) = (tell.clone(), member.clone());
+    tokio::spawn(async move {
+        let trouble = Trouble::new(None);
+        let step = |told: StepTold| steps.send(format!("step {}", told.step)).unwrap();
+        let seen = |view: InvitationView| {
+            tell.send(format!("{:?}", view.status)).unwrap();
+            false
+        };
+        following.follow_invitation(token(1), &trouble, step, seen).await;
+    });
+    let mut stream = served.next().await;
+    stream.open().await;
+    let step = |n: u8, step: u8| StepTold {
+        token: token(n),
+        attempt: AttemptId::from_bytes([n; 16]),
+        step,
+        bytes: vec![step; 48].into(),
+    };
+    stream.tell(EVENT_STEP, &step(2, 6)).await;
+    stream.tell(EVENT_STEP, &step(1, 4)).await;
+    stream.tell(EVENT_INVITATION, &view(1, InvitationStatus::InUse)).await;
+    assert_eq!(told.recv().await.unwrap(), "step 4");
+    assert_eq!(told.recv().await.unwrap(), "InUse");
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 //! or lose any request or answer.
 //!
 //! Understands just enough HTTP/1.1: one request on a connection, bodies by `content-length`, event
-//! streams passed through as they come.
+//! streams passed through as they come, the steps that they tell aside.
+
+mod events;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -133,6 +135,12 @@ pub trait Meddler: Send + Sync {
     fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
         let _ = (request, answer);
         Fate::Pass
+    }
+
+    /// A step is told on an event stream: as if it were the answer to this fetch of it. What is lost
+    /// here is not told, and the client fetches it.
+    fn told(&self, fetch: &Request, answer: &mut Answer) -> Fate {
+        self.answer(fetch, answer)
     }
 }
 
@@ -273,13 +281,13 @@ fn serve(
             let _ = server.shutdown(Shutdown::Both);
         });
         let copied = if meddler.holds_back(&request) {
-            std::io::copy(&mut server, &mut std::io::sink())
+            std::io::copy(&mut server, &mut std::io::sink()).map(drop)
         } else {
-            std::io::copy(&mut server, &mut client)
+            events::hand_on(&server, &mut client, &request, meddler)
         };
         let _ = client.shutdown(Shutdown::Both);
         let _ = gone.join();
-        return copied.map(|_| ());
+        return copied;
     }
     let mut bytes = Vec::new();
     server.read_to_end(&mut bytes)?;
