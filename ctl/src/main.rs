@@ -18,6 +18,7 @@ mod progress;
 mod prompt;
 mod qr;
 mod schema;
+mod secret_file;
 mod text;
 
 use std::alloc::System;

@@ -93,6 +93,14 @@ pub(crate) fn read_link(path: &Path) -> Result<Zeroizing<String>, Failure> {
     read_text(path, "link", PASTE_MAX_BYTES, false)
 }
 
+/// The text of a file with the page of a recovery kit, or its words alone.
+///
+/// # Errors
+/// As [`read_secret`].
+pub(crate) fn read_page(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    read_text(path, "page of the recovery kit", PASTE_MAX_BYTES, false)
+}
+
 /// Reads a file, or its first line alone.
 fn read_text(path: &Path, what: &str, max: usize, first_line: bool) -> Result<Zeroizing<String>, Failure> {
     let failed = |why: String| {

@@ -72,6 +72,10 @@ schemas! {
     Change RECEIPT_EXPORT "parsec.receipt.export/1" "`receipt export`";
     Schema RECEIPT_LIST "parsec.receipt.list/1" "`receipt list`";
     Schema RECEIPT_VERIFY "parsec.receipt.verify/1" "`receipt verify`: what the receipt says, all of it checked.";
+    Change RECOVERY_CREATE "parsec.recovery.create/1" "`recovery create`; `words` is left out where they went to a file.";
+    Schema RECOVERY_DRILL "parsec.recovery.drill/1" "`recovery drill`: what the kit has opened.";
+    Schema RECOVERY_LIST "parsec.recovery.list/1" "`recovery list`";
+    Change RECOVERY_USE "parsec.recovery.use/1" "`recovery use`: the new device.";
     Schema RPC_CALL "parsec.rpc.call/1" "`rpc call`: the method's result, as the daemon sent it, under `result`.";
     Schema RPC_DISCOVER "parsec.rpc.discover/1" "`rpc discover`: the OpenRPC document, under `document`.";
     Schema RPC_HELLO "parsec.rpc.hello/1" "`rpc hello`";

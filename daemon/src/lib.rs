@@ -16,6 +16,7 @@ pub mod os;
 pub mod p2p;
 pub mod problems;
 pub mod program;
+pub mod recovery;
 pub mod rpc;
 pub mod safes;
 pub mod service;

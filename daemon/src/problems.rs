@@ -12,6 +12,7 @@ use parsec_protocol::enrol::io::{Closed, Refused};
 use parsec_protocol::enrol::link::{Link, LinkError};
 use parsec_protocol::keys::NoEntropy;
 use parsec_protocol::paste::{self, PasteError};
+use parsec_protocol::recovery::{KIT_WORDS, WordsFault};
 use parsec_protocol::relay::{EndReason, ErrorCode};
 
 use crate::os::clock::moment;
@@ -354,6 +355,18 @@ pub fn not_signed(fault: Fault) -> Problem {
 #[must_use]
 pub fn no_entropy(error: NoEntropy) -> Problem {
     Problem::new(Kind::NoRandomness, sentence(&error.to_string()))
+}
+
+/// Words that are none of a recovery kit's.
+#[must_use]
+pub fn not_words(fault: WordsFault) -> Problem {
+    let text = match fault {
+        // None counts so many: the text was too long to be read.
+        WordsFault::Count(usize::MAX) => sentence(&fault.to_string()),
+        WordsFault::Count(count) => format!("A recovery kit has {KIT_WORDS} words; these are {count}."),
+        WordsFault::Unknown(_) | WordsFault::Checksum => sentence(&fault.to_string()),
+    };
+    Problem::new(Kind::RecoveryWordsWrong, text)
 }
 
 /// The daemon is stopping.

@@ -224,6 +224,10 @@ secret! {
     LinkSecret
 }
 secret! {
+    /// What the words of a recovery kit say: 20 random bytes, and 12 of a hash of the root key.
+    KitSeed
+}
+secret! {
     /// The seed of a libp2p identity (Ed25519), made for one invitation. It proves an end of a
     /// connection and no person.
     PeerSecret

@@ -22,6 +22,7 @@ pub mod object_hash;
 pub mod p2p;
 pub mod paste;
 pub mod public_keys;
+pub mod recovery;
 pub mod relay;
 pub mod safe_log;
 pub mod safes;

@@ -57,8 +57,9 @@ async fn both_sides_hear_of_every_change() {
     bench.served.await.unwrap().unwrap();
 }
 
-/// A step is told to the side that reads it, before the state that announces it, and to nobody else:
-/// not to the side that deposited it, nor to a member who sees the invitation and does not greet.
+/// A step is told to the side that reads it, before the state that announces it, and to nobody
+/// else: not to the side that deposited it, nor to a member who sees the invitation and does not
+/// greet.
 #[tokio::test]
 async fn a_step_is_told_to_the_side_that_reads_it() {
     let bench = Bench::start().await;

@@ -140,6 +140,16 @@ def main() -> None:
     assert alice.user.profile(user=user, profile="outsider")["profile"] == "outsider"
     assert [it["revoked"] for it in alice.device.revoke(device=device)["devices"]] == [True]
     assert alice.user.revoke(user=user)["revoked"]
+    # A kit brings its user back on any machine.
+    kit = alice.recovery.create(label="Bank")
+    assert [it["device"] for it in alice.recovery.list()["kits"]] == [kit["kit"]["device"]]
+    assert alice.recovery.drill(words=kit["words"])["kit"]["drilled"]
+    assert refuses(Problem, alice.recovery.drill, words=kit["words"] + " zoo")
+    back = bob.recovery.use(
+        server=options.server, organisation="acme", words=kit["words"], device_label="spare", password="alice walks ten geese",
+    )
+    assert back["device"]["registration"] == "registered", back
+    assert back["root_fingerprint"] == founded["root_fingerprint"]
     print(json.dumps({"members": members, "device": ends[1]["device"]}))
 
 

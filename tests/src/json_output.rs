@@ -10,11 +10,11 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
     FileChanged, FileConflict, FileEntry, FileGot, FileHistoryResult, HelloResult, InviteListResult,
     InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped, OrgMoved, Problem,
-    ReceiptListResult, Role, SafeConfirmed, SafeListResult, SafeMembersResult, SafeShared, SafeShowResult,
-    SafeStatusResult, SafeSynced, SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult,
-    TokenSelector, TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged, TrustImported,
-    TrustLogResult, TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed,
-    UserShowResult,
+    ReceiptListResult, RecoveryDrilled, RecoveryKit, RecoveryListResult, RecoveryUsed, Role, SafeConfirmed,
+    SafeListResult, SafeMembersResult, SafeShared, SafeShowResult, SafeStatusResult, SafeSynced,
+    SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult,
+    TokenView, TransportName, TrashEntry, TrustAcknowledged, TrustImported, TrustLogResult, TrustRepaired,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -53,6 +53,25 @@ struct Enrolled {
 struct Failed {
     /// Why; the exit code too.
     problem: Problem,
+}
+
+/// A recovery kit that was made.
+#[derive(Serialize, JsonSchema)]
+struct RecoveryMade {
+    /// The kit, in the log.
+    kit: RecoveryKit,
+    /// Its 24 words; left out where the page went to a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<String>,
+    /// The organisation that it is for.
+    organisation: OrganisationId,
+    /// The metadata server's address.
+    server: String,
+    /// E-mail address of the member whose kit it is.
+    email: Email,
+    /// SHA-256 of the root key.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    root_fingerprint: String,
 }
 
 /// An invitation that is no more.
@@ -338,6 +357,10 @@ const TABLE: &[DocumentKind] = &[
     kind::<NetPeers>("parsec.net.peers/1"),
     kind::<NetPinged>("parsec.net.ping/1"),
     kind::<NetStatus>("parsec.net.status/1"),
+    kind::<RecoveryMade>("parsec.recovery.create/1"),
+    kind::<RecoveryDrilled>("parsec.recovery.drill/1"),
+    kind::<RecoveryListResult>("parsec.recovery.list/1"),
+    kind::<RecoveryUsed>("parsec.recovery.use/1"),
     kind::<SafeView>("parsec.safe.accept/1"),
     kind::<SafeConfirmed>("parsec.safe.confirm/1"),
     kind::<FileConflict>("parsec.safe.conflicts/1"),

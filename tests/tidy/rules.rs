@@ -40,6 +40,15 @@ const EXPOSERS: &[(&str, &str)] = &[
         "makes the private keys out of a seed, for its public key and for a box",
     ),
     ("protocol/src/user_key.rs", "seals the user's seed to the user's devices"),
+    (
+        "protocol/src/recovery.rs",
+        "makes words of a kit's seed, holds it against the root key, derives the kit's keys",
+    ),
+    (
+        "daemon/src/recovery/",
+        "reads the words that somebody typed, hands the user's keys to the device that a kit brings",
+    ),
+    ("ctl/src/commands/recovery/page.rs", "writes a kit's words onto its page"),
     ("protocol/src/safes/keys.rs", "derives every key of a safe, and the check by which the log fixes it"),
     ("protocol/src/safes/boxes.rs", "seals a safe's key to its members, takes it out of one's own box"),
     ("protocol/src/safes/past.rs", "seals and opens the keys of earlier epochs"),

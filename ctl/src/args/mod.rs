@@ -13,6 +13,7 @@ mod evidence;
 mod lab;
 mod members;
 mod net;
+mod recovery;
 mod safe;
 mod token;
 
@@ -30,6 +31,7 @@ pub(crate) use evidence::Receipt;
 pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use net::{Net, TransportOption};
+pub(crate) use recovery::{NewKit, Page as KitPage, Recovery, UseKit};
 pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, SafePath, Sharing};
 pub(crate) use token::{NewToken, Token};
 
@@ -124,6 +126,9 @@ pub(crate) enum Command {
     /// How somebody was let in, as files that anybody can check
     #[command(subcommand)]
     Receipt(Receipt),
+    /// Recovery kits: pages that bring you back when all your devices are gone
+    #[command(subcommand)]
+    Recovery(Recovery),
     /// Access for plug-ins: programs that look on at the daemon's second socket
     #[command(subcommand)]
     Token(Token),
@@ -198,6 +203,12 @@ mod tests {
             "rpc call status.show {}",
             "rpc call device.unlock -",
             "token create files --method status.show --method events.watch --days 30 --rate 60 --output /t",
+            "recovery create --label vault --page kit.txt --svg kit.svg",
+            "recovery use --server https://x --organisation acme --device-label laptop --password-fd 3",
+            "recovery use --page kit.txt --device-label laptop",
+            "recovery list",
+            "recovery drill --page -",
+            "recovery revoke a0b1c2d3 --yes",
             "token list",
             "token revoke 0011223344556677",
             "token uses",

@@ -169,6 +169,7 @@ mod tests {
                     label: None,
                     certified: Timestamp(0),
                     revoked: false,
+                    recovery: false,
                 })
                 .collect(),
         }

@@ -16,6 +16,7 @@ mod man;
 mod net;
 mod org;
 pub(crate) mod reauth;
+mod recovery;
 mod rpc;
 mod safe;
 mod status;
@@ -77,6 +78,7 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> 
         Command::User(command) => user::run(&context, &command),
         Command::Trust(command) => trust::run(&context, &command),
         Command::Receipt(command) => evidence::receipt(&context, &command),
+        Command::Recovery(command) => recovery::run(&context, command),
         Command::Token(command) => token::run(&context, command),
         Command::Net(command) => net::run(&context, command),
         Command::Status(command) => status::run(&context, &command),

@@ -4,10 +4,7 @@
 //! token does. Refuses to write over a file, and to leave a token behind whose secret could not be
 //! kept.
 
-use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 
 use parsec_host::output::reaches_nobody;
 use parsec_protocol::control::{
@@ -20,10 +17,8 @@ use crate::args::{NewToken, Token};
 use crate::client::Connection;
 use crate::failure::{Done, Failure};
 use crate::schema;
+use crate::secret_file;
 use crate::text::{escaped, moment, moment_to_the_second};
-
-/// The owner alone reads and writes a secret.
-const SECRET_MODE: u32 = 0o600;
 
 pub(super) fn run(context: &Context<'_>, command: Token) -> Result<(), Failure> {
     match command {
@@ -53,15 +48,16 @@ fn create(context: &Context<'_>, new: NewToken) -> Result<(), Failure> {
     }
     let mut daemon = context.connect()?;
     // The file first: if it can't be made, there is no token whose secret nobody has.
-    let kept = new.output.as_deref().map(|path| make_file(path).map(|file| (path, file))).transpose()?;
+    let kept =
+        new.output.as_deref().map(|path| secret_file::make(path).map(|file| (path, file))).transpose()?;
     let asked =
         TokenCreate { name: new.name, methods: new.methods, days: new.days, rate_per_minute: new.rate };
     let made: Result<TokenCreated, Failure> = context.ask_for_all(&mut daemon, method::TOKEN_CREATE, &asked);
     let Some((path, mut file)) = kept else { return show_secret(context, &mut daemon, &made?) };
-    let made = made.inspect_err(|_| remove(path))?;
+    let made = made.inspect_err(|_| secret_file::remove(path))?;
     let written = writeln!(file, "{}", made.secret.expose()).and_then(|()| file.sync_all());
     if let Err(error) = written {
-        remove(path);
+        secret_file::remove(path);
         let left = undo(context, &mut daemon, made.token.id);
         return Err(Failure::new(
             ProblemKind::DiskFailed,
@@ -112,22 +108,6 @@ fn described(token: &TokenView) -> String {
     )
 }
 
-/// Makes a new file for a secret, whose mode is right from its first moment.
-fn make_file(path: &Path) -> Result<File, Failure> {
-    OpenOptions::new().write(true).create_new(true).mode(SECRET_MODE).open(path).map_err(|error| {
-        Failure::usage(
-            format!("The file {} can't be made: {error}", path.display()),
-            "Name a file that does not exist yet, in a folder of yours.",
-        )
-    })
-}
-
-/// Takes the empty file away again.
-fn remove(path: &Path) {
-    // It holds nothing; if it stays, the next attempt says so.
-    let _removed = std::fs::remove_file(path);
-}
-
 fn list(context: &Context<'_>) -> Result<(), Failure> {
     let result: TokenListResult = context.call(method::TOKEN_LIST, &Empty {})?;
     context.output.result(schema::TOKEN_LIST, &result, || {
@@ -176,26 +156,4 @@ fn uses(context: &Context<'_>, asked: TokenUses) -> Result<(), Failure> {
             .collect();
         context.output.table(&["TIME", "TOKEN", "NAME", "METHOD", "PROCESS", "HOW"], &rows)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    #[test]
-    fn a_secret_gets_a_new_file_for_its_owner_alone() {
-        let directory = std::env::temp_dir().join(format!("parsecctl-token-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let path = directory.join("token");
-        let made = make_file(&path).unwrap();
-        assert_eq!(made.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(make_file(&path).is_err(), "what is there is not written over");
-        let link = directory.join("link");
-        std::os::unix::fs::symlink(directory.join("elsewhere"), &link).unwrap();
-        assert!(make_file(&link).is_err(), "a link is not followed");
-        assert!(!directory.join("elsewhere").exists());
-        std::fs::remove_dir_all(directory).unwrap();
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Decides how members look to people. Refuses nothing; the daemon has verified what is shown.
 
-use parsec_protocol::control::{Member, UserListResult, UserShow, UserShowResult, method};
+use parsec_protocol::control::{Member, MemberDevice, UserListResult, UserShow, UserShowResult, method};
 
 use super::{Context, admin, profile, short, trust};
 use crate::args::User;
@@ -41,7 +41,7 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
         ];
         for device in devices {
             let label = device.label.as_ref().map_or_else(|| "(unreadable)".to_owned(), escaped);
-            let revoked = if device.revoked { " (revoked)" } else { "" };
+            let revoked = state(device);
             lines.push(format!(
                 "Device:    {label}{revoked}, {}, since {}",
                 short(device.device),
@@ -63,10 +63,19 @@ const fn standing(revoked: bool, suspended: bool) -> &'static str {
     }
 }
 
+/// What is to be known beside a device's label.
+const fn state(device: &MemberDevice) -> &'static str {
+    match (device.recovery, device.revoked) {
+        (true, true) => " (recovery kit, revoked)",
+        (true, false) => " (recovery kit)",
+        (false, true) => " (revoked)",
+        (false, false) => "",
+    }
+}
+
 /// One row for each device; the person's columns are filled in the first.
 fn rows(member: &Member) -> Vec<Vec<String>> {
     let unreadable = || "(unreadable)".to_owned();
-    let revoked = |is: bool| if is { " (revoked)" } else { "" };
     let person = vec![
         short(member.user),
         member.email.to_string(),
@@ -82,7 +91,7 @@ fn rows(member: &Member) -> Vec<Vec<String>> {
         .enumerate()
         .map(|(index, device)| {
             let mut row = if index == 0 { person.clone() } else { vec![String::new(); person.len()] };
-            row.push(format!("{}{}", short(device.device), revoked(device.revoked)));
+            row.push(format!("{}{}", short(device.device), state(device)));
             row.push(device.label.as_ref().map_or_else(unreadable, ToString::to_string));
             row.push(moment(device.certified));
             row

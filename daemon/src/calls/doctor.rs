@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::os::blocking;
+use crate::recovery::{self, Lockout};
 use crate::session::Session;
 use crate::session::alarms;
 use crate::store::{DeviceSummary, Devices, SafeSize, Store};
@@ -265,7 +266,43 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
         }
         Err(problem) => failed("pieces", subject(), problem),
     };
-    vec![store, outbox, alarms, pieces]
+    let mut checks = vec![store, outbox, alarms, pieces];
+    checks.extend(recovery(&session, &subject).await);
+    checks
+}
+
+/// Whether a lost machine or a lost person would lock this user, or everybody, out.
+async fn recovery(session: &Session, subject: &(impl Fn() -> Option<String> + Sync)) -> Vec<Check> {
+    const NAME: &str = "recovery";
+    let found = match recovery::doctor_sees(session).await {
+        Ok(found) => found,
+        Err(problem) => return vec![failed(NAME, subject(), problem)],
+    };
+    let told = |lockout: &Lockout| {
+        let (found, remedy) = match lockout {
+            Lockout::OneDevice => (
+                "this is your only device, and you have no recovery kit: without both, everything is lost to you",
+                "`parsecctl recovery create` makes a page to keep somewhere safe; `parsecctl invite device` adds another device.",
+            ),
+            Lockout::NoKit => (
+                "you have no recovery kit",
+                "`parsecctl recovery create` makes a page to keep somewhere safe.",
+            ),
+            Lockout::NotTried => (
+                "no recovery kit of yours was made or tried within a year, as far as this device knows",
+                "Look for the page, and try it: `parsecctl recovery drill`.",
+            ),
+            Lockout::OneAdministrator => (
+                "the organisation has one administrator: without them, nobody can be let in",
+                "Make somebody else one, too: `parsecctl user profile MEMBER --profile administrator`.",
+            ),
+        };
+        warning(NAME, subject(), found, remedy)
+    };
+    match found.as_slice() {
+        [] => vec![ok(NAME, subject(), "a recovery kit was made or tried within a year")],
+        found => found.iter().map(told).collect(),
+    }
 }
 
 /// Asks a server for what it must refuse without a signature: the refusal has its time, and anybody

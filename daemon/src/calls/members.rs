@@ -2,6 +2,7 @@
 //!
 //! Decides nothing: everything comes from a `VerifiedLog`.
 
+use parsec_protocol::chain::organisation::certificate::DeviceKind;
 use parsec_protocol::chain::organisation::log::{UserRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::path::{self, Start, Subject};
 use parsec_protocol::control::{
@@ -37,6 +38,7 @@ fn described(names: &Names<'_>, user: &UserRecord) -> Member {
                 label: names.device(device),
                 certified: device.certified,
                 revoked: device.revoked.is_some(),
+                recovery: device.kind == DeviceKind::Recovery,
             })
             .collect(),
     }
@@ -106,7 +108,10 @@ pub async fn verify(session: &Session) -> Result<TrustVerifyResult, Problem> {
         head: log.head().hash.to_string(),
         root_fingerprint: log.root().fingerprint().to_string(),
         users: log.users().filter(|user| user.revoked.is_none()).count() as u64,
-        devices: log.devices().filter(|device| device.revoked.is_none()).count() as u64,
+        devices: log
+            .devices()
+            .filter(|device| device.revoked.is_none() && device.kind == DeviceKind::Device)
+            .count() as u64,
     })
 }
 

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use crate::events::Hub;
 use crate::os::blocking;
-use crate::store::StoreError;
+use crate::recovery::Passwords;
+use crate::store::{OpenDevice, StoreError};
 
 /// Wrong passwords in a row that cost nothing: capital letters, the other keyboard, the password of
 /// yesterday.
@@ -137,6 +138,16 @@ impl Backoff {
 
     fn guesses(&self) -> MutexGuard<'_, Guesses> {
         self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Passwords for Backoff {
+    async fn unlock(
+        &self,
+        device: DeviceId,
+        work: impl FnOnce() -> Result<OpenDevice, StoreError> + Send + 'static,
+    ) -> Result<OpenDevice, Problem> {
+        self.attempt(device, work).await
     }
 }
 

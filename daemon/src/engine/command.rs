@@ -12,7 +12,7 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
     DeviceRestore, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, NetPeers,
     NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Problem, ProblemKind,
-    Registration, StatusResult,
+    RecoveryUse, RecoveryUsed, Registration, StatusResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -81,6 +81,7 @@ pub enum Command {
     Doctor(Reply<DoctorResult>),
     OrgBootstrap(OrgBootstrap, Reply<OrgBootstrapped>),
     OrgServer(OrgServer, Reply<OrgMoved>),
+    RecoveryUse(RecoveryUse, Reply<RecoveryUsed>),
     DeviceList(Reply<DeviceListResult>),
     DeviceUnlock(DeviceUnlock, Reply<DeviceView>),
     DeviceLock(DeviceSelector, Reply<DeviceView>),
@@ -125,6 +126,8 @@ pub struct Asker {
 pub enum OpenedFor {
     /// For `org.bootstrap`, and the session that asked for it.
     Founding(Reply<OrgBootstrapped>, Option<CallerSession>),
+    /// For `recovery.use`, and the session that asked for it.
+    Recovery(Reply<RecoveryUsed>, Option<CallerSession>),
     /// A claim that kept its keys; it waits for nothing.
     Claim(Option<CallerSession>),
 }
@@ -134,7 +137,7 @@ impl OpenedFor {
     #[must_use]
     pub const fn by(&self) -> Option<&CallerSession> {
         match self {
-            Self::Founding(_, by) | Self::Claim(by) => by.as_ref(),
+            Self::Founding(_, by) | Self::Recovery(_, by) | Self::Claim(by) => by.as_ref(),
         }
     }
 }

@@ -120,6 +120,7 @@ impl Daemon {
             Command::Doctor(_)
             | Command::Status(_)
             | Command::OrgBootstrap(..)
+            | Command::RecoveryUse(..)
             | Command::DeviceList(_)
             | Command::DeviceForget(..)
             | Command::DeviceRestore(..)

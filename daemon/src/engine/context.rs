@@ -8,10 +8,11 @@ use parsec_protocol::control::Problem;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::command::Handle;
+use super::command::{Event, Handle};
 use crate::enrolment::attempts::Attempts;
 use crate::enrolment::reports::Reports;
 use crate::network::Net;
+use crate::os::blocking;
 use crate::session::Session;
 use crate::store::{Devices, OpenDevice};
 use crate::transport::http::Client;
@@ -47,6 +48,14 @@ impl Context {
                 () = work => {}
             }
         });
+    }
+
+    /// Tells the loop which devices are on the disk: an unfinished one may be there.
+    pub(super) async fn tell_what_is_there(&self) {
+        let store = Arc::clone(&self.store);
+        if let Ok(list) = blocking(move || store.list()).await {
+            self.handle.tell(Event::Listed(list)).await;
+        }
     }
 
     /// Starts the session of a device whose keys are in memory.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, Empty, GreetStart,
-    OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Outcome, Problem, ProblemKind, Role, StatusResult,
+    OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Outcome, Problem, ProblemKind, RecoveryUse,
+    RecoveryUsed, Role, StatusResult,
 };
 
 use super::command::{Asker, Command, Event, OpenedFor, Reply, SessionWork};
@@ -17,9 +18,9 @@ use crate::calls::move_server;
 use crate::enrolment::new_device::ClaimNeeds;
 use crate::enrolment::{CeremonyContext, Request, claim, greet};
 use crate::events::Reason;
-use crate::os::blocking;
 use crate::os::caller::CallerSession;
 use crate::problems;
+use crate::recovery::{self, Machine};
 use crate::session::Session;
 use crate::transport::http::Server;
 
@@ -42,6 +43,9 @@ impl Daemon {
             }
             Command::Doctor(reply) => self.doctor(reply),
             Command::OrgBootstrap(request, reply) => self.bootstrap(request, caller.session.clone(), reply),
+            Command::RecoveryUse(request, reply) => {
+                self.use_kit(request, caller.session.clone(), reply);
+            }
             Command::OrgServer(request, reply) => self.move_server(request, reply),
             Command::DeviceUnlock(request, reply) => self.unlock(request, &caller, reply),
             Command::DeviceLock(selector, reply) => match self.devices.choose_any(&selector) {
@@ -121,10 +125,36 @@ impl Daemon {
                     context.handle.tell(Event::Opened(Box::new(open), founded)).await;
                 }
                 Err(problem) => {
-                    let store = Arc::clone(&context.store);
-                    if let Ok(list) = blocking(move || store.list()).await {
-                        context.handle.tell(Event::Listed(list)).await;
-                    }
+                    context.tell_what_is_there().await;
+                    let _ = reply.send(Err(problem));
+                }
+            }
+        });
+    }
+
+    /// Brings a user back in a task, under the same bound as foundings: both make a device that no
+    /// ceremony let in.
+    fn use_kit(&self, request: RecoveryUse, by: Option<CallerSession>, reply: Reply<RecoveryUsed>) {
+        let Ok(turn) = Arc::clone(&self.foundings).try_acquire_owned() else {
+            let text = format!("{FOUNDINGS_MAX} devices are being made already.");
+            let _ = reply.send(Err(Problem::new(ProblemKind::DeviceBusy, text)));
+            return;
+        };
+        let (context, backoff) = (self.context.clone(), self.unlocking.backoff().clone());
+        let machine = Machine {
+            devices: Arc::clone(&context.store),
+            client: context.client.clone(),
+            unlocked: self.devices.sessions().map(|session| session.open.summary.device).collect(),
+        };
+        self.context.spawn(async move {
+            let _turn = turn;
+            match recovery::run(machine, &backoff, request).await {
+                Ok(open) => {
+                    let event = Event::Opened(Box::new(open), OpenedFor::Recovery(reply, by));
+                    context.handle.tell(event).await;
+                }
+                Err(problem) => {
+                    context.tell_what_is_there().await;
                     let _ = reply.send(Err(problem));
                 }
             }

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parsec_host::watchdog::Watchdog;
-use parsec_protocol::control::{OrgBootstrapped, Problem, ProblemKind, Registration};
+use parsec_protocol::control::{OrgBootstrapped, Problem, ProblemKind, RecoveryUsed, Registration};
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -274,6 +274,9 @@ impl Daemon {
             OpenedFor::Founding(reply, _) => {
                 let _ = reply.send(Ok(OrgBootstrapped { device: view, root_fingerprint }));
             }
+            OpenedFor::Recovery(reply, _) => {
+                let _ = reply.send(Ok(RecoveryUsed { device: view, root_fingerprint }));
+            }
             OpenedFor::Claim(_) => {}
         }
     }
@@ -283,6 +286,9 @@ impl Daemon {
 fn refuse_opened(reason: OpenedFor, problem: Problem) {
     match reason {
         OpenedFor::Founding(reply, _) => {
+            let _ = reply.send(Err(problem));
+        }
+        OpenedFor::Recovery(reply, _) => {
             let _ = reply.send(Err(problem));
         }
         OpenedFor::Claim(_) => tracing::error!(%problem, "a new device could not be opened"),

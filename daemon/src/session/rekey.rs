@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::organisation::certificate::{Body, Envelope, ManifestMark};
+use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, Envelope, ManifestMark};
 use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::chain::organisation::log::{UserRecord, VerifiedLog};
 use parsec_protocol::control::{Problem, ProblemKind};
@@ -268,7 +268,8 @@ impl Session {
     }
 
     /// Gives the present key to own devices that were enrolled while it was changed: whoever
-    /// changed it knew nothing of them, and their greeter had not seen it.
+    /// changed it knew nothing of them, and their greeter had not seen it. And to recovery kits
+    /// whose box the server lacks.
     ///
     /// # Errors
     /// The server's refusal; the store's.
@@ -278,7 +279,11 @@ impl Session {
         let late: Vec<_> = log
             .devices_of(&user.user)
             .filter(|device| device.device != self.open.summary.device && device.revoked.is_none())
-            .filter(|device| device.position > key.position && device.seen <= key.position)
+            .filter(|device| match device.kind {
+                DeviceKind::Device => device.position > key.position && device.seen <= key.position,
+                // It has nothing but its box, which a server may lose.
+                DeviceKind::Recovery => !self.user_keys.boxed.has(key.key, device.device),
+            })
             .collect();
         if late.is_empty() {
             return Ok(());
@@ -289,7 +294,10 @@ impl Session {
             match answered(|| self.member.key_box(user, &hash, id)).await {
                 Err(error) if error.code() == Some(ErrorCode::BoxUnknown) => {}
                 Ok(KeyBox { sealed: None, .. }) => {}
-                Ok(KeyBox { sealed: Some(_), .. }) => continue,
+                Ok(KeyBox { sealed: Some(_), .. }) => {
+                    self.user_keys.boxed.add(hash, id);
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             }
             let Some(to) = self.key_by_hash(device.encryption_key).await? else { continue };
@@ -300,7 +308,10 @@ impl Session {
             .await?;
             let upload = KeyBoxUpload { replaces: None, sealed: sealed.into() };
             match answered(|| self.member.put_key_box(user, &hash, id, &upload)).await {
-                Ok(()) => tracing::info!(device = %id, "another device of the user was given the key"),
+                Ok(()) => {
+                    self.user_keys.boxed.add(hash, id);
+                    tracing::info!(device = %id, "another device of the user was given the key");
+                }
                 // Somebody else was faster.
                 Err(error) if error.code() == Some(ErrorCode::BoxConflict) => {}
                 Err(error) => return Err(error.into()),

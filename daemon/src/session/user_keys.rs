@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use parsec_protocol::chain::organisation::log::{UserKeyRecord, UserRecord, VerifiedLog};
 use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::ids::DeviceId;
 use parsec_protocol::keys::UserSeed;
 use parsec_protocol::relay::{ErrorCode, KeyBox};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
@@ -33,6 +34,29 @@ impl LeadBack {
     }
 }
 
+/// Devices of the user whose box with a key was seen at the server: each is asked for once.
+#[derive(Debug, Default)]
+pub(super) struct Boxed(Mutex<BTreeSet<(KeyHash, DeviceId)>>);
+
+impl Boxed {
+    fn seen(&self) -> MutexGuard<'_, BTreeSet<(KeyHash, DeviceId)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn has(&self, key: KeyHash, device: DeviceId) -> bool {
+        self.seen().contains(&(key, device))
+    }
+
+    pub(super) fn add(&self, key: KeyHash, device: DeviceId) {
+        self.seen().insert((key, device));
+    }
+
+    /// The server may have lost what was there.
+    pub(super) fn clear(&self) {
+        self.seen().clear();
+    }
+}
+
 /// What is remembered of the user's keys while the device is unlocked.
 #[derive(Debug, Default)]
 pub(super) struct UserKeys {
@@ -42,6 +66,8 @@ pub(super) struct UserKeys {
     pub(super) changing: tokio::sync::Mutex<()>,
     /// The keys that lead back to the one before, as far as the server was asked.
     pub(super) lead_back: LeadBack,
+    /// The boxes that kits have, likewise.
+    pub(super) boxed: Boxed,
 }
 
 impl UserKeys {

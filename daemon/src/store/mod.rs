@@ -10,6 +10,7 @@ pub(crate) mod atomic;
 mod chain;
 mod database;
 mod device;
+mod drills;
 mod evidence;
 mod inspect;
 mod integers;

@@ -19,6 +19,9 @@ pub struct MemberDevice {
     pub certified: Timestamp,
     /// Whether it has been revoked.
     pub revoked: bool,
+    /// Whether it is a recovery kit: words on paper, and no machine.
+    #[serde(default)]
+    pub recovery: bool,
 }
 
 /// One member, from the verified log.

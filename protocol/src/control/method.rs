@@ -145,6 +145,14 @@ pub const FILE_RESTORE: &str = "file.restore";
 pub const TRASH_LIST: &str = "trash.list";
 /// [`super::TrashRestore`] → [`super::FileChanged`]
 pub const TRASH_RESTORE: &str = "trash.restore";
+/// [`super::RecoveryCreate`] → [`super::RecoveryCreated`]
+pub const RECOVERY_CREATE: &str = "recovery.create";
+/// [`super::DeviceSelector`] → [`super::RecoveryListResult`]
+pub const RECOVERY_LIST: &str = "recovery.list";
+/// [`super::RecoveryDrill`] → [`super::RecoveryDrilled`]
+pub const RECOVERY_DRILL: &str = "recovery.drill";
+/// [`super::RecoveryUse`] → [`super::RecoveryUsed`]
+pub const RECOVERY_USE: &str = "recovery.use";
 /// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the
 /// connection.
 pub const EVENTS_WATCH: &str = "events.watch";

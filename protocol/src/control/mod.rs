@@ -19,6 +19,7 @@ mod net;
 mod overview;
 pub mod paths;
 mod problem;
+mod recovery;
 mod safes;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -37,9 +38,12 @@ pub use methods::*;
 pub use net::*;
 pub use overview::{ENDED_CEREMONIES_MAX, Overview};
 pub use problem::{Fault, Problem, ProblemKind};
+pub use recovery::*;
 pub use safes::*;
 pub use secret::SecretText;
 pub use tokens::*;
+
+pub use crate::recovery::KIT_WORDS;
 
 /// Version of this API. The major number changes when a client written for it would break.
 pub const API_VERSION: &str = "2.0";

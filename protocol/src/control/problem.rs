@@ -88,7 +88,7 @@ problems! {
     DevicePending "device_pending" Caller retry=true exit=75 "The greeter's device has to register it first; it does so by itself once both are online.";
     DeviceVoid "device_void" Peer retry=false exit=76 "Its keys stay here and it goes on asking; `parsecctl device restore` takes it back. If the other person ended it, ask for a new invitation and remove this one: `parsecctl device forget`.";
     DeviceBusy "device_busy" Caller retry=true exit=75 "Wait until its ceremonies and its outbox are done, or say with --force that they don't matter.";
-    WrongPassword "wrong_password" Caller retry=true exit=77 "Check the keyboard layout and try again. A forgotten password can't be recovered: enrol this device anew.";
+    WrongPassword "wrong_password" Caller retry=true exit=77 "Check the keyboard layout and try again. A forgotten password can't be recovered: come back with a recovery kit (`parsecctl recovery use`), or enrol this device anew.";
     WeakPassword "weak_password" Caller retry=false exit=65 "Use at least 8 characters; four random words are good.";
     KeyFileDamaged "key_file_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this device anew.";
     StoreDamaged "store_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this device anew.";
@@ -138,6 +138,9 @@ problems! {
     KeyChangeDue "key_change_due" Caller retry=true exit=75 "A device of yours was revoked, and whoever has it has your key. Connect to the server and run `parsecctl user rekey`, then go on.";
     UserKeyMissing "user_key_missing" Interference retry=true exit=69 "Unlock another device of yours: it hands this one your present key. If that doesn't help, run `parsecctl user rekey` there.";
     ManifestUntrusted "manifest_untrusted" Interference retry=false exit=76 "A device that has been revoked since wrote there, or the server shows something else than your devices wrote. What this device takes instead is what it had; tell an administrator.";
+    RecoveryWordsWrong "recovery_words_wrong" Caller retry=true exit=65 "Compare the words with the page, one by one: 24 of them, in the order of their numbers; the first four letters of each are enough.";
+    RecoveryKitUnknown "recovery_kit_unknown" Caller retry=false exit=68 "Check that organisation and server are those on the page. A kit that was revoked opens nothing any more: take another one, or ask a member who can invite you.";
+    RecoveryKitOfAnother "recovery_kit_of_another" Interference retry=false exit=76 "Check that organisation and server are those on the page. If they are, somebody shows you an organisation that only looks like yours: go no further, and tell an administrator.";
     NotAuthenticated "not_authenticated" Server retry=false exit=77 "The server doesn't know this device. If it was just enrolled, wait until the greeter has registered it.";
 
     CeremonyUnknown "ceremony_unknown" Caller retry=false exit=68 "It has ended, or the daemon was restarted. Start again with the same link or invitation.";

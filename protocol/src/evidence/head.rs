@@ -9,7 +9,7 @@ use super::HeadFault;
 use crate::chain::export;
 use crate::chain::head::Head;
 use crate::chain::organisation::Organisation;
-use crate::chain::organisation::certificate::Author;
+use crate::chain::organisation::certificate::{Author, DeviceKind};
 use crate::chain::organisation::log::VerifiedLog;
 use crate::codec;
 use crate::ids::{DeviceId, OrganisationId, Timestamp};
@@ -73,7 +73,9 @@ impl SignedHead {
     /// # Errors
     /// [`HeadFault`].
     pub fn check(&self, log: &VerifiedLog) -> Result<(), HeadFault> {
-        let device = log.device(&self.device).ok_or(HeadFault::UnknownDevice)?;
+        // A recovery kit gives its word for nothing.
+        let device = log.device(&self.device).filter(|device| device.kind == DeviceKind::Device);
+        let device = device.ok_or(HeadFault::UnknownDevice)?;
         let revoked =
             device.revoked.is_some() || log.user(&device.user).is_none_or(|user| user.revoked.is_some());
         if revoked {

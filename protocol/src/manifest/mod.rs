@@ -225,6 +225,9 @@ pub struct Signed {
 pub struct Opened {
     /// What is bound to it.
     pub header: ManifestHeader,
+    /// Opens the members' names: for a device that no ceremony handed it to. None where the
+    /// organisation has others than the one it began with.
+    pub directory_key: Option<DirectoryKey>,
     /// The organisation's log, as the author had verified it.
     pub anchor: Head,
     /// The safes that the user has accepted, ascending by id.
@@ -270,11 +273,11 @@ impl Signed {
         })
         .map(Zeroizing::new)
         .map_err(|_| ManifestError::Forged)?;
-        let Content { anchor, safes, .. } = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
+        let Content { directory_keys, anchor, safes } = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
         if !are_in_order(&safes) {
             return Err(ManifestError::Codec(CodecError::Unexpected));
         }
-        Ok(Opened { header, anchor, safes })
+        Ok(Opened { header, directory_key: NumberedKey::only(directory_keys), anchor, safes })
     }
 }
 

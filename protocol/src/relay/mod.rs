@@ -10,6 +10,7 @@ mod direct;
 mod error;
 mod least;
 pub mod path;
+mod recovery;
 mod repair;
 mod safes;
 mod told;
@@ -30,6 +31,7 @@ pub use attempt::{AttemptView, EndReason, GreeterIds};
 pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
 pub use least::{Least, Reaches};
+pub use recovery::{NewOwnDevice, RootKey};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
 pub use safes::{
     EVENT_SAFE, JOURNAL_PAGE_MAX_BYTES, JournalPage, NEW_SAFE_MAX_BYTES, NewRecord, NewSafe,

@@ -126,6 +126,18 @@ pub fn certificates(org: &OrganisationId) -> String {
 pub fn user_key(org: &OrganisationId) -> String {
     format!("{API_PREFIX}/organisations/{org}/user-key")
 }
+
+/// GET, authenticated: [`super::RootKey`].
+#[must_use]
+pub fn root(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/root")
+}
+
+/// POST, authenticated: [`super::NewOwnDevice`] → [`super::Completed`].
+#[must_use]
+pub fn devices(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/devices")
+}
 /// GET and PUT, authenticated: an [`EncryptionKey`](crate::sealing::EncryptionKey).
 #[must_use]
 pub fn key(org: &OrganisationId, key: &KeyHash) -> String {

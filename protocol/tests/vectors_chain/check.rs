@@ -181,7 +181,7 @@ fn manifest(given: &Value) -> Judgement {
     let device: DeviceId = parsed(given, "author");
     let author_key: VerifyKey = parsed(given, "author key");
     let of: KeyHash = parsed(given, "key");
-    let manifest::Opened { header, anchor, safes } = manifest::open(
+    let manifest::Opened { header, anchor, safes, directory_key: _ } = manifest::open(
         &unhex(&given["envelope"]),
         &parsed(given, "organisation"),
         &parsed(given, "user"),

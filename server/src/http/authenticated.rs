@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::response::Response;
+use parsec_protocol::chain::organisation::certificate::DeviceKind;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
@@ -20,7 +21,7 @@ use parsec_protocol::relay::{
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
 use super::safes::{OneSafe, SafeCall};
-use super::{App, body, device_events, registering, repairing, safes, signed, user_keys};
+use super::{App, body, device_events, recovery, registering, repairing, safes, signed, user_keys};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member};
@@ -165,6 +166,7 @@ const fn body_max(call: &MemberCall) -> usize {
         MemberCall::PutManifest => UPLOAD_MAX_BYTES,
         MemberCall::Repair => REPAIR_MAX_BYTES,
         MemberCall::ChangeKey => user_keys::KEY_CHANGE_MAX_BYTES,
+        MemberCall::AddDevice => recovery::NEW_DEVICE_MAX_BYTES,
         MemberCall::PutKey(_) => user_keys::KEY_MAX_BYTES,
         MemberCall::PutBox(..) | MemberCall::PutPast(..) => user_keys::BOX_MAX_BYTES,
         MemberCall::Safe(call) => call.body_max(),
@@ -175,6 +177,7 @@ const fn body_max(call: &MemberCall) -> usize {
         | MemberCall::Join(..)
         | MemberCall::GetStep(..)
         | MemberCall::Log { .. }
+        | MemberCall::Root
         | MemberCall::Key(_)
         | MemberCall::GetBox(..)
         | MemberCall::Manifest { .. } => 0,
@@ -185,7 +188,11 @@ const fn body_max(call: &MemberCall) -> usize {
 /// room for it. Keys and boxes are beside the log, and may be put back meanwhile.
 const fn enters_a_log(call: &MemberCall) -> bool {
     match call {
-        MemberCall::Complete(..) | MemberCall::Enrol | MemberCall::Publish | MemberCall::ChangeKey => true,
+        MemberCall::Complete(..)
+        | MemberCall::Enrol
+        | MemberCall::Publish
+        | MemberCall::ChangeKey
+        | MemberCall::AddDevice => true,
         MemberCall::Safe(call) => call.enters_a_log(),
         MemberCall::Invitations { .. }
         | MemberCall::Invite
@@ -198,6 +205,7 @@ const fn enters_a_log(call: &MemberCall) -> bool {
         | MemberCall::GetStep(..)
         | MemberCall::CancelAttempt(..)
         | MemberCall::Log { .. }
+        | MemberCall::Root
         | MemberCall::Repair
         | MemberCall::Key(_)
         | MemberCall::PutKey(_)
@@ -219,6 +227,9 @@ pub(crate) async fn answer(
     content: Body,
 ) -> Result<Response, Refusal> {
     let signed = signed::open(&app, &organisation, address, parts).await?;
+    if signed.kind == DeviceKind::Recovery && !recovery::is_for_kits(&call) {
+        return Err(ErrorCode::NotAllowed.into());
+    }
     let (member, key) = (signed.member, signed.key);
     let caller = Caller { organisation, device: member.device, user: member.user, key };
     if let MemberCall::Safe(SafeCall::One(safe, OneSafe::PutObjects)) = call {
@@ -287,6 +298,8 @@ pub(crate) async fn answer(
             repairing::repair(&app, caller, body::decode(&content)?, now).await
         }
         MemberCall::ChangeKey => user_keys::change(&app, caller, body::decode(&content)?).await,
+        MemberCall::Root => recovery::root(&app, caller).await,
+        MemberCall::AddDevice => recovery::add_device(&app, caller, body::decode(&content)?).await,
         MemberCall::Key(named) => user_keys::key(&app, caller, named).await,
         MemberCall::PutKey(named) => user_keys::put_key(&app, caller, named, body::decode(&content)?).await,
         MemberCall::GetBox(user, key, device) => user_keys::get_box(&app, caller, (user, key, device)).await,

@@ -29,7 +29,7 @@ use super::authenticated::Caller;
 use super::events::{KEEP_ALIVE, KEPT_ALIVE, Progress, TIMER_MAX, event, with_step};
 use super::{App, body};
 use crate::errors::Refusal;
-use crate::invitations::{Attempt, Member};
+use crate::invitations::Member;
 use crate::store::invitations::Loaded;
 use crate::store::{Tx, log};
 use crate::watchers::{Change, Holder, Topic, Watcher, Woken};
@@ -217,12 +217,14 @@ impl Stream {
         }
     }
 
-    /// Whether a step is one that this device reads: the claimer's, in the attempt it greets.
+    /// Whether a step is one that this device may read as the attempt is now: the claimer's, in the
+    /// attempt it greets.
     fn reads(&self, loaded: &Loaded, step: &StepTold) -> bool {
-        let greets = |attempt: &&Attempt| {
-            attempt.id() == step.attempt && attempt.state.greets(&self.caller.device).is_ok()
-        };
-        Side::depositing(step.step) == Side::Claimer && loaded.newest.as_ref().filter(greets).is_some()
+        loaded.newest.as_ref().is_some_and(|attempt| {
+            attempt.id() == step.attempt
+                && attempt.state.greets(&self.caller.device).is_ok()
+                && attempt.state.readable(Side::Greeter, step.step).is_ok()
+        })
     }
 
     /// Those whose date has come.

@@ -102,9 +102,11 @@ impl Stream {
         newest.map(|newest| State::of(&loaded.invitation, newest))
     }
 
-    /// Whether a step is one that this attempt's claimer reads.
-    fn reads(&self, step: &StepTold) -> bool {
-        step.attempt == self.claimer.attempt && Side::depositing(step.step) == Side::Greeter
+    /// Whether a step is one that this attempt's claimer may read as the attempt is now.
+    fn reads(&self, loaded: &Loaded, step: &StepTold) -> bool {
+        let newest = loaded.newest.as_ref().filter(|newest| newest.id() == step.attempt);
+        step.attempt == self.claimer.attempt
+            && newest.is_some_and(|attempt| attempt.state.readable(Side::Claimer, step.step).is_ok())
     }
 
     /// Notes a sign that the claimer is still connected.
@@ -150,8 +152,10 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
             woken = stream.watcher.changed() => match woken {
                 Woken::Changed => match stream.watcher.take().pop() {
                     Some(change) => {
-                        carried = change.state.and_then(|loaded| stream.carried(&loaded));
-                        step = change.step.filter(|step| stream.reads(step));
+                        if let Some(loaded) = change.state {
+                            carried = stream.carried(&loaded);
+                            step = change.step.filter(|step| stream.reads(&loaded, step));
+                        }
                     }
                     // Taken already.
                     None => continue,

@@ -13,6 +13,7 @@ mod device_events;
 mod events;
 mod invited;
 mod presence;
+mod recovery;
 mod registering;
 mod repairing;
 mod route;

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::http::request::Parts;
+use parsec_protocol::chain::organisation::certificate::DeviceKind;
 use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, Token};
 use parsec_protocol::limits::REQUEST_TIME_SKEW_SECONDS;
 use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
@@ -36,6 +37,8 @@ const PURGE_FROM: usize = 1_024;
 pub(crate) struct Signed {
     /// The member and device that signed, as the log had them when the head was checked.
     pub(crate) member: Member,
+    /// Whether the device is a recovery kit.
+    pub(crate) kind: DeviceKind,
     /// Key that the request's signature is by.
     pub(crate) key: VerifyKey,
     body: Hash,
@@ -90,7 +93,7 @@ fn proved(
     let signer = named.proved(&app.quota, Instant::now())?;
     // Only what was paid for is remembered: that bounds the memory.
     app.nonces.accept(&place, request.nonce, request.time, now)?;
-    Ok(Signed { member: signer.member, key: signer.verify_key, body: request.body })
+    Ok(Signed { member: signer.member, key: signer.verify_key, kind: signer.kind, body: request.body })
 }
 
 impl Signed {

@@ -11,7 +11,7 @@
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::candidate::Candidate;
 use parsec_protocol::chain::organisation::Organisation;
-use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope};
+use parsec_protocol::chain::organisation::certificate::{Author, Body, DeviceKind, Envelope};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::chain::view::NotAccepted;
 use parsec_protocol::claim_receipt::ClaimReceipt;
@@ -310,6 +310,33 @@ impl KeyChange {
         };
         check_keys([&certificate], std::slice::from_ref(key))?;
         Ok(Self { certificate: Change(certificate), user, previous, key: encryption_key })
+    }
+}
+
+/// A device of its author's user that no ceremony let in, with its key.
+#[derive(Debug)]
+pub(crate) struct OwnDevice {
+    pub(crate) certificate: Change,
+    pub(crate) device: DeviceId,
+    /// Whose device it is to be.
+    pub(crate) user: UserId,
+    pub(crate) kind: DeviceKind,
+}
+
+impl OwnDevice {
+    /// Reads the certificate, signed by the caller's key as far as the caller is honest, and holds
+    /// the key against it.
+    pub(crate) fn read(
+        certificate: &[u8],
+        key: &EncryptionKey,
+        caller: &VerifyKey,
+    ) -> Result<Self, IntakeFault> {
+        let certificate = incoming(certificate, Some(caller))?;
+        let Body::Device { device, user, kind, .. } = certificate.payload().body else {
+            return Err(IntakeFault::WrongKinds);
+        };
+        check_keys([&certificate], std::slice::from_ref(key))?;
+        Ok(Self { certificate: Change(certificate), device, user, kind })
     }
 }
 

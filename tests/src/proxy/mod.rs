@@ -137,8 +137,8 @@ pub trait Meddler: Send + Sync {
         Fate::Pass
     }
 
-    /// A step is told on an event stream: as if it were the answer to this fetch of it. What is lost
-    /// here is not told, and the client fetches it.
+    /// A step is told on an event stream: as if it were the answer to this fetch of it. What is
+    /// lost here is not told, and the client fetches it.
     fn told(&self, fetch: &Request, answer: &mut Answer) -> Fate {
         self.answer(fetch, answer)
     }

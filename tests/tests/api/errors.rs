@@ -67,6 +67,9 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
         "a_device_that_the_server_calls_void_is_registered_once_the_log_has_it",
     ),
     (K::DeviceBusy, "tests/tests/api/events.rs", "a_device_is_forgotten_whole_and_not_by_mistake"),
+    (K::RecoveryWordsWrong, KITS, "wrong_words_and_other_kits_bring_nobody_back"),
+    (K::RecoveryKitUnknown, KITS, "wrong_words_and_other_kits_bring_nobody_back"),
+    (K::RecoveryKitOfAnother, KITS, "a_server_that_shows_another_organisation_is_noticed"),
     (K::WrongPassword, "tests/tests/api/events.rs", "a_password_changes_and_guessing_gets_slow"),
     (K::WeakPassword, "tests/tests/ceremony/wrong_answers.rs", "slips_that_end_nothing"),
     (
@@ -260,6 +263,7 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
 ];
 
 /// This file.
+const KITS: &str = "tests/tests/safes/recovery.rs";
 const HERE: &str = "tests/tests/api/errors.rs";
 
 #[test]

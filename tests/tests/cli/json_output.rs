@@ -198,11 +198,23 @@ fn live(script: &Script, alice: &Device, bob: &Device, server: &Server, folder: 
     script.ask(bob, &format!("device restore {device}"), "");
     script.ask(bob, &format!("device forget {device} --confirm {device}"), "");
     script.ask(bob, "status", "");
+    live_with_kits(script, alice, bob, folder);
 
     script.ask(alice, "user profile bob@acme.example --profile outsider --yes", "");
     script.ask(alice, &format!("device revoke {device} --yes"), "");
     script.ask(alice, "user revoke bob@acme.example --yes", "");
     script.ask(alice, "user rekey --yes", "");
+}
+
+/// Kits, and a device that one of them brings back.
+fn live_with_kits(script: &Script, alice: &Device, bob: &Device, folder: &Path) {
+    let kit = folder.join("kit").display().to_string();
+    script.ask(alice, "recovery create", "");
+    script.ask(alice, &format!("recovery create --page {kit}"), "");
+    script.ask(alice, "recovery list", "");
+    script.ask(alice, &format!("recovery drill --page {kit}"), "");
+    let line = format!("recovery use --page {kit} --device-label again --password-file -");
+    script.ask(bob, &line, "alice walks seven geese\n");
 }
 
 /// The life of a safe, from its founding until both are out of it.

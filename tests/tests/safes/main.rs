@@ -22,6 +22,7 @@ mod offers;
 mod offline;
 mod past;
 mod random;
+mod recovery;
 mod revoked;
 mod sizes;
 mod together;

@@ -198,6 +198,7 @@ mod tests {
     fn what_signs_in_the_users_name_needs_a_confirmation() {
         let vouching = [
             method::INVITE_USER,
+            method::RECOVERY_CREATE,
             method::INVITE_DEVICE,
             method::GREET_START,
             method::CEREMONY_APPROVE,

@@ -7,9 +7,9 @@ use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
     DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList, FileMakeFolder,
     FileMove, FilePut, FilePutMany, FileRemove, FileRestore, FileSelector, InviteCancel, InviteDevice,
-    InviteUser, ReceiptExport, SafeConfirm, SafeCreate, SafeRename, SafeSelector, SafeShare, SafeStatus,
-    SafeSync, SafeUnshare, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport,
-    TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    InviteUser, ReceiptExport, RecoveryCreate, RecoveryDrill, SafeConfirm, SafeCreate, SafeRename,
+    SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, TrashList, TrashRestore, TrustAcknowledge,
+    TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
@@ -19,6 +19,7 @@ use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
 use crate::os::caller::Caller;
+use crate::recovery;
 use crate::rpc::errors::object;
 use crate::rpc::{ceremony, discover, events, hello, redact, tokens};
 
@@ -232,6 +233,11 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(FILE_RESTORE, Own, |session, params: FileRestore| past::restore(&session, params)),
     on_session!(TRASH_LIST, Look, |session, params: TrashList| past::trash(&session, params)),
     on_session!(TRASH_RESTORE, Own, |session, params: TrashRestore| past::untrash(&session, params)),
+    // Its words are as good as a device of the user's, with no password before it.
+    on_session!(RECOVERY_CREATE, Vouch, |session, params: RecoveryCreate| recovery::create(&session, params)),
+    on_session!(RECOVERY_LIST, Look, |session| recovery::list(&session)),
+    on_session!(RECOVERY_DRILL, Enrol, |session, params: RecoveryDrill| recovery::drill(&session, params)),
+    ask!(RECOVERY_USE, Own, |params: _| |reply| Command::RecoveryUse(params, reply)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),
     ask!(NET_PEERS, Look, |_none: Empty| Command::NetPeers),

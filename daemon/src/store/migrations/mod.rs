@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
@@ -23,10 +23,11 @@ const STEPS: [&str; 12] = [
     include_str!("0010.sql"),
     include_str!("0011.sql"),
     include_str!("0012.sql"),
+    include_str!("0013.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 12;
+const KNOWN: u32 = 13;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -72,6 +73,7 @@ mod tests {
                 "c2cba698265c50ef0dd4be33a75ebc883a6a127470f66a442b8e312697ce66c8",
                 "e7bc5d5daed710a791395db35b0567b21e677071d03cadb33ddc2691adad13cd",
                 "2a6c8ff4d61bddeffd6b9f795a7815e81156cebbe04429cab7f89071e077c27a",
+                "b930def7b4316102436325dd663bc6d9dc7b8e7f0295f371b7183a1ffaf29b54",
             ]
         );
     }
@@ -82,7 +84,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 13, known: 12 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 14, known: 13 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

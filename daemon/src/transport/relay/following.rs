@@ -28,9 +28,10 @@ pub const fn ended(status: InvitationStatus) -> Option<EndReason> {
     }
 }
 
-/// Keeps an event stream open and hands on each state, and each step that is told before it, until the server refuses it for good. Once a
-/// state was the last one (`seen` says so), nothing is asked any more, and this never returns: who
-/// follows has been told by then, and an error must not come before that.
+/// Keeps an event stream open and hands on each state, and each step that is told before it, until
+/// the server refuses it for good. Once a state was the last one (`seen` says so), nothing is asked
+/// any more, and this never returns: who follows has been told by then, and an error must not come
+/// before that.
 pub(super) async fn follow<T>(
     server: &Server,
     trouble: &Trouble,

@@ -9,6 +9,7 @@ mod ends;
 mod following;
 mod held_back;
 mod invited;
+mod recovery;
 mod registering;
 mod safes;
 mod told;

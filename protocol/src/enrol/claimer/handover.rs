@@ -218,7 +218,10 @@ impl Received {
 
 /// Whether the log knows the greeter of the prologue as that user's device.
 fn is_greeter(chain: &VerifiedLog, prologue: &Prologue) -> bool {
-    chain.device(&prologue.greeter_device).is_some_and(|device| device.user == prologue.greeter_user)
+    // A recovery kit greets nobody.
+    chain
+        .device(&prologue.greeter_device)
+        .is_some_and(|device| device.user == prologue.greeter_user && device.kind == DeviceKind::Device)
 }
 
 /// Message 7, and the log that bears it out. Made by [`Received::verify`] alone.

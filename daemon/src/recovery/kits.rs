@@ -1,0 +1,301 @@
+//! `recovery.create`, `recovery.list`, `recovery.drill`: a user's kits, as an unlocked device sees
+//! them.
+//!
+//! Decides that a kit stands in the log, with its key and box, and was tried, before its words are
+//! shown: words that were written down open something. A drill changes nothing but the date that is
+//! remembered on this device. Keeps no word.
+
+use std::sync::Arc;
+
+use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, Profile};
+use parsec_protocol::chain::organisation::changes::certify;
+use parsec_protocol::chain::organisation::log::{DeviceRecord, UserRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
+use parsec_protocol::control::{
+    Problem, ProblemKind, RecoveryCreate, RecoveryCreated, RecoveryDrill, RecoveryDrilled, RecoveryKit,
+    RecoveryListResult, SecretText,
+};
+use parsec_protocol::ids::{DeviceId, Label, Timestamp};
+use parsec_protocol::keys::{KitSeed, UserSeed};
+use parsec_protocol::relay::{ErrorCode, NewOwnDevice};
+use parsec_protocol::user_key::UserKey;
+
+use super::opening::Kit;
+use super::{opening, using};
+use crate::os::{blocking_in, clock, entropy};
+use crate::problems;
+use crate::session::names::Names;
+use crate::session::rekey::{Why, due_first};
+use crate::session::{Session, SyncError, manifest};
+use crate::store::{OpenDevice, Store};
+use crate::transport::retry::{ANSWER_WAIT, within};
+use crate::transport::{TransportError, Trouble};
+
+/// What a kit is called whose maker gave it no name.
+const LABEL: &str = "Recovery kit";
+/// A kit that nobody has tried for so long may be lost, or written down wrongly.
+const DRILL_EVERY_SECONDS: u64 = 365 * 86_400;
+/// Certificates signed for one request: each refusal means that there is something new in the log.
+const TRIES: u32 = 3;
+
+/// Makes a kit: in the log first, then tried, then its words.
+///
+/// # Errors
+/// Why not; `key_change_due` where a device of the user was revoked and the key not changed yet.
+pub(crate) async fn create(
+    session: &Arc<Session>,
+    request: RecoveryCreate,
+) -> Result<RecoveryCreated, Problem> {
+    let label = match request.label {
+        Some(label) => label,
+        None => LABEL
+            .parse()
+            .map_err(|_| Problem::new(ProblemKind::Internal, "The usual label of a kit is none."))?,
+    };
+    // The kit finds the names' key and the safes there, and nowhere else.
+    let trouble = Trouble::new(None);
+    let written = manifest::keep_heads(session, &trouble);
+    tokio::time::timeout(ANSWER_WAIT, written).await.map_err(|_| {
+        Problem::new(ProblemKind::ServerUnreachable, "The server did not take your manifest in time.")
+    })??;
+    let (organisation, root) = (session.open.summary.organisation.clone(), session.open.keys.root);
+    let words = blocking_in(&session.tasks, move || {
+        KitSeed::draw(&organisation, &root, &mut entropy::System).map_err(problems::no_entropy)
+    })
+    .await?;
+    let words = Arc::new(words);
+    certified(session, &words, &label).await?;
+    // From here on it is in the log: whatever fails, its person has to know.
+    let left = |problem: Problem| {
+        let text = format!(
+            "The kit was made, and could not be tried: {problem} Its words are not shown; revoke it (`parsecctl recovery list` shows which), and make another one."
+        );
+        Problem::new(problem.name, text)
+    };
+    tried(session, &words).await.map_err(left)?;
+    let log = session.log();
+    let device = words.keys(log.organisation()).device;
+    let drilled = session.store(Store::drills).await.map_err(left)?.get(&device).copied();
+    let kit =
+        log.device(&device).map(|record| described(session, &log, record, drilled)).ok_or_else(|| {
+            left(TransportError::Misbehaved("it takes a certificate, and does not show it in the log").into())
+        })?;
+    Ok(RecoveryCreated {
+        kit,
+        words: SecretText::new(words.words()),
+        organisation: session.open.summary.organisation.clone(),
+        server: session.member.server().address(),
+        email: session.open.keys.email.clone(),
+        root_fingerprint: log.root().fingerprint().to_string(),
+    })
+}
+
+/// Puts the kit into the log, with its key and box.
+async fn certified(session: &Arc<Session>, words: &Arc<KitSeed>, label: &Label) -> Result<(), Problem> {
+    for left in (0..TRIES).rev() {
+        let log = session.sync().await?;
+        // What a thief has must not be what the kit opens.
+        let log = if log.is_suspended(&session.open.summary.user) {
+            session.change_user_key(Why::Due).await.map_err(|problem| due_first(&problem))?.log
+        } else {
+            log
+        };
+        let seed = session.present_seed(&log).await?;
+        let (open, words, label) = (Arc::clone(&session.open), Arc::clone(words), label.clone());
+        let new = blocking_in(&session.tasks, move || signed(&open, &log, &seed, &words, &label)).await?;
+        match within(ANSWER_WAIT, || session.member.add_device(&new)).await {
+            Ok(Ok(_)) => return Ok(()),
+            // The key was changed, or the log has grown, meanwhile.
+            Ok(Err(error))
+                if left > 0
+                    && matches!(
+                        error.code(),
+                        Some(ErrorCode::BoxesRefused | ErrorCode::CertificateRefused)
+                    ) => {}
+            Ok(Err(error)) => return Err(error.into()),
+            Err(last) => {
+                let text = format!(
+                    "The server did not confirm the kit: {last}. If `parsecctl recovery list` shows one that you have no words of, revoke it."
+                );
+                return Err(Problem::new(Problem::from(last).name, text));
+            }
+        }
+    }
+    Err(TransportError::Misbehaved("it refuses every kit").into())
+}
+
+/// The kit's certificate, signed by this device, with its key and box.
+fn signed(
+    open: &OpenDevice,
+    log: &VerifiedLog,
+    seed: &UserSeed,
+    words: &KitSeed,
+    label: &Label,
+) -> Result<NewOwnDevice, Problem> {
+    let source = &mut entropy::System;
+    let dry = problems::no_entropy;
+    let organisation = log.organisation();
+    let keys = words.keys(organisation);
+    let key = keys.device_seed.encryption_key();
+    let whose = NameOf::Device(keys.device);
+    let sealed_label =
+        seal_name(&open.keys.directory_key, organisation, whose, label, source).map_err(dry)?;
+    let body = Body::Device {
+        device: keys.device,
+        user: open.summary.user,
+        sealed_label: sealed_label.into(),
+        verify_key: keys.signing_key.verify_key(),
+        encryption_key: key.hash(),
+        kind: DeviceKind::Recovery,
+    };
+    let certificate = certify(log, open.summary.device, &open.keys.signing_key, body, clock::now())
+        .map_err(problems::not_signed)?;
+    let user_key = seed.encryption_key().hash();
+    let of = UserKey { organisation: organisation.clone(), user: open.summary.user, key: user_key };
+    let sealed = of.seal_to_device(seed, keys.device, &key, source).map_err(dry)?;
+    open.store.put_encryption_keys(std::slice::from_ref(&key))?;
+    Ok(NewOwnDevice { certificate: certificate.into(), key, user_key, sealed: sealed.into() })
+}
+
+/// Opens everything that a kit must open, from its words alone, and holds it against what this
+/// device knows. Remembers the date.
+async fn tried(session: &Session, words: &KitSeed) -> Result<Kit, Problem> {
+    let summary = &session.open.summary;
+    let kit = opening::open(session.member.server(), &summary.organisation, words).await?;
+    if kit.user.user != summary.user {
+        let text = format!("This is the recovery kit of {}.", using::in_words(&kit));
+        return Err(Problem::new(ProblemKind::RecoveryKitUnknown, text));
+    }
+    // One log is a beginning of the other: whoever uses the kit has no log of their own to compare.
+    let own = session.sync().await?;
+    if !own.extends(&kit.log.head()) && !kit.log.extends(&own.head()) {
+        let text = "The server shows a kit another log than this device has verified.";
+        let problem = Problem::new(ProblemKind::RolledBack, text);
+        session.alarm(&problem).await;
+        return Err(problem);
+    }
+    let known = manifest::known(session).await?;
+    match kit.manifest {
+        Some(shown) if known.is_some_and(|known| known.version > shown.version) => {
+            let text = "The server shows a kit an older manifest of yours than this device knows.";
+            let problem = Problem::new(ProblemKind::RolledBack, text);
+            session.alarm(&problem).await;
+            return Err(problem);
+        }
+        Some(_) => {}
+        None => {
+            let text = "Your manifest was written by a device that has been revoked since: unlock another one of yours, which writes the next.";
+            return Err(Problem::new(ProblemKind::ManifestUntrusted, text));
+        }
+    }
+    let (device, now) = (kit.keys().device, clock::now());
+    session.store(move |store| store.put_drill(device, now)).await?;
+    Ok(kit)
+}
+
+/// The user's kits, revoked ones included.
+///
+/// # Errors
+/// What the server sent is not believed; the store's.
+pub(crate) async fn list(session: &Session) -> Result<RecoveryListResult, Problem> {
+    let log = match session.sync().await {
+        Ok(log) => log,
+        Err(SyncError::Transport(error)) if error.passes() => session.log(),
+        Err(error) => return Err(error.into()),
+    };
+    let drilled = session.store(Store::drills).await?;
+    let when = |device: &DeviceId| drilled.get(device).copied();
+    let kits = own(session, &log).map(|record| described(session, &log, record, when(&record.device)));
+    Ok(RecoveryListResult { kits: kits.collect() })
+}
+
+/// Tries a kit: everything that it must open is opened, from its words alone.
+///
+/// # Errors
+/// What would stand in its way; `recovery_kit_unknown` for somebody else's.
+pub(crate) async fn drill(session: &Session, request: RecoveryDrill) -> Result<RecoveryDrilled, Problem> {
+    let words = KitSeed::from_words(request.words.expose()).map_err(problems::not_words)?;
+    let kit = tried(session, &words).await?;
+    let device = kit.keys().device;
+    let drilled = session.store(Store::drills).await?.get(&device).copied();
+    let record = kit
+        .log
+        .device(&device)
+        .ok_or_else(|| Problem::new(ProblemKind::Internal, "A kit that was opened is not in its log."))?;
+    Ok(RecoveryDrilled {
+        kit: described(session, &kit.log, record, drilled),
+        certificates: kit.log.count(),
+        safes: kit.safes,
+    })
+}
+
+fn own<'a>(session: &'a Session, log: &'a VerifiedLog) -> impl Iterator<Item = &'a DeviceRecord> {
+    log.devices_of(&session.open.summary.user).filter(|device| device.kind == DeviceKind::Recovery)
+}
+
+fn described(
+    session: &Session,
+    log: &VerifiedLog,
+    record: &DeviceRecord,
+    drilled: Option<Timestamp>,
+) -> RecoveryKit {
+    let names = Names::new(&session.open.keys.directory_key, log);
+    RecoveryKit {
+        device: record.device,
+        label: names.device(record),
+        created: record.certified,
+        created_by: names.author_in_words(record.author),
+        revoked: record.revoked.is_some(),
+        drilled,
+    }
+}
+
+/// What would lock this user, or the organisation, out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lockout {
+    /// This is the user's only device, and there is no kit.
+    OneDevice,
+    /// There is no kit.
+    NoKit,
+    /// No kit has been tried for a year.
+    NotTried,
+    /// The organisation has one administrator.
+    OneAdministrator,
+}
+
+/// What stands between this user and being locked out, for `doctor.run`.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn doctor_sees(session: &Session) -> Result<Vec<Lockout>, Problem> {
+    let log = session.log();
+    let drilled = session.store(Store::drills).await?;
+    Ok(lockouts(session, &log, |device| drilled.get(device).copied(), clock::now()))
+}
+
+fn lockouts(
+    session: &Session,
+    log: &VerifiedLog,
+    drilled: impl Fn(&DeviceId) -> Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<Lockout> {
+    let mut found = Vec::new();
+    let user = session.open.summary.user;
+    let standing =
+        |kind| log.devices_of(&user).filter(move |device| device.revoked.is_none() && device.kind == kind);
+    let mut tried = standing(DeviceKind::Recovery).map(|kit| {
+        let last = drilled(&kit.device).map_or(kit.certified, |drilled| drilled.max(kit.certified));
+        last.plus_seconds(DRILL_EVERY_SECONDS) >= now
+    });
+    match (standing(DeviceKind::Recovery).next(), standing(DeviceKind::Device).nth(1)) {
+        (None, None) => found.push(Lockout::OneDevice),
+        (None, Some(_)) => found.push(Lockout::NoKit),
+        (Some(_), _) if !tried.any(|recently| recently) => found.push(Lockout::NotTried),
+        (Some(_), _) => {}
+    }
+    let administrator = |user: &&UserRecord| user.revoked.is_none() && user.profile == Profile::Administrator;
+    if log.users().filter(administrator).count() == 1 && log.users().count() > 1 {
+        found.push(Lockout::OneAdministrator);
+    }
+    found
+}
