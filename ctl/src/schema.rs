@@ -89,6 +89,7 @@ schemas! {
     Schema SAFE_HISTORY "parsec.safe.history/1" "`safe history`";
     Change SAFE_LEAVE "parsec.safe.leave/1" "`safe leave`: the safe as it is now.";
     Schema SAFE_LIST "parsec.safe.list/1" "`safe list`";
+    Schema SAFE_LOG "parsec.safe.log/1" "Each line of `safe log`: one record.";
     Schema SAFE_LS "parsec.safe.ls/1" "Each line of `safe ls`: one entry.";
     Schema SAFE_MEMBERS "parsec.safe.members/1" "`safe members`";
     Change SAFE_MKDIR "parsec.safe.mkdir/1" "`safe mkdir`";
@@ -97,6 +98,7 @@ schemas! {
     Change SAFE_PUT_TREE "parsec.safe.put-tree/1" "`safe put -r`: what was put, and what was left out.";
     Change SAFE_RENAME "parsec.safe.rename/1" "`safe rename`";
     Change SAFE_RESTORE "parsec.safe.restore/1" "`safe restore`";
+    Change SAFE_RESTORE_TREE "parsec.safe.restore-tree/1" "`safe restore --at`, `--record`: what became of how many entries.";
     Change SAFE_RM "parsec.safe.rm/1" "`safe rm`";
     Change SAFE_SHARE "parsec.safe.share/1" "`safe share`: the member as the safe has them now.";
     Schema SAFE_SHOW "parsec.safe.show/1" "`safe show`";

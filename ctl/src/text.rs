@@ -122,6 +122,59 @@ pub(crate) fn moment_to_the_second(time: Timestamp) -> String {
     moment(time).replace(" UTC", &format!(":{:02} UTC", time.0 / Timestamp::SECOND % 60))
 }
 
+/// Reads a moment as people write it: `2026-11-23`, `2026-11-23 13:20`, `2026-11-23 13:20:59`, with
+/// a `T` for the space and ` UTC` or a `Z` behind it if they like; or so long before `now`: `90m`,
+/// `2h`, `3d`. Always UTC, as all moments are shown; the last moment of the second, the minute or
+/// the day that is named.
+pub(crate) fn read_moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Some((count, unit)) = text.char_indices().last().map(|(at, _)| text.split_at(at)) {
+        let seconds = match unit {
+            "m" => Some(60),
+            "h" => Some(3_600),
+            "d" => Some(86_400),
+            _ => None,
+        };
+        if let Some(seconds) = seconds {
+            let digits = count.bytes().all(|byte| byte.is_ascii_digit());
+            let ago: u64 = count.parse().ok().filter(|_| digits)?;
+            let micros = ago.checked_mul(seconds)?.checked_mul(Timestamp::SECOND)?;
+            return now.0.checked_sub(micros).map(Timestamp);
+        }
+    }
+    let text = text.strip_suffix('Z').or_else(|| text.strip_suffix(" UTC")).unwrap_or(text);
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "23:59"));
+    let numbers = |text: &str, by: char| -> Option<Vec<u64>> {
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok());
+        text.split(by).map(|part| digits(part).flatten()).collect()
+    };
+    let (date, time) = (numbers(date, '-')?, numbers(time, ':')?);
+    let [year @ 1_970..=9_999, month @ 1..=12, day @ 1..=31] = date.as_slice() else { return None };
+    let (hour, minute, second) = match time.as_slice() {
+        [hour, minute] => (*hour, *minute, 59),
+        [hour, minute, second] => (*hour, *minute, *second),
+        _ => return None,
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = days_until(*year, *month, *day);
+    // The 31st of a month that has 30.
+    (civil(days) == (*year, *month, *day)).then_some(())?;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+    // All of the second, the minute or the day that was named.
+    seconds.checked_mul(Timestamp::SECOND)?.checked_add(Timestamp::SECOND - 1).map(Timestamp)
+}
+
+/// The other way round than [`civil`]; years from 1970 on.
+const fn days_until(year: u64, month: u64, day: u64) -> u64 {
+    let (year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let year_of_era = year % 400;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    year / 400 * 146_097 + day_of_era - 719_468
+}
+
 /// Days since 1970-01-01 to year, month, day of the Gregorian calendar, counted in eras of 400
 /// years from 1 March of year 0.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -235,6 +288,45 @@ mod tests {
             "e\u{301}\u{301}\u{301}\u{301}\\u{301}x"
         );
         assert_eq!(escaped("\u{338}x"), "\\u{338}x", "it would strike out the quote before it");
+    }
+
+    #[test]
+    fn moments_are_read_as_they_are_shown() {
+        let now = Timestamp(1_795_440_059 * Timestamp::SECOND);
+        for (text, seconds) in [
+            ("1970-01-01", 86_399),
+            ("2000-02-29 00:00", 951_782_459),
+            ("2000-03-01T00:00:00Z", 951_868_800),
+            (" 2026-11-23 13:20:59 UTC ", 1_795_440_059),
+            ("2100-03-01 00:00", 4_107_542_459),
+        ] {
+            let end = Timestamp(seconds * Timestamp::SECOND + Timestamp::SECOND - 1);
+            assert_eq!(read_moment(text, now), Some(end), "{text}");
+        }
+        for (text, ago) in [("59m", 59 * 60), ("2h", 7_200), ("3d", 3 * 86_400), ("0m", 0)] {
+            let then = Timestamp(now.0 - ago * Timestamp::SECOND);
+            assert_eq!(read_moment(text, now), Some(then), "{text}");
+        }
+        for wrong in [
+            "",
+            "m",
+            "-3d",
+            "+3d",
+            "3w",
+            "2026-11-31",
+            "2026-13-01",
+            "1969-12-31",
+            "2026-11-23 24:00",
+            "2026-11-23 1",
+            "yesterday",
+            "2026-02-30 10:00",
+            "99999999999999999999d",
+            "2026-11-23 +1:00",
+            "2026-11-23 13:20:59:01",
+            "é",
+        ] {
+            assert_eq!(read_moment(wrong, now), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -73,6 +73,13 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert [entry["file"]["path"] for entry in gone] == ["/gone"], gone
     back = alice.trash.restore(safe=closed, entry=gone[0]["file"]["entry"], wait_seconds=30)
     assert back["shared"] and back["path"] == "/gone", back
+    # And everything is as it was before the folder was made.
+    done = alice.safe.log(safe=closed)["records"]
+    before = next(it["seq"] for it in reversed(done) if it["added"]) - 1
+    looked = alice.file.restore_tree(safe=closed, path="/", record=done[-1]["seq"], exact=True, dry_run=True)
+    assert looked["change"] is None and looked["record"] == 1 and before >= 0, looked
+    whole = alice.file.restore_tree(safe=closed, path="/", record=done[0]["seq"], wait_seconds=30)
+    assert whole["lost"] == 0 and whole["change"]["saved"], whole
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
-    FileChanged, FileConflict, FileEntry, FileGot, FileHistoryResult, HelloResult, InviteListResult,
-    InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped, OrgMoved, Problem,
-    ReceiptListResult, RecoveryDrilled, RecoveryKit, RecoveryListResult, RecoveryUsed, Role, SafeConfirmed,
-    SafeListResult, SafeMembersResult, SafeShared, SafeShowResult, SafeStatusResult, SafeSynced,
-    SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult,
-    TokenView, TransportName, TrashEntry, TrustAcknowledged, TrustImported, TrustLogResult, TrustRepaired,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
+    FileChanged, FileConflict, FileEntry, FileGot, FileHistoryResult, FileTreeRestored, HelloResult,
+    InviteListResult, InviteResult, LogRecord, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
+    OrgMoved, Problem, ReceiptListResult, RecoveryDrilled, RecoveryKit, RecoveryListResult, RecoveryUsed,
+    Role, SafeConfirmed, SafeListResult, SafeMembersResult, SafeShared, SafeShowResult, SafeStatusResult,
+    SafeSynced, SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector,
+    TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged, TrustImported, TrustLogResult,
+    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -371,6 +371,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<FileHistoryResult>("parsec.safe.history/1"),
     kind::<SafeView>("parsec.safe.leave/1"),
     kind::<SafeListResult>("parsec.safe.list/1"),
+    kind::<LogRecord>("parsec.safe.log/1"),
     kind::<FileEntry>("parsec.safe.ls/1"),
     kind::<SafeMembersResult>("parsec.safe.members/1"),
     kind::<FileChanged>("parsec.safe.mkdir/1"),
@@ -379,6 +380,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<PutTree>("parsec.safe.put-tree/1"),
     kind::<FileChanged>("parsec.safe.rename/1"),
     kind::<FileChanged>("parsec.safe.restore/1"),
+    kind::<FileTreeRestored>("parsec.safe.restore-tree/1"),
     kind::<FileChanged>("parsec.safe.rm/1"),
     kind::<SafeShared>("parsec.safe.share/1"),
     kind::<SafeShowResult>("parsec.safe.show/1"),

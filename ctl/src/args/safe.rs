@@ -196,17 +196,28 @@ pub(crate) enum Safe {
         #[arg(value_name = "SAFE:/PATH")]
         place: SafePath,
     },
+    /// Show what was done in a safe, record by record, the last one first
+    #[command(after_long_help = "Example:\n  parsecctl safe log Plans --limit 20")]
+    Log {
+        /// Its name, or the start of its id
+        safe: String,
+        /// At most so many records [default: all]
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
     /// Show what was removed from a safe, and can be brought back
     Trash {
         /// Its name, or the start of its id
         safe: String,
     },
-    /// Bring back what was removed, or an earlier content of a file
+    /// Bring back what was removed, an earlier content of a file, or a whole folder as it was
     ///
     /// Without --version it is what was removed from this place last; a folder comes with what went
-    /// with it. Nothing is written over: what a file holds now stays in its history.
+    /// with it. With --at or --record a file, or everything in a folder, becomes what it was; what
+    /// has come since stays, unless --exact puts it into the trash. Nothing is destroyed: what a
+    /// file holds now stays in its history.
     #[command(
-        after_long_help = "Examples:\n  parsecctl safe restore Plans:/report.odt\n  parsecctl safe restore Plans:/report.odt --version 5afe0001\n  parsecctl safe restore Plans:/2026 --to /archive/2026"
+        after_long_help = "Examples:\n  parsecctl safe restore Plans:/report.odt\n  parsecctl safe restore Plans:/report.odt --version 5afe0001\n  parsecctl safe restore Plans:/2026 --to /archive/2026\n  parsecctl safe restore Plans:/ --at '2026-11-23 13:20' --dry-run     # the whole safe as it was; UTC\n  parsecctl safe restore Plans:/2026 --at 2h --exact\n  parsecctl safe restore Plans:/2026 --record 512       # as `safe log` numbers them"
     )]
     Restore(Restore),
     /// Show what is known of one file or folder
@@ -276,6 +287,18 @@ pub(crate) struct Restore {
     /// Which content, by the start of its id: `safe history` shows them
     #[arg(long, value_name = "ID", conflicts_with_all = ["entry", "to"])]
     pub(crate) version: Option<String>,
+    /// As of this moment: `2026-11-23 13:20` (UTC), or so long ago: `90m`, `2h`, `3d`
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["version", "entry", "to", "record"])]
+    pub(crate) at: Option<String>,
+    /// As of this record, itself included: `safe log` numbers them
+    #[arg(long, value_name = "N", conflicts_with_all = ["version", "entry", "to"])]
+    pub(crate) record: Option<u64>,
+    /// With --at or --record: put what has come since into the trash
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// With --at or --record: say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Which of the things that were removed from there, by the start of its id
     #[arg(long, value_name = "ID")]
     pub(crate) entry: Option<String>,

@@ -222,12 +222,13 @@ async fn existing(
         let receipts = its_devices.pending()?;
         let fits = |summary: &DeviceSummary| {
             let claimed = receipts.iter().any(|(claimed, _)| *claimed == summary.device);
-            let by_kit = of.log.device(&summary.device).is_some_and(|device| {
-                device.author == Author::Device(of.keys().device) && device.revoked.is_none()
-            });
+            let known = of.log.device(&summary.device);
+            let by_kit = known.is_some_and(|device| device.author == Author::Device(of.keys().device));
+            let revoked = known.is_some_and(|device| device.revoked.is_some());
             summary.organisation == its_request.organisation
                 && summary.server == server
                 && summary.user == of.user.user
+                && !revoked
                 && (by_kit || summary.registration == Registration::Pending && !claimed)
         };
         let begun = its_devices.list()?.into_iter().filter(fits).map(|summary| summary.device);

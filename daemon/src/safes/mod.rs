@@ -14,6 +14,7 @@ mod committing;
 mod damaged;
 pub(crate) mod deciding;
 mod due;
+pub(crate) mod earlier;
 mod folding;
 mod forgone;
 pub(crate) mod founding;

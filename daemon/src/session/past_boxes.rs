@@ -45,8 +45,8 @@ impl Session {
     pub async fn put_past_boxes_back(&self, log: &VerifiedLog) -> Result<(), Problem> {
         self.user_keys.lead_back.keys().clear();
         self.user_keys.boxed.clear();
-        self.give_boxes(log).await?;
-        self.keep_past_boxes(log).await
+        self.keep_past_boxes(log).await?;
+        self.give_boxes(log).await
     }
 
     async fn keep_past_box(

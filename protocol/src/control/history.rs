@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::files::FileEntry;
+use super::files::{FileChanged, FileEntry};
 use super::methods::DeviceSelector;
 use super::safes::Person;
-use crate::ids::{EntryId, OperationId, SafeId, Timestamp};
+use crate::ids::{EntryId, Label, OperationId, SafeId, Timestamp};
 
 /// One content that a file has or had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,4 +159,123 @@ pub struct TrashRestore {
     /// Seconds to wait until it is shared, at most 600; 0 if absent: answered when saved.
     #[serde(default)]
     pub wait_seconds: Option<u32>,
+}
+
+/// Records that one answer of `safe.log` holds at most: with a person's name beside each they fit a
+/// line.
+pub const SAFE_LOG_PAGE_MAX: u64 = 200;
+
+/// Parameters of `safe.log`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SafeLog {
+    /// The device that has the safe, of this machine's.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// The safe: its name exactly, or the start of its id, 4 digits at least.
+    pub safe: String,
+    /// Go on before this record, the last one of the answer before.
+    #[serde(default)]
+    pub before: Option<u64>,
+}
+
+/// One record of a safe's journal, as what it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LogRecord {
+    /// Number of the record; 1 is the first.
+    pub seq: u64,
+    /// When it was written, as its author's device says.
+    pub time: Timestamp,
+    /// Who wrote it; absent where the organisation's log does not know them.
+    pub by: Option<Person>,
+    /// Label of the device that wrote it; likewise.
+    pub device: Option<Label>,
+    /// Entries that it added.
+    pub added: u64,
+    /// Files that it gave other contents.
+    pub contents: u64,
+    /// Entries that it moved or renamed.
+    pub moved: u64,
+    /// Entries that it removed, each with what is in it.
+    pub removed: u64,
+    /// Entries that it brought back.
+    pub restored: u64,
+    /// Everything else: dates, names of the safe.
+    pub other: u64,
+    /// Whether this device can't read it, or an owner has declared its key lost: the counts are 0
+    /// then. One that breaks a rule of the tree is counted as it says, and changes nothing.
+    pub unread: bool,
+}
+
+/// Result of `safe.log`: what was done in a safe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SafeLogResult {
+    /// Id of the safe that was meant.
+    pub safe: SafeId,
+    /// The last one first.
+    pub records: Vec<LogRecord>,
+    /// Whether there are more: ask again with `before`.
+    pub more: bool,
+}
+
+/// `file.restore_tree`: a file, or what is in a folder, as it was. Nothing is destroyed: contents
+/// of now stay in the history, what goes is in the trash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FileRestoreTree {
+    /// The device that has the safe, of this machine's.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// The safe: its name exactly, or the start of its id, 4 digits at least.
+    pub safe: String,
+    /// Path of the file or folder: where it is, or was then; `/` is the whole safe.
+    pub path: String,
+    /// As of this moment; either this or `record`.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
+    /// As of this record, itself included, as `safe.log` has it.
+    #[serde(default)]
+    pub record: Option<u64>,
+    /// Whether what has come since goes to the trash. Otherwise it stays, under another name where
+    /// it is in the way.
+    #[serde(default)]
+    pub exact: bool,
+    /// Whether to say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Seconds to wait until it is shared, at most 600; 0 if absent: answered when saved.
+    #[serde(default)]
+    pub wait_seconds: Option<u32>,
+}
+
+/// Result of `file.restore_tree`: what became of how many entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FileTreeRestored {
+    /// Id of the safe that was meant.
+    pub safe: SafeId,
+    /// The last record of what was.
+    pub record: u64,
+    /// When that was written, as its author's device says.
+    pub time: Timestamp,
+    /// Entries out of the trash.
+    pub restored: u64,
+    /// Entries that went back to the place or name they had.
+    pub moved: u64,
+    /// Files that got back a content they had.
+    pub contents: u64,
+    /// Files that got back a date or mark, and nothing else.
+    pub attributes: u64,
+    /// Entries that had come since and are in the trash now, each with what is in it.
+    pub removed: u64,
+    /// Entries that had come since and have another name now.
+    pub renamed: u64,
+    /// Entries that could not come back.
+    pub lost: u64,
+    /// How far it has come; absent for a dry run.
+    pub change: Option<FileChanged>,
 }

@@ -141,6 +141,10 @@ pub const FILE_CONFLICTS: &str = "file.conflicts";
 pub const FILE_HISTORY: &str = "file.history";
 /// [`super::FileRestore`] → [`super::FileChanged`]
 pub const FILE_RESTORE: &str = "file.restore";
+/// [`super::FileRestoreTree`] → [`super::FileTreeRestored`]
+pub const FILE_RESTORE_TREE: &str = "file.restore_tree";
+/// [`super::SafeLog`] → [`super::SafeLogResult`]
+pub const SAFE_LOG: &str = "safe.log";
 /// [`super::TrashList`] → [`super::TrashListResult`]
 pub const TRASH_LIST: &str = "trash.list";
 /// [`super::TrashRestore`] → [`super::FileChanged`]

@@ -5,6 +5,7 @@
 //! for everybody. Knows no file, no socket, no clock and no store: times, labels and ids are
 //! arguments.
 
+pub mod as_of;
 pub mod boxes;
 pub mod change;
 pub mod content;

@@ -59,10 +59,6 @@ impl Delta {
         after: Option<&EntryName>,
     ) -> Option<(EntryName, EntryId)> {
         let Some(names) = self.children.get(&folder) else { return base.next_child(folder, after) };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mine = names
-            .range::<EntryName, _>((from, Bound::Unbounded))
-            .find_map(|(name, child)| child.map(|child| (name.clone(), child)));
         let mut theirs = base.next_child(folder, after);
         while let Some((name, _)) = &theirs {
             if !names.contains_key(name) {
@@ -70,6 +66,13 @@ impl Delta {
             }
             theirs = base.next_child(folder, Some(name));
         }
+        // No further than to what the tree has next: what is gone is a mark here, and who passed
+        // over all marks for each child would do so as often as there are children.
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let to = theirs.as_ref().map_or(Bound::Unbounded, |(name, _)| Bound::Included(name));
+        let mine = names
+            .range::<EntryName, _>((from, to))
+            .find_map(|(name, child)| child.map(|child| (name.clone(), child)));
         match (mine, theirs) {
             (Some(mine), Some(theirs)) => Some(if mine.0 < theirs.0 { mine } else { theirs }),
             (mine, theirs) => mine.or(theirs),

@@ -1,9 +1,9 @@
 //! Recovery kits: how one comes into the log, and how one lets a device in.
 //!
-//! Decides what a kit may ask for, that an ordinary device adds kits, that a kit adds ordinary devices, and both for their
-//! own user alone: whatever else a device is added by goes through a ceremony. Certificate, key and
-//! box are one transaction, so that there is no kit that opens nothing. What may stand in the log
-//! is the protocol's to say.
+//! Decides what a kit may ask for; that an ordinary device adds kits, that a kit adds ordinary
+//! devices, and both for their own user alone: whatever else a device is added by goes through a
+//! ceremony. Certificate, key and box are one transaction, so that there is no kit that opens
+//! nothing. What may stand in the log is the protocol's to say.
 
 use axum::response::Response;
 use parsec_protocol::chain::organisation::certificate::DeviceKind;

@@ -12,6 +12,7 @@
     reason = "tests"
 )]
 
+mod as_of;
 mod brake;
 mod damaged;
 mod edits;

@@ -8,6 +8,7 @@ mod confirm;
 mod files;
 mod get;
 mod incoming;
+mod journal;
 mod past;
 mod put;
 mod relay;
@@ -21,6 +22,7 @@ use parsec_protocol::control::{
     SafeStatusResult, SafeSync, SafeSynced, SafeView, SafeWaiting, WaitingChange, method,
 };
 use parsec_protocol::ids::Label;
+use serde::Serialize;
 
 use super::{Context, profile, short};
 use crate::args::{Safe, Sharing};
@@ -56,7 +58,11 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
         Safe::Cp(command) => files::copied(context, &command),
         Safe::Rm { recursive, place, sharing } => files::remove(context, &place, recursive, sharing),
         Safe::History { place } => past::history(context, &place),
+        Safe::Log { safe, limit } => journal::log(context, &safe, limit),
         Safe::Trash { safe } => past::trash(context, &safe),
+        Safe::Restore(command) if command.at.is_some() || command.record.is_some() => {
+            journal::restore(context, &command)
+        }
         Safe::Restore(command) => past::restore(context, &command),
         Safe::Stat { place } => files::stat(context, &place),
         Safe::Conflicts { safe } => files::conflicts(context, &safe),
@@ -296,9 +302,21 @@ fn ended(
     text: &str,
     sharing: Sharing,
 ) -> Result<(), Failure> {
+    ended_as(context, schema, result, result, text, sharing)
+}
+
+/// The same, where more than the change is to be told.
+fn ended_as(
+    context: &Context<'_>,
+    schema: Change,
+    result: &impl Serialize,
+    change: &FileChanged,
+    text: &str,
+    sharing: Sharing,
+) -> Result<(), Failure> {
     let done = Done::new(format!("{text}."), SEE_WAITING);
-    if result.shared || sharing.saved {
-        let how = if result.shared { "shared" } else { "saved on this device, not shared yet" };
+    if change.shared || sharing.saved {
+        let how = if change.shared { "shared" } else { "saved on this device, not shared yet" };
         return context.output.changed(schema, result, || format!("{text}: {how}."), done);
     }
     if context.output.is_json() {
@@ -306,7 +324,7 @@ fn ended(
         return Err(Failure::Told(ProblemKind::NotSharedYet.exit_code()));
     }
     let what = format!("{text}: saved on this device, and not shared within {} s", sharing.seconds());
-    Err(not_yet(what, result.problem.as_ref()))
+    Err(not_yet(what, change.problem.as_ref()))
 }
 
 /// Saved and not shared: the reason and its remedy, where there is one.

@@ -154,7 +154,13 @@ pub(super) fn trash(context: &Context<'_>, safe: &str) -> Result<(), Failure> {
 
 /// An earlier content, or something out of the trash.
 pub(super) fn restore(context: &Context<'_>, command: &Restore) -> Result<(), Failure> {
-    let Restore { place, version: wanted, entry, to, sharing } = command;
+    let Restore { place, version: wanted, entry, to, sharing, exact, dry_run, at: _, record: _ } = command;
+    if *exact || *dry_run {
+        return Err(Failure::usage(
+            "--exact and --dry-run are for a file or folder as it was at one time",
+            "Say when, with --at TIME or --record N.",
+        ));
+    }
     if to.as_ref().and_then(|to| to.safe.as_ref()).is_some_and(|safe| *safe != place.safe) {
         return Err(Failure::usage(
             "What was removed from one safe does not come back in another",

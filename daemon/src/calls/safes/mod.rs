@@ -5,6 +5,7 @@
 
 pub mod confirm;
 pub mod files;
+pub mod journal;
 pub mod membership;
 pub mod past;
 pub mod status;

@@ -6,15 +6,16 @@
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
     DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList, FileMakeFolder,
-    FileMove, FilePut, FilePutMany, FileRemove, FileRestore, FileSelector, InviteCancel, InviteDevice,
-    InviteUser, ReceiptExport, RecoveryCreate, RecoveryDrill, SafeConfirm, SafeCreate, SafeRename,
-    SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, TrashList, TrashRestore, TrustAcknowledge,
-    TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    FileMove, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree, FileSelector, InviteCancel,
+    InviteDevice, InviteUser, ReceiptExport, RecoveryCreate, RecoveryDrill, SafeConfirm, SafeCreate, SafeLog,
+    SafeRename, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, TrashList, TrashRestore,
+    TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke,
+    UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
-use crate::calls::safes::{confirm, files, membership, past, status};
+use crate::calls::safes::{confirm, files, journal, membership, past, status};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -231,6 +232,10 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(FILE_CONFLICTS, Look, |session, params: FileConflicts| files::conflicts(&session, params)),
     on_session!(FILE_HISTORY, Look, |session, params: FileHistory| past::history(&session, params)),
     on_session!(FILE_RESTORE, Own, |session, params: FileRestore| past::restore(&session, params)),
+    on_session!(FILE_RESTORE_TREE, Own, |session, params: FileRestoreTree| {
+        journal::restore_tree(&session, params)
+    }),
+    on_session!(SAFE_LOG, Look, |session, params: SafeLog| journal::log(&session, params)),
     on_session!(TRASH_LIST, Look, |session, params: TrashList| past::trash(&session, params)),
     on_session!(TRASH_RESTORE, Own, |session, params: TrashRestore| past::untrash(&session, params)),
     // Its words are as good as a device of the user's, with no password before it.

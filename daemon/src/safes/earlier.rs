@@ -1,0 +1,184 @@
+//! A safe, or a part of it, as it was: the tree that its first records make.
+//!
+//! Decides which records an earlier moment had: those before the first that is dated later. Their
+//! dates are their authors', and no honest server took one that was off by more than ten minutes.
+//! Refuses a moment before the safe's first record, and to bring anything back that this device
+//! can't read.
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::ids::{SafeId, Timestamp};
+use parsec_protocol::safe_log::record;
+use parsec_protocol::safes::as_of::{Sums, as_of};
+use parsec_protocol::safes::rebase::Naming;
+use parsec_protocol::safes::state::State;
+use parsec_protocol::safes::tree::Tree as _;
+
+use super::acts::{Done, may_write, operation, save};
+use super::folding::{self, fold_stored};
+use super::overlay;
+use super::paths::{self, Path};
+use crate::os::{blocking_in, clock};
+use crate::session::Session;
+use crate::session::open_safes::{Memory, OpenSafe};
+use crate::store::{OpenDevice, StoreError};
+
+/// Records that are looked through in one go: some megabytes of them at most times.
+const STEP_RECORDS: u64 = 64;
+/// How far the dates of two honest records may be out of order: each is within ten minutes of the
+/// server's clock (docs/protocol.md, *Safes* at the server).
+const CLOCKS_APART_SECONDS: u64 = 20 * 60;
+
+/// Up to where the journal is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Up to this moment.
+    Moment(Timestamp),
+    /// Up to this record, itself included.
+    Record(u64),
+}
+
+/// What was, and what bringing it back came to.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    /// The last record of what was.
+    pub(crate) seq: u64,
+    /// Its date, as its author says.
+    pub(crate) time: Timestamp,
+    pub(crate) sums: Sums,
+    /// Nothing where it was only looked at.
+    pub(crate) done: Option<Done>,
+}
+
+/// The last record that belongs to it, and its date.
+///
+/// Dates are their authors': one record that is dated years ahead would cut off all that came after
+/// it. So where later ones are dated before the moment again, the moment says nothing.
+fn last(open: &OpenDevice, safe: SafeId, to: u64, until: Until) -> Result<Option<(u64, Timestamp)>, Problem> {
+    let malformed = || StoreError::Damaged("a record of a safe in it is malformed");
+    let (mut found, mut first_later, mut after) = (None, None, 0_u64);
+    while after < to {
+        let records = open.store.safe_records(safe, after, STEP_RECORDS.min(to.saturating_sub(after)))?;
+        if records.is_empty() {
+            break;
+        }
+        for stored in records {
+            let payload = record::Envelope::decode(&stored.envelope).and_then(|envelope| envelope.payload());
+            let payload = payload.map_err(|_| malformed())?;
+            after = after.saturating_add(1);
+            match (until, first_later) {
+                (Until::Record(seq), _) if payload.seq > seq => return Ok(found),
+                (Until::Moment(moment), None) if payload.time > moment => first_later = Some(payload.seq),
+                (Until::Moment(moment), Some(later)) => {
+                    if payload.time.plus_seconds(CLOCKS_APART_SECONDS) < moment {
+                        let text = format!(
+                            "The dates of the safe's records contradict each other: record {later} is dated after that moment, and record {} before it.",
+                            payload.seq
+                        );
+                        let hint =
+                            "Look which record you mean (`parsecctl safe log`), and name it: `--record N`.";
+                        let problem = Problem::new(ProblemKind::InvalidRequest, text);
+                        return Err(Problem { hint: hint.to_owned(), ..problem });
+                    }
+                }
+                (Until::Moment(_), None) | (Until::Record(_), _) => found = Some((payload.seq, payload.time)),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The tree of the first records, and the last of them.
+fn tree_of(
+    open: &OpenDevice,
+    memory: &Memory,
+    safe: SafeId,
+    until: Until,
+) -> Result<(State, u64, Timestamp), Problem> {
+    let there = memory.base.seq();
+    if let Until::Record(seq) = until
+        && (seq == 0 || seq > there)
+    {
+        let text = format!("The safe has records 1 to {there} here.");
+        return Err(Problem::new(ProblemKind::InvalidRequest, text));
+    }
+    let (seq, time) = last(open, safe, there, until)?.ok_or_else(|| {
+        Problem::new(
+            ProblemKind::PathNotFound,
+            "The safe had nothing at that time: its first record is later.",
+        )
+    })?;
+    let mut state = State::new(safe);
+    let found = fold_stored(open, memory, safe, &mut state, seq)?;
+    match found.stop {
+        Some(stop) => Err(stop.into()),
+        None => Ok((state, seq, time)),
+    }
+}
+
+/// Makes a file, or what is in a folder, what it was. `exact`: what has come since goes to the
+/// trash; `look`: nothing is changed.
+///
+/// # Errors
+/// `path_not_found`: it was not there then; why nothing may be written; `safe_key_missing`; the
+/// store's.
+pub(crate) async fn restore(
+    session: &Session,
+    safe: &OpenSafe,
+    path: Path,
+    until: Until,
+    (exact, look): (bool, bool),
+) -> Result<Restored, Problem> {
+    let memory = safe.memory().await;
+    if !look {
+        may_write(session, &memory)?;
+    }
+    let (open, id) = (Arc::clone(&session.open), safe.id);
+    let (memory, plan, top, path, seq, time) = blocking_in(&session.tasks, move || {
+        let mut path = path;
+        let (then, seq, time) = tree_of(&open, &memory, id, until)?;
+        let (plan, top) = {
+            let now = overlay::view(&memory);
+            let was_not = || {
+                let text = format!("There was no {} in the safe then.", paths::written(&path));
+                Problem::new(ProblemKind::PathNotFound, text)
+            };
+            // A file that stood there; else what stands there now, if it was in the safe then; else
+            // the folder that stood there.
+            let stood = paths::find(&then, &path).ok();
+            let file = stood.filter(|found| !then.is_folder(*found));
+            let here = paths::find(&now, &path).ok().filter(|found| then.is_live(*found));
+            let top = file.or(here).or(stood).ok_or_else(was_not)?;
+            let itself = !then.is_folder(top) || !now.is_live(top);
+            let parent = then.entry(top).and_then(|found| found.parent).filter(|_| itself);
+            if let Some(parent) = parent.filter(|parent| !now.is_live(*parent)) {
+                let text = format!(
+                    "The folder that it was in is in the trash: make {} what it was, or a folder above it.",
+                    paths::written(&paths::of(&then, parent).unwrap_or_default())
+                );
+                return Err(Problem::new(ProblemKind::PathNotFound, text));
+            }
+            let home = if itself { paths::of(&then, top) } else { paths::of(&now, top) };
+            path = home.unwrap_or(path);
+            let moment = clock::moment(clock::now());
+            let moment = moment.get(..16).unwrap_or_default().replace(':', ".");
+            let label = open.keys.device_label.as_str();
+            let naming = Naming { label, moment: &moment, stamp: folding::stamp(&open) };
+            (as_of(&now, &then, top, exact, &naming, &mut operation)?, top)
+        };
+        Ok::<_, Problem>((memory, plan, top, path, seq, time))
+    })
+    .await?;
+    let sums = plan.sums;
+    if look {
+        return Ok(Restored { seq, time, sums, done: None });
+    }
+    let acts: Vec<_> = plan.changes.into_iter().map(|change| (change, Vec::new())).collect();
+    let operations = match acts.is_empty() {
+        true => Vec::new(),
+        false => save(session, safe, memory, acts).await?,
+    };
+    let entries = sums.restored + sums.moved + sums.contents + sums.attributes + sums.removed + sums.renamed;
+    Ok(Restored { seq, time, sums, done: Some(Done { entry: top, path, entries, operations }) })
+}
