@@ -124,8 +124,8 @@ pub(crate) fn moment_to_the_second(time: Timestamp) -> String {
 
 /// Reads a moment as people write it: `2026-11-23`, `2026-11-23 13:20`, `2026-11-23 13:20:59`, with
 /// a `T` for the space and ` UTC` or a `Z` behind it if they like; or so long before `now`: `90m`,
-/// `2h`, `3d`. Always UTC, as all moments are shown; the last moment of the second, the minute or
-/// the day that is named.
+/// `2h`, `3d`. Always UTC, as all moments are shown. A minute or a day is its beginning, a second all of
+/// it.
 pub(crate) fn read_moment(text: &str, now: Timestamp) -> Option<Timestamp> {
     let text = text.trim();
     if let Some((count, unit)) = text.char_indices().last().map(|(at, _)| text.split_at(at)) {
@@ -143,16 +143,18 @@ pub(crate) fn read_moment(text: &str, now: Timestamp) -> Option<Timestamp> {
         }
     }
     let text = text.strip_suffix('Z').or_else(|| text.strip_suffix(" UTC")).unwrap_or(text);
-    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "23:59"));
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
     let numbers = |text: &str, by: char| -> Option<Vec<u64>> {
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok());
         text.split(by).map(|part| digits(part).flatten()).collect()
     };
     let (date, time) = (numbers(date, '-')?, numbers(time, ':')?);
     let [year @ 1_970..=9_999, month @ 1..=12, day @ 1..=31] = date.as_slice() else { return None };
-    let (hour, minute, second) = match time.as_slice() {
-        [hour, minute] => (*hour, *minute, 59),
-        [hour, minute, second] => (*hour, *minute, *second),
+    // All of the second that was named: moments are shown to the second, and what happened in it is
+    // meant.
+    let (hour, minute, second, rest) = match time.as_slice() {
+        [hour, minute] => (*hour, *minute, 0, 0),
+        [hour, minute, second] => (*hour, *minute, *second, Timestamp::SECOND - 1),
         _ => return None,
     };
     if hour > 23 || minute > 59 || second > 59 {
@@ -162,8 +164,7 @@ pub(crate) fn read_moment(text: &str, now: Timestamp) -> Option<Timestamp> {
     // The 31st of a month that has 30.
     (civil(days) == (*year, *month, *day)).then_some(())?;
     let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
-    // All of the second, the minute or the day that was named.
-    seconds.checked_mul(Timestamp::SECOND)?.checked_add(Timestamp::SECOND - 1).map(Timestamp)
+    seconds.checked_mul(Timestamp::SECOND)?.checked_add(rest).map(Timestamp)
 }
 
 /// The other way round than [`civil`]; years from 1970 on.
@@ -294,12 +295,16 @@ mod tests {
     fn moments_are_read_as_they_are_shown() {
         let now = Timestamp(1_795_440_059 * Timestamp::SECOND);
         for (text, seconds) in [
-            ("1970-01-01", 86_399),
-            ("2000-02-29 00:00", 951_782_459),
-            ("2000-03-01T00:00:00Z", 951_868_800),
-            (" 2026-11-23 13:20:59 UTC ", 1_795_440_059),
-            ("2100-03-01 00:00", 4_107_542_459),
+            ("1970-01-01", 0),
+            ("2000-02-29 00:00", 951_782_400),
+            ("2026-11-23 13:20", 1_795_440_000),
+            ("2100-03-01 00:00", 4_107_542_400),
         ] {
+            assert_eq!(read_moment(text, now), Some(Timestamp(seconds * Timestamp::SECOND)), "{text}");
+        }
+        for (text, seconds) in
+            [("2000-03-01T00:00:00Z", 951_868_800), (" 2026-11-23 13:20:59 UTC ", 1_795_440_059)]
+        {
             let end = Timestamp(seconds * Timestamp::SECOND + Timestamp::SECOND - 1);
             assert_eq!(read_moment(text, now), Some(end), "{text}");
         }

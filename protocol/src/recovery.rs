@@ -103,16 +103,11 @@ impl KitSeed {
         if text.len() > WORDS_MAX_BYTES {
             return Err(WordsFault::Count(usize::MAX));
         }
-        let list = Language::English.word_list();
         let mut whole = Zeroizing::new(String::with_capacity(WORDS_MAX_BYTES));
         let mut count = 0_usize;
         for given in text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()) {
             count = count.saturating_add(1);
-            let given = Zeroizing::new(given.to_ascii_lowercase());
-            let fits = |word: &&&str| {
-                **word == given.as_str() || given.len() >= TELLING_LETTERS && word.starts_with(given.as_str())
-            };
-            let word = list.iter().find(fits).ok_or(WordsFault::Unknown(count))?;
+            let word = whole_word(given).ok_or(WordsFault::Unknown(count))?;
             if count <= KIT_WORDS {
                 if count > 1 {
                     whole.push(' ');
@@ -157,6 +152,29 @@ impl KitSeed {
         #[expect(clippy::expect_used, reason = "fails only above 255 blocks; this is one")]
         derived.expect("HKDF gives up to 32 bytes");
     }
+}
+
+/// Whether it is a word of the list, or four letters of one at least.
+#[must_use]
+pub fn is_word(text: &str) -> bool {
+    whole_word(text).is_some()
+}
+
+fn whole_word(given: &str) -> Option<&'static str> {
+    let given = Zeroizing::new(given.to_ascii_lowercase());
+    let fits = |word: &&&str| {
+        **word == given.as_str() || given.len() >= TELLING_LETTERS && word.starts_with(given.as_str())
+    };
+    Language::English.word_list().iter().find(fits).copied()
+}
+
+/// Whether a text has the words of a kit, of whatever organisation: before a person is asked for
+/// more.
+///
+/// # Errors
+/// As [`KitSeed::from_words`].
+pub fn check_words(text: &str) -> Result<(), WordsFault> {
+    KitSeed::from_words(text).map(drop)
 }
 
 /// What a kit is in the log: a device of kind 1.

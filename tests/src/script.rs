@@ -109,8 +109,9 @@ fn act(
         // The daemon went away: the watcher sees that too.
         Some(Err(Ended::Gone | Ended::Interrupted)) => {}
         Some(Err(Ended::Problem(problem))) => match problem.name {
-            // The screen changed in between.
-            ProblemKind::NotNow | ProblemKind::CeremonyUnknown => {}
+            // The screen changed in between; or the server was gone in that moment, and a person
+            // tries once more.
+            ProblemKind::NotNow | ProblemKind::CeremonyUnknown | ProblemKind::ServerUnreachable => {}
             _ => panic!("at {:?}: {problem:?}", view.stage),
         },
         None => {}

@@ -217,7 +217,7 @@ pub(super) fn described(device: &DeviceView) -> String {
 pub(super) fn devices(devices: &[DeviceView], output: &Output) -> String {
     let (aside, in_use): (Vec<_>, Vec<_>) = devices.iter().cloned().partition(is_set_aside);
     let mut text = if in_use.is_empty() {
-        "No device on this machine yet. Join with `parsecctl claim`, or found an organisation with `parsecctl org bootstrap`."
+        "No device on this machine yet. Join with `parsecctl claim`, found an organisation with `parsecctl org bootstrap`, or come back with a kit: `parsecctl recovery use`."
             .to_owned()
     } else {
         table(&in_use, output)

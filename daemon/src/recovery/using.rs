@@ -81,7 +81,7 @@ pub async fn run(
             None => here(&machine, passwords, &request, &kit, &server.address()).await?,
         };
         match vouched(&kit, &open, &request.device_label).await {
-            Ok(()) => return registered(&machine.devices, open).await,
+            Ok(()) => return registered(&machine.devices, open, kit.keys().device).await,
             Err(error)
                 if left > 0
                     && matches!(
@@ -113,11 +113,20 @@ async fn here(
     blocking(move || make(&devices, &kit, &request, &server)).await
 }
 
-async fn registered(devices: &Arc<Devices>, mut open: OpenDevice) -> Result<OpenDevice, Problem> {
-    let (devices, device) = (Arc::clone(devices), open.summary.device);
-    blocking(move || devices.set_registration(device, Registration::Registered, false)).await?;
-    (open.summary.registration, open.summary.restored) = (Registration::Registered, false);
-    Ok(open)
+/// It is in the log. That the kit brought it back is as good as a drill.
+async fn registered(
+    devices: &Arc<Devices>,
+    mut open: OpenDevice,
+    kit: DeviceId,
+) -> Result<OpenDevice, Problem> {
+    let devices = Arc::clone(devices);
+    blocking(move || {
+        devices.set_registration(open.summary.device, Registration::Registered, false)?;
+        open.store.put_drill(kit, clock::now())?;
+        (open.summary.registration, open.summary.restored) = (Registration::Registered, false);
+        Ok::<_, StoreError>(open)
+    })
+    .await
 }
 
 /// Why a device was not taken.

@@ -101,7 +101,8 @@ fn tree_of(
         && (seq == 0 || seq > there)
     {
         let text = format!("The safe has records 1 to {there} here.");
-        return Err(Problem::new(ProblemKind::InvalidRequest, text));
+        let hint = "`parsecctl safe log` shows them.".to_owned();
+        return Err(Problem { hint, ..Problem::new(ProblemKind::InvalidRequest, text) });
     }
     let (seq, time) = last(open, safe, there, until)?.ok_or_else(|| {
         Problem::new(
@@ -144,28 +145,29 @@ pub(crate) async fn restore(
                 let text = format!("There was no {} in the safe then.", paths::written(&path));
                 Problem::new(ProblemKind::PathNotFound, text)
             };
-            // A file that stood there; else what stands there now, if it was in the safe then; else
-            // the folder that stood there.
+            // What stood there goes back there. A folder that has the path since, and stood somewhere
+            // else then, stays where it is.
             let stood = paths::find(&then, &path).ok();
-            let file = stood.filter(|found| !then.is_folder(*found));
             let here = paths::find(&now, &path).ok().filter(|found| then.is_live(*found));
-            let top = file.or(here).or(stood).ok_or_else(was_not)?;
-            let itself = !then.is_folder(top) || !now.is_live(top);
+            let top = stood.or(here).ok_or_else(was_not)?;
+            let itself = stood.is_some() || !then.is_folder(top);
             let parent = then.entry(top).and_then(|found| found.parent).filter(|_| itself);
             if let Some(parent) = parent.filter(|parent| !now.is_live(*parent)) {
-                let text = format!(
-                    "The folder that it was in is in the trash: make {} what it was, or a folder above it.",
-                    paths::written(&paths::of(&then, parent).unwrap_or_default())
+                let above = paths::written(&paths::of(&then, parent).unwrap_or_default());
+                let text = format!("The folder that it was in, {above}, is in the trash.");
+                let hint = format!(
+                    "Make {above} what it was, by the same command: it comes back with what was in it."
                 );
-                return Err(Problem::new(ProblemKind::PathNotFound, text));
+                return Err(Problem { hint, ..Problem::new(ProblemKind::PathNotFound, text) });
             }
-            let home = if itself { paths::of(&then, top) } else { paths::of(&now, top) };
-            path = home.unwrap_or(path);
+            if itself && stood.is_none() {
+                path = paths::of(&then, top).unwrap_or(path);
+            }
             let moment = clock::moment(clock::now());
             let moment = moment.get(..16).unwrap_or_default().replace(':', ".");
             let label = open.keys.device_label.as_str();
             let naming = Naming { label, moment: &moment, stamp: folding::stamp(&open) };
-            (as_of(&now, &then, top, exact, &naming, &mut operation)?, top)
+            (as_of(&now, &then, (top, itself), exact, &naming, &mut operation)?, top)
         };
         Ok::<_, Problem>((memory, plan, top, path, seq, time))
     })

@@ -43,7 +43,7 @@ pub use safes::*;
 pub use secret::SecretText;
 pub use tokens::*;
 
-pub use crate::recovery::KIT_WORDS;
+pub use crate::recovery::{KIT_WORDS, WordsFault, check_words, is_word};
 
 /// Version of this API. The major number changes when a client written for it would break.
 pub const API_VERSION: &str = "2.0";

@@ -201,6 +201,11 @@ fn a_folder_or_a_file_is_what_it_was_and_nothing_else_is_touched() {
     assert_eq!(alice.get("/y/one").unwrap(), b"one");
     assert_eq!(alice.get("/other").unwrap(), b"changed");
     assert_eq!(alice.get("/y/two").unwrap(), b"two");
+    // By the place where it was: it goes back there.
+    let done = restore(alice, asked(alice, "/x", good)).unwrap();
+    assert_eq!((done.moved, done.change.unwrap().path.as_str()), (1, "/x"));
+    assert_eq!(alice.get("/x/two").unwrap(), b"two");
+    moved(alice, "/x", "/y");
     // A file alone, by the moment; a removed one, too.
     remove(alice, "/other");
     let at = FileRestoreTree { record: None, at: Some(time), ..asked(alice, "/other", 0) };

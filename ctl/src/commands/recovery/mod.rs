@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use parsec_host::output::reaches_nobody;
 use parsec_protocol::control::{
     DeviceRevoke, KIT_WORDS, Member, ProblemKind, RecoveryCreate, RecoveryCreated, RecoveryDrill,
-    RecoveryDrilled, RecoveryKit, RecoveryListResult, RecoveryUse, RecoveryUsed, SecretText, method,
+    RecoveryDrilled, RecoveryKit, RecoveryListResult, RecoveryUse, RecoveryUsed, SecretText, WordsFault,
+    check_words, is_word, method,
 };
 use zeroize::Zeroizing;
 
@@ -142,7 +143,9 @@ fn undo(context: &Context<'_>, daemon: &mut Connection, made: &RecoveryCreated) 
 /// The words, and what else stands on the page.
 fn words(context: &Context<'_>, page: &KitPage) -> Result<page::Read, Failure> {
     if let Some(path) = &page.page {
-        return Ok(page::read(&password::read_page(path)?));
+        let read = page::read(&password::read_page(path)?);
+        check_words(&read.words).map_err(wrong)?;
+        return Ok(read);
     }
     let instead = "Give the page, or the words alone, with --page FILE (or - for stdin).";
     let terminal = Terminal::open(context.global.no_input, context.output, "The kit's page", instead)?;
@@ -151,18 +154,36 @@ fn words(context: &Context<'_>, page: &KitPage) -> Result<page::Read, Failure> {
         .say("The words as they stand on the page, some at a time or all; four letters of each are enough.");
     let mut typed = Zeroizing::new(String::new());
     loop {
-        let count = page::count(&typed);
+        let count = page::words(&typed).count();
         if count >= KIT_WORDS {
-            // The numbers of the page, where they were typed, too, mean nothing to the daemon.
-            return Ok(page::Read { organisation: None, server: None, words: typed });
+            match check_words(&typed) {
+                // The numbers of the page, where they were typed, too, mean nothing to the daemon.
+                Ok(()) => return Ok(page::Read { organisation: None, server: None, words: typed }),
+                Err(fault) => {
+                    context.output.screen(&format!("  No: {fault}. All of them once more, please."));
+                    typed = Zeroizing::new(String::new());
+                    continue;
+                }
+            }
         }
         let line = terminal.answer(&format!("Word {} of {KIT_WORDS}: ", count + 1), false)?;
+        if let Some(other) = page::words(&line).find(|word| !is_word(word)) {
+            context
+                .output
+                .screen(&format!("  {} is not in the list; this line once more, please.", escaped(other)));
+            continue;
+        }
         let mut more = Zeroizing::new(String::with_capacity(typed.len() + line.len() + 1));
         more.push_str(&typed);
         more.push_str(&line);
         more.push('\n');
         typed = more;
     }
+}
+
+/// What is wrong with the words of a file.
+fn wrong(fault: WordsFault) -> Failure {
+    Failure::new(ProblemKind::RecoveryWordsWrong, format!("These are no words of a recovery kit: {fault}"))
 }
 
 fn come_back(context: &Context<'_>, asked: UseKit) -> Result<(), Failure> {
@@ -205,19 +226,20 @@ fn come_back(context: &Context<'_>, asked: UseKit) -> Result<(), Failure> {
             typed_codes: asked.typed_codes,
         },
     )?;
-    let said = format!("You are back in {organisation}: {} is unlocked.", described(&used.device));
+    let said = format!("{} is unlocked: you are back in {organisation}.", described(&used.device));
     let done = Done::new(&said, "`parsecctl device list` shows it, `parsecctl safe list` your safes.");
     let text = || format!("{said}\nRoot key:  {}", grouped(&used.root_fingerprint));
     context.output.changed(schema::RECOVERY_USE, &used, text, done)?;
     context.output.say(
-        "\nYour safes come by themselves: parsecctl safe list\nRevoke the devices that you have lost, which changes your key: parsecctl user show, parsecctl device revoke ID",
+        "\nYour safes come by themselves, in a few seconds: parsecctl safe list\nRevoke the devices that you have lost, which changes your key: parsecctl user show, parsecctl device revoke ID",
     );
     Ok(())
 }
 
 fn row(kit: &RecoveryKit) -> Vec<String> {
     let state = match (kit.revoked, kit.drilled) {
-        (true, _) => "revoked".to_owned(),
+        (true, Some(drilled)) => format!("revoked; {}", moment(drilled)),
+        (true, None) => "revoked".to_owned(),
         (false, Some(drilled)) => moment(drilled),
         (false, None) => "never, as far as this device knows".to_owned(),
     };

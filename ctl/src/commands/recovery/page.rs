@@ -186,9 +186,9 @@ pub(super) fn read(text: &str) -> Read {
     }
 }
 
-/// How many words were typed so far.
-pub(super) fn count(typed: &str) -> usize {
-    typed.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).count()
+/// The words of a text that was typed, without the numbers of the page.
+pub(super) fn words(typed: &str) -> impl Iterator<Item = &str> {
+    typed.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    fn words() -> Vec<String> {
+    fn made_up() -> Vec<String> {
         (0..24).map(|n| format!("word{}", char::from(b'a' + n))).collect()
     }
 
@@ -214,7 +214,7 @@ mod tests {
                 revoked: false,
                 drilled: None,
             },
-            words: SecretText::new(words().join(" ").into()),
+            words: SecretText::new(made_up().join(" ").into()),
             organisation: "acme".parse().unwrap(),
             server: "https://parsec.example.org:8443".to_owned(),
             email: "alice@example.org".parse().unwrap(),
@@ -229,24 +229,24 @@ mod tests {
             text(&made()).to_string(),
             format!(
                 "Organisation: acme\r\nServer: https://parsec.example.org:8443\r\nWords: {}\r\n",
-                words().join(" ")
+                made_up().join(" ")
             ),
         ] {
             let read = read(&text);
             assert_eq!(read.organisation, Some("acme".parse().unwrap()), "{text}");
             assert_eq!(read.server.as_deref(), Some("https://parsec.example.org:8443"));
-            assert_eq!(read.words.split_whitespace().collect::<Vec<_>>(), words());
+            assert_eq!(read.words.split_whitespace().collect::<Vec<_>>(), made_up());
         }
-        let alone = read(&words().join("\n"));
+        let alone = read(&made_up().join("\n"));
         assert_eq!((alone.organisation, alone.server), (None, None));
-        assert_eq!(alone.words.split_whitespace().collect::<Vec<_>>(), words());
+        assert_eq!(alone.words.split_whitespace().collect::<Vec<_>>(), made_up());
     }
 
     /// Nothing that a server or a label says can become an element of the picture.
     #[test]
     fn a_picture_has_the_words_and_no_element_of_anybody_elses() {
         let picture = svg(&made(), &text(&made())).unwrap();
-        for word in words() {
+        for word in made_up() {
             assert!(picture.contains(&word), "{word}");
         }
         assert!(picture.contains("&lt;of&gt;") && !picture.contains("<of>"));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn typed_words_are_counted_with_their_numbers_left_out() {
-        assert_eq!(count(""), 0);
-        assert_eq!(count("1. abandon 2. ability\nable"), 3);
+        assert_eq!(words("").count(), 0);
+        assert_eq!(words("1. abandon 2. ability\nable").collect::<Vec<_>>(), ["abandon", "ability", "able"]);
     }
 }

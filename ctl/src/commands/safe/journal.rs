@@ -103,8 +103,10 @@ pub(super) fn restore(context: &Context<'_>, command: &Restore) -> Result<(), Fa
     let result: FileTreeRestored = context.ask(&mut daemon, method::FILE_RESTORE_TREE, &asked)?;
     let text = told(&result, &pasteable(&asked.path), command.dry_run);
     match &result.change {
-        Some(change) => ended_as(context, schema::SAFE_RESTORE_TREE, &result, change, &text, command.sharing),
-        None => {
+        Some(change) if change.entries > 0 => {
+            ended_as(context, schema::SAFE_RESTORE_TREE, &result, change, &text, command.sharing)
+        }
+        Some(_) | None => {
             let done = Done::new(&text, SEE_LOG);
             context.output.changed(schema::SAFE_RESTORE_TREE, &result, || text.clone(), done)
         }

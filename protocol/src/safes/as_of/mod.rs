@@ -62,20 +62,19 @@ struct Work<'a, 'd, E> {
     plan: Plan,
 }
 
-/// The changes that make what is below `top` in `now` what it was in `then`; of a file, and of a
-/// folder that is not live, `top` itself, too. `exact`: what has come since goes to the trash.
+/// The changes that make what is below `top` in `now` what it was in `then`; with `itself` the
+/// folder, or file, too. `exact`: what has come since goes to the trash.
 ///
 /// # Errors
 /// What `draw` says.
 pub fn as_of<E>(
     now: &dyn Tree,
     then: &dyn Tree,
-    top: EntryId,
+    (top, itself): (EntryId, bool),
     exact: bool,
     naming: &Naming<'_>,
     draw: Draw<'_, E>,
 ) -> Result<Plan, E> {
-    let itself = !then.is_folder(top) || !now.is_live(top);
     let order: Vec<_> = itself.then_some(top).into_iter().chain(then.below(top)).collect();
     let homes = order.iter().copied().collect();
     let scratch = Scratch::new(now);

@@ -120,7 +120,7 @@ fn planned(now: &dyn Tree, then: &dyn Tree, top: EntryId, exact: bool) -> (Plan,
         bytes[..4].copy_from_slice(&count.to_be_bytes());
         Ok::<_, Infallible>(OperationId::from_bytes(bytes))
     };
-    let Ok(plan) = as_of(now, then, top, exact, &naming(), &mut draw);
+    let Ok(plan) = as_of(now, then, (top, false), exact, &naming(), &mut draw);
     let mut scratch = Scratch::new(now);
     for change in &plan.changes {
         apply(&mut scratch, change, &stamp()).unwrap();
