@@ -124,8 +124,8 @@ pub(crate) fn moment_to_the_second(time: Timestamp) -> String {
 
 /// Reads a moment as people write it: `2026-11-23`, `2026-11-23 13:20`, `2026-11-23 13:20:59`, with
 /// a `T` for the space and ` UTC` or a `Z` behind it if they like; or so long before `now`: `90m`,
-/// `2h`, `3d`. Always UTC, as all moments are shown. A minute or a day is its beginning, a second all of
-/// it.
+/// `2h`, `3d`. Always UTC, as all moments are shown. A minute or a day is its beginning, a second
+/// all of it.
 pub(crate) fn read_moment(text: &str, now: Timestamp) -> Option<Timestamp> {
     let text = text.trim();
     if let Some((count, unit)) = text.char_indices().last().map(|(at, _)| text.split_at(at)) {

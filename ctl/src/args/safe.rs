@@ -287,8 +287,8 @@ pub(crate) struct Restore {
     /// Which content, by the start of its id: `safe history` shows them
     #[arg(long, value_name = "ID", conflicts_with_all = ["entry", "to"])]
     pub(crate) version: Option<String>,
-    /// As of this moment, in UTC: `2026-11-23 13:20` (the beginning of that minute), `2026-11-23
-    /// 13:20:59` (all of that second), or so long ago: `90m`, `2h`, `3d`
+    /// As of this moment, in UTC: `2026-11-23 13:20` (the beginning of that minute), or with :59
+    /// behind it (all of that second); or so long ago: `90m`, `2h`, `3d`
     #[arg(long, value_name = "TIME", conflicts_with_all = ["version", "entry", "to", "record"])]
     pub(crate) at: Option<String>,
     /// As of this record, itself included: `safe log` numbers them

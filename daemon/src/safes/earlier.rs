@@ -145,8 +145,8 @@ pub(crate) async fn restore(
                 let text = format!("There was no {} in the safe then.", paths::written(&path));
                 Problem::new(ProblemKind::PathNotFound, text)
             };
-            // What stood there goes back there. A folder that has the path since, and stood somewhere
-            // else then, stays where it is.
+            // What stood there goes back there. A folder that has the path since, and stood
+            // somewhere else then, stays where it is.
             let stood = paths::find(&then, &path).ok();
             let here = paths::find(&now, &path).ok().filter(|found| then.is_live(*found));
             let top = stood.or(here).ok_or_else(was_not)?;
