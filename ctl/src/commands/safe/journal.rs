@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use parsec_protocol::control::{
     FileRestoreTree, FileTreeRestored, LogRecord, SafeLog, SafeLogResult, method,
 };
-
 use parsec_protocol::ids::Timestamp;
 
 use super::{Context, ended_as, person};
@@ -19,6 +18,12 @@ use crate::text::{escaped, moment_to_the_second, pasteable, read_moment};
 /// Where what was done can be seen.
 const SEE_LOG: &str = "`parsecctl safe log` shows what was done in the safe.";
 
+/// What there is any of, in words.
+fn counted(kinds: &[(u64, &str)]) -> String {
+    let some = kinds.iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+}
+
 fn row(record: &LogRecord) -> Vec<String> {
     let kinds = [
         (record.added, "added"),
@@ -28,9 +33,7 @@ fn row(record: &LogRecord) -> Vec<String> {
         (record.restored, "restored"),
         (record.other, "other"),
     ];
-    let told: Vec<_> =
-        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    let told = if record.unread { "can't be read".to_owned() } else { told.join(", ") };
+    let told = if record.unread { "can't be read".to_owned() } else { counted(&kinds) };
     vec![
         record.seq.to_string(),
         moment_to_the_second(record.time),
@@ -123,13 +126,8 @@ fn told(result: &FileTreeRestored, path: &str, dry_run: bool) -> String {
         (result.renamed, "that came since, renamed"),
         (result.lost, "that can't come back"),
     ];
-    let told: Vec<_> =
-        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let told = counted(&kinds);
     let (is, as_of) = (if dry_run { "would be" } else { "is" }, moment_to_the_second(result.time));
     let head = format!("{path} {is} as of {as_of} (record {})", result.record);
-    if told.is_empty() {
-        format!("{head}: nothing is different")
-    } else {
-        format!("{head}: {}", told.join(", "))
-    }
+    if told.is_empty() { format!("{head}: nothing is different") } else { format!("{head}: {told}") }
 }
