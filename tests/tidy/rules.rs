@@ -99,6 +99,17 @@ const ATTEMPT_EXCEPTIONS: &[(&str, &str)] = &[
     ("daemon/src/p2p/attempt.rs", "keeps no more attempts than an invitation takes"),
 ];
 
+/// Rooms whose work is done for an unlocked device: what holds its keys is counted, so that locking
+/// waits for it.
+const WITH_KEYS: &[&str] =
+    &["daemon/src/session/", "daemon/src/safes/", "daemon/src/contents/", "daemon/src/calls/"];
+/// Their files that do work no device's keys are needed for.
+const WITHOUT_KEYS: &[(&str, &str)] = &[
+    ("daemon/src/calls/doctor.rs", "looks at folders of devices that may be locked"),
+    ("daemon/src/calls/invitations.rs", "asks the system for a free port"),
+    ("daemon/src/session/whole_log.rs", "verifies certificates, which everybody may see"),
+];
+
 /// Checks all files.
 pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -112,6 +123,7 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
         test_work_factor(source, &mut findings);
         silent_allowances(source, &mut findings);
         sleeping_tests(source, &mut findings);
+        uncounted(source, &mut findings);
         attempts(source, &mut findings);
         switches(source, &mut findings);
         programs_of_tests(source, &mut findings);
@@ -283,6 +295,22 @@ fn sleeping_tests(source: &Source, findings: &mut Vec<Finding>) {
             let reason =
                 "a test that sleeps is slow on a fast machine and wrong on a slow one: wait for the event";
             findings.push(Finding::new(&source.path, number + 1, "sleeps in a test".into(), reason));
+        }
+    }
+}
+
+/// Work on another thread goes on when its device is locked. Uncounted it holds the keys, and the
+/// file of the store, after the device was said to be locked.
+fn uncounted(source: &Source, findings: &mut Vec<Finding>) {
+    let listed = || WITHOUT_KEYS.iter().any(|(path, _)| source.path == *path);
+    if !WITH_KEYS.iter().any(|room| source.path.starts_with(room)) || listed() {
+        return;
+    }
+    for name in ["blocking(", "spawn_blocking("] {
+        for line in uses(&source.product, name) {
+            let reason =
+                "locking would not wait for it: `blocking_in` with the device's tasks does the same, counted";
+            findings.push(Finding::new(&source.path, line, format!("calls `{name}…)`"), reason));
         }
     }
 }

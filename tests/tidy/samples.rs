@@ -288,6 +288,23 @@ fn sleeps() {
 }
 
 #[test]
+fn uncounted() {
+    let line = "fn f() { blocking(move || open.store.head()); }";
+    let raw = "fn f() { tokio::task::spawn_blocking(move || open.store.head()); }";
+    let counted = "fn f() { blocking_in(&session.tasks, move || open.store.head()); }";
+    for (path, line, found) in [
+        ("daemon/src/session/manifest.rs", line, 1),
+        ("daemon/src/safes/founding.rs", raw, 1),
+        ("daemon/src/session/manifest.rs", counted, 0),
+        // No device is unlocked there.
+        ("daemon/src/engine/tidy_up.rs", line, 0),
+        ("daemon/src/calls/doctor.rs", line, 0),
+    ] {
+        assert_eq!(rule(path, &format!("{FINE}{line}\n")), found, "{path}: {line}");
+    }
+}
+
+#[test]
 fn attempts() {
     let sealed = "fn f() -> ErrorCode { ErrorCode::AttemptSealed }";
     let bits = "fn f(view: &AttemptView) -> bool { view.steps & 0b10 != 0 }";

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parsec_protocol::control::{OrgMoved, OrgServer, Problem};
 
 use super::invitations;
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::session::{Session, view};
 use crate::store::Devices;
 
@@ -37,7 +37,7 @@ pub async fn go(session: &Session, store: Arc<Devices>, request: &OrgServer) -> 
         // On disk first: a daemon that ends in between goes to the new place, which has shown that
         // it is right.
         let kept = address.clone();
-        blocking(move || store.set_server(device, &kept)).await?;
+        blocking_in(&session.tasks, move || store.set_server(device, &kept)).await?;
         server.move_to(&there);
         tracing::info!(%device, server = %address, certificates, "the device goes to another address");
     }

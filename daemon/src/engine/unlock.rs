@@ -135,7 +135,7 @@ impl Daemon {
                 continue;
             }
             self.unlocking.busy = true;
-            let open = self.devices.session(device).map(|session| Arc::clone(&session.open));
+            let open = self.devices.session(device).map(|session| session.held());
             let (backoff, context) = (self.unlocking.backoff.clone(), self.context.clone());
             self.context.spawn(async move {
                 let store = Arc::clone(&context.store);

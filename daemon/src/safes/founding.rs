@@ -23,7 +23,7 @@ use parsec_protocol::safes::rebase::Pending;
 
 use super::items::Batch;
 use super::{certifying, folding, loading, reading, refusals};
-use crate::os::{blocking, clock, entropy};
+use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::open_safes::{OpenSafe, Queued};
 use crate::session::{Session, manifest};
@@ -48,7 +48,7 @@ pub(crate) async fn create(session: &Session, name: Label) -> Result<Arc<OpenSaf
     }
     let own = own_key(session, &log).await?;
     let open = Arc::clone(&session.open);
-    let id = blocking(move || {
+    let id = blocking_in(&session.tasks, move || {
         let drawn = random(&mut entropy::System).map_err(problems::no_entropy)?;
         let id = SafeId::from_bytes(drawn);
         let operation = OperationId::from_bytes(random(&mut entropy::System).map_err(problems::no_entropy)?);
@@ -156,7 +156,7 @@ async fn sign_anew(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     let log = session.sync().await?;
     let own = own_key(session, &log).await?;
     let (open, id) = (Arc::clone(&session.open), safe.id);
-    blocking(move || {
+    blocking_in(&session.tasks, move || {
         let damaged =
             || Problem::new(ProblemKind::StoreDamaged, "The key of a new safe is not in the store.");
         let (_, key) = open.store.safe_keys(id)?.into_iter().next().ok_or_else(damaged)?;

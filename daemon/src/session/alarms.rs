@@ -12,7 +12,7 @@ use parsec_protocol::control::{Alarm, Problem, ProblemKind, TrustAcknowledged};
 
 use super::device::Device;
 use super::forks::{self, ForkEvidence};
-use crate::os::{blocking, clock};
+use crate::os::{blocking_in, clock};
 use crate::store::{DeviceSummary, Store, StoredAlarm};
 
 /// The kinds of problem that are alarms, by their names in the store.
@@ -49,13 +49,14 @@ pub(super) async fn raise(
         return;
     }
     let (open, events, problem) = (Arc::clone(&device.open), device.events().clone(), problem.clone());
+    let tasks = device.tasks.clone();
     let mendable = matches!(evidence, Some(ForkEvidence::Shorter));
     let evidence = evidence.filter(|_| !mendable);
     // A task of its own, so that it is not cut off with whoever noticed: locking waits for it.
     let kept = device.tasks.spawn(async move {
         let summary = open.summary.clone();
         let (kind, found) = (problem.name.name(), problem.message.clone());
-        let kept = blocking(move || {
+        let kept = blocking_in(&tasks, move || {
             // Proving takes as long as verifying whole logs, and a server that misbehaves is met
             // with each call. An open alarm without a proof must not keep one out: evidence first.
             let known = open.store.alarm_is_known(kind, &found, mendable)?;

@@ -11,6 +11,7 @@ use parsec_protocol::public_keys::{Context, Signature};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::events::Hub;
 use crate::network::Net;
@@ -26,6 +27,23 @@ impl Signer for OpenDevice {
 
     fn sign_request(&self, message: &[u8]) -> Signature {
         self.keys.signing_key.sign(Context::Request, message)
+    }
+}
+
+/// The keys and the store of an unlocked device, for work that goes on elsewhere: locking waits for
+/// it.
+#[derive(Debug)]
+pub struct Held {
+    // Before what counts it: fields are dropped in this order.
+    open: Arc<OpenDevice>,
+    _counted: TaskTrackerToken,
+}
+
+impl std::ops::Deref for Held {
+    type Target = OpenDevice;
+
+    fn deref(&self) -> &OpenDevice {
+        &self.open
     }
 }
 
@@ -76,6 +94,12 @@ impl Device {
                 () = work => {}
             }
         });
+    }
+
+    /// The keys and the store, for work that is not one of the device's tasks.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held { open: Arc::clone(&self.open), _counted: self.tasks.token() }
     }
 
     /// Runs a call of the device's store where it may block; locking waits for it.

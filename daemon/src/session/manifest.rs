@@ -19,7 +19,7 @@ use parsec_protocol::relay::{ErrorCode, Least, ManifestUpload, ManifestView};
 use super::names::Names;
 use super::user_keys::own;
 use super::{Session, SyncError, safe_marks};
-use crate::os::{blocking, clock, entropy};
+use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::store::Store;
 use crate::transport::retry::{answered, until_done};
@@ -277,7 +277,7 @@ async fn write(
 ) -> Result<bool, Problem> {
     let (open, log) = (Arc::clone(&session.open), Arc::clone(log));
     let key = own(session, &log)?.encryption_key;
-    let envelope = blocking(move || {
+    let envelope = blocking_in(&session.tasks, move || {
         let (summary, keys) = (&open.summary, &open.keys);
         let header = ManifestHeader {
             organisation: summary.organisation.clone(),

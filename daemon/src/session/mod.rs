@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::Hub;
 use crate::network::Net;
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::os::threads::ThreadPool;
 use crate::store::{DeviceSummary, OpenDevice, StoreError};
 use crate::transport::http::Client;
@@ -95,7 +95,7 @@ impl Session {
     ) -> Result<Arc<Self>, Problem> {
         let device = Device::new(open, client, stop, events, net)?;
         let stored = Arc::clone(&device.open);
-        let (log, pending) = blocking(move || {
+        let (log, pending) = blocking_in(&device.tasks, move || {
             let pending = Pending::stored(stored.store.in_outbox()?);
             let envelopes = stored.store.certificates()?;
             let note = stored.store.checkpoint()?;

@@ -15,7 +15,7 @@ use parsec_protocol::sealing::KeyHash;
 
 use super::Session;
 use super::user_keys::own;
-use crate::os::{blocking, entropy};
+use crate::os::{blocking_in, entropy};
 use crate::problems;
 use crate::transport::retry::answered;
 
@@ -57,7 +57,7 @@ impl Session {
     ) -> Result<(), Problem> {
         let there = self.fetch_box(key).await?.and_then(|found| found.past);
         let of = self.user_key(key);
-        let upload = blocking(move || {
+        let upload = blocking_in(&self.tasks, move || {
             let before = previous.encryption_key().hash();
             if there.as_ref().is_some_and(|past| of.open_past(past, before, &seed).is_ok()) {
                 return Ok(None);

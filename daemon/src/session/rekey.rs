@@ -21,7 +21,7 @@ use parsec_protocol::user_key::UserKey;
 
 use super::user_keys::own;
 use super::{Session, manifest};
-use crate::os::{blocking, clock, entropy};
+use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::store::{PendingChange, Store};
 use crate::transport::TransportError;
@@ -246,7 +246,7 @@ impl Session {
         };
         let draft = Draft { user, due, to, previous, manifest: manifest::known(self).await? };
         let open = Arc::clone(&self.open);
-        let change = blocking(move || {
+        let change = blocking_in(&self.tasks, move || {
             let drawn = draft.drawn().map_err(problems::no_entropy)?;
             let (summary, keys) = (&open.summary, &open.keys);
             let body = drawn.body.clone();
@@ -302,7 +302,7 @@ impl Session {
             }
             let Some(to) = self.key_by_hash(device.encryption_key).await? else { continue };
             let (of, seed) = (self.user_key(hash), Arc::clone(&seed));
-            let sealed = blocking(move || {
+            let sealed = blocking_in(&self.tasks, move || {
                 of.seal_to_device(&seed, id, &to, &mut entropy::System).map_err(problems::no_entropy)
             })
             .await?;

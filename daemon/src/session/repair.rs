@@ -16,7 +16,7 @@ use parsec_protocol::sealing::EncryptionKey;
 use super::forks::ForkEvidence;
 use super::user_keys::kept_keys;
 use super::{Session, SyncError};
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::store::{OpenDevice, StoreError};
 use crate::transport::TransportError;
 use crate::transport::behind::Seen;
@@ -53,7 +53,7 @@ impl Session {
                 keep_together(&mut envelopes);
             }
             let open = Arc::clone(&self.open);
-            let (envelopes, keys) = blocking(move || {
+            let (envelopes, keys) = blocking_in(&self.tasks, move || {
                 let keys = keys_of(&open, &envelopes)?;
                 Ok::<_, StoreError>((envelopes, keys))
             })
@@ -115,7 +115,7 @@ impl Session {
         let devices = log.devices_of(&user).map(|device| device.encryption_key);
         let named: Vec<_> = named.chain(devices).collect();
         let open = Arc::clone(&self.open);
-        let kept = blocking(move || kept_keys(&open, named)).await.map_err(SyncError::Log)?;
+        let kept = blocking_in(&self.tasks, move || kept_keys(&open, named)).await.map_err(SyncError::Log)?;
         for key in kept.into_iter().flatten() {
             let hash = key.hash();
             match answered(|| self.member.encryption_key(&hash)).await {

@@ -18,7 +18,7 @@ use parsec_protocol::user_key::UserKey;
 
 use super::Session;
 use super::names::Names;
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::store::{OpenDevice, StoreError};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
@@ -138,7 +138,7 @@ impl Session {
     /// Opens the box for this device, and keeps what is in it; nothing where it is a wrong one.
     async fn open_box(&self, key: KeyHash, found: KeyBox) -> Result<Option<Arc<UserSeed>>, Problem> {
         let (open, of) = (Arc::clone(&self.open), self.user_key(key));
-        blocking(move || {
+        blocking_in(&self.tasks, move || {
             let device = open.summary.device;
             let seed = found
                 .sealed
@@ -216,7 +216,7 @@ impl Session {
             return Ok(None);
         };
         let (open, of) = (Arc::clone(&self.open), self.user_key(after.key));
-        blocking(move || {
+        blocking_in(&self.tasks, move || {
             let Ok(earlier) = of.open_past(&past, before, &seed) else {
                 return Ok::<_, StoreError>(None);
             };
@@ -232,7 +232,7 @@ impl Session {
     /// The server's refusal, `key_unknown` aside, where it is nothing; the store's.
     pub async fn key_by_hash(&self, hash: KeyHash) -> Result<Option<EncryptionKey>, Problem> {
         let open = Arc::clone(&self.open);
-        if let [Some(key)] = blocking(move || kept_keys(&open, [hash])).await?.as_slice() {
+        if let [Some(key)] = blocking_in(&self.tasks, move || kept_keys(&open, [hash])).await?.as_slice() {
             return Ok(Some(key.clone()));
         }
         match answered(|| self.member.encryption_key(&hash)).await {
