@@ -190,6 +190,30 @@ pub enum Change {
         #[n(1)]
         days: u64,
     },
+    /// Earlier versions and entries of the trash are thrown away for good.
+    #[n(9)]
+    Prune {
+        /// Id of the operation.
+        #[n(0)]
+        operation: OperationId,
+        /// Earlier versions, by the entry whose they are.
+        #[n(1)]
+        versions: Vec<PrunedVersions>,
+        /// Entries that were removed themselves, each with everything below it.
+        #[n(2)]
+        entries: Vec<EntryId>,
+    },
+}
+
+/// Earlier versions of one entry that are thrown away.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PrunedVersions {
+    /// Id of the entry.
+    #[n(0)]
+    pub entry: EntryId,
+    /// Versions of it, none of them the present one.
+    #[n(1)]
+    pub versions: Vec<OperationId>,
 }
 
 impl Change {
@@ -206,7 +230,8 @@ impl Change {
             | Self::Attributes { operation, .. }
             | Self::Replace { operation, .. }
             | Self::SafeName { operation, .. }
-            | Self::Retention { operation, .. } => *operation,
+            | Self::Retention { operation, .. }
+            | Self::Prune { operation, .. } => *operation,
         }
     }
 
@@ -221,7 +246,7 @@ impl Change {
             | Self::Restore { entry, .. }
             | Self::Attributes { entry, .. }
             | Self::Replace { target: entry, .. } => Some(*entry),
-            Self::SafeName { .. } | Self::Retention { .. } => None,
+            Self::SafeName { .. } | Self::Retention { .. } | Self::Prune { .. } => None,
         }
     }
 
@@ -237,7 +262,8 @@ impl Change {
             | Self::Attributes { .. }
             | Self::Replace { .. }
             | Self::SafeName { .. }
-            | Self::Retention { .. } => None,
+            | Self::Retention { .. }
+            | Self::Prune { .. } => None,
         }
     }
 }

@@ -72,6 +72,9 @@ pub struct Removed {
     /// When, by that device's clock.
     #[n(3)]
     pub time: Timestamp,
+    /// Record that removed it: how long it has been in the trash is counted from there.
+    #[n(4)]
+    pub seq: u64,
 }
 
 /// A rename over another file, as the source remembers it.
@@ -94,6 +97,9 @@ pub struct Version {
     /// The content that it was.
     #[n(1)]
     pub content: Content,
+    /// Record that wrote over it: how long it has been an earlier one is counted from there.
+    #[n(2)]
+    pub until: u64,
 }
 
 impl Entry {

@@ -11,6 +11,7 @@ use crate::safes::change::{Change, Inside, Kind};
 use crate::safes::content_ref::Content;
 use crate::safes::entry::{Entry, Removed, RenamedInto, Version};
 use crate::safes::name::EntryName;
+use crate::safes::pruning::{judge_drops, prune};
 use crate::safes::scratch::{Delta, Scratch};
 use crate::safes::state::State;
 use crate::safes::tree::{DEPTH_MAX, Tree};
@@ -126,9 +127,24 @@ pub enum Void {
     /// More entries than this user may have added.
     #[error("more than {SAFE_ENTRIES_PER_USER_MAX} entries of one user")]
     ShareFull,
-    /// It drops or keeps objects; no change of format 1 does.
-    #[error("objects dropped or kept without a change that does")]
-    Objects,
+    /// Only a manager or an owner may.
+    #[error("only a manager or an owner may")]
+    NotAManager,
+    /// It was not removed itself.
+    #[error("not in the trash by itself")]
+    NotInTheTrash,
+    /// The file has no such earlier version.
+    #[error("no such earlier version")]
+    NoSuchVersion,
+    /// It was removed or written over too short a time ago.
+    #[error("not old enough to be thrown away")]
+    TooYoung,
+    /// It drops objects without throwing anything away.
+    #[error("objects dropped without a prune")]
+    DropsAlone,
+    /// It drops an object that is still named.
+    #[error("an object dropped that is still in use")]
+    InUse,
 }
 
 /// Folds a record into a state: all of its changes, or none. Either way the state stands behind the
@@ -137,10 +153,18 @@ pub enum Void {
 /// # Errors
 /// [`Void`]: the record changes nothing, and is an alarm that names its device.
 pub fn fold(state: &mut State, inside: &Inside, record: &Outer<'_>) -> Result<(), Void> {
-    let delta = judge(state, inside, record);
-    state.pass_over(record);
-    state.absorb(delta?);
-    Ok(())
+    match judge(state, inside, record) {
+        Ok(delta) => {
+            state.note_outside(record);
+            state.absorb(delta);
+            state.drop_objects(record.drops);
+            Ok(())
+        }
+        Err(void) => {
+            state.pass_over(record);
+            Err(void)
+        }
+    }
 }
 
 /// What [`fold`] would say, with nothing changed: asked of one's own record before it is sent.
@@ -152,30 +176,30 @@ pub fn would_fold(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<
 }
 
 fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Void> {
-    if !record.drops.is_empty() || !record.keeps.is_empty() {
-        return Err(Void::Objects);
-    }
-    if record.adds.iter().any(|object| state.dropped.contains(object)) {
-        return Err(Void::UnknownObject);
-    }
     let stamp = Stamp { seq: record.seq, user: record.user, device: record.device, time: record.time };
     let mut adds = record.adds.to_vec();
     adds.sort_unstable();
     let mut scratch = Scratch::new(state);
-    let mut added = 0;
+    let (mut added, mut prunes) = (0, false);
     for change in &inside.changes {
         match change {
             Change::SafeName { .. } | Change::Retention { .. } if record.role != Role::Owner => {
                 return Err(Void::NotAnOwner);
             }
             Change::Add { .. } => added += 1,
+            Change::Prune { versions, entries, .. } => {
+                prunes = true;
+                prune(&mut scratch, state, (versions, entries), record)?;
+                continue;
+            }
             _ => {}
         }
         if let Some(content) = change.content() {
-            judge_content(state, content, record.epoch, &adds)?;
+            judge_content(state, content, record, &adds)?;
         }
         apply(&mut scratch, change, &stamp)?;
     }
+    judge_drops(&scratch, record.drops, prunes)?;
     if state.count() + added > SAFE_ENTRIES_MAX {
         return Err(Void::Full);
     }
@@ -186,16 +210,21 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
 }
 
 /// Names only objects that are the safe's, and enough of them.
-fn judge_content(state: &State, content: &Content, epoch: u64, adds: &[ObjectId]) -> Result<(), Void> {
+fn judge_content(
+    state: &State,
+    content: &Content,
+    record: &Outer<'_>,
+    adds: &[ObjectId],
+) -> Result<(), Void> {
     if !content.fits() {
         return Err(Void::References);
     }
     for reference in content.objects() {
         if adds.binary_search(&reference.object).is_ok() {
-            if reference.epoch != epoch {
+            if reference.epoch != record.epoch {
                 return Err(Void::OtherEpoch);
             }
-        } else if !state.has_object(reference.object) {
+        } else if !state.has_object(reference.object) && !record.keeps.contains(&reference.object) {
             return Err(Void::UnknownObject);
         }
     }
@@ -300,6 +329,8 @@ pub fn apply(tree: &mut Scratch<'_>, change: &Change, stamp: &Stamp) -> Result<(
             }
             tree.set_retention(*days);
         }
+        // Made on the very end of the journal, and judged with the record as a whole.
+        Change::Prune { .. } => return Err(Void::NotAManager),
     }
     Ok(())
 }
@@ -337,7 +368,7 @@ fn write_over(
         return Err(Void::OldBase);
     }
     let content = std::mem::replace(present, content);
-    file.versions.push(Version { version: base, content });
+    file.versions.push(Version { version: base, content, until: stamp.seq });
     file.version = Some(operation);
     file.content_seq = stamp.seq;
     file.mtime = mtime;
@@ -355,7 +386,7 @@ fn into_trash(
 ) {
     let Some(parent) = entry.parent else { return };
     tree.unlink(entry.id);
-    let removed = Removed { operation, parent, device: stamp.device, time: stamp.time };
+    let removed = Removed { operation, parent, device: stamp.device, time: stamp.time, seq: stamp.seq };
     tree.put(Entry {
         parent: None,
         removed: Some(Box::new(removed)),

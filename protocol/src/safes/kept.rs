@@ -16,7 +16,7 @@ use crate::safes::state::State;
 use crate::safes::tree::Tree;
 
 /// Fields of a kept state.
-const FIELDS: u64 = 8;
+const FIELDS: u64 = 9;
 
 impl<C> Encode<C> for State {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
@@ -27,12 +27,13 @@ impl<C> Encode<C> for State {
         for device in &self.devices {
             e.encode_with(device, ctx)?;
         }
-        e.array(length(self.dropped.len()))?;
-        for object in &self.dropped {
+        e.encode_with(&self.marks, ctx)?;
+        e.array(length(self.objects.parts().map(BTreeMap::len).sum()))?;
+        for object in self.objects() {
             e.encode_with(object, ctx)?;
         }
-        e.array(length(self.objects.parts().map(BTreeMap::len).sum()))?;
-        for object in self.objects.parts().flat_map(BTreeMap::keys) {
+        e.array(length(self.endangered.len()))?;
+        for object in &self.endangered {
             e.encode_with(object, ctx)?;
         }
         e.array(self.count())?;
@@ -54,11 +55,12 @@ impl<'b, C> Decode<'b, C> for State {
         state.name = d.decode_with(ctx)?;
         state.retention_days = d.u64()?;
         each(d, ctx, |(device, seq): (DeviceId, u64)| state.devices.insert(device, seq).is_none())?;
-        each(d, ctx, |object: ObjectId| state.dropped.insert(object))?;
-        each(d, ctx, |object: ObjectId| {
+        state.marks = d.decode_with(ctx)?;
+        each(d, ctx, |(object, seq): (ObjectId, u64)| {
             let part = state.objects.part_mut(object.as_bytes());
-            part.is_some_and(|part| part.insert(object, ()).is_none())
+            part.is_some_and(|part| part.insert(object, seq).is_none())
         })?;
+        each(d, ctx, |object: ObjectId| state.endangered.insert(object))?;
         let mut entries = BTreeMap::new();
         each(d, ctx, |entry: Entry| entries.insert(entry.id, entry).is_none())?;
         let delta = indexed(&state, entries).ok_or_else(|| decode::Error::message("no tree"))?;

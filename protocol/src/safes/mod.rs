@@ -5,6 +5,7 @@
 //! for everybody. Knows no file, no socket, no clock and no store: times, labels and ids are
 //! arguments.
 
+pub mod ages;
 pub mod as_of;
 pub mod boxes;
 pub mod change;
@@ -18,6 +19,7 @@ pub mod name;
 pub mod object;
 pub mod past;
 pub mod prepare;
+pub mod pruning;
 pub mod rebase;
 pub mod ring_making;
 pub mod root;

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use minicbor::Encode;
 
 use crate::codec::encode;
-use crate::ids::{DeviceId, EntryId, Label, ObjectId};
+use crate::ids::{DeviceId, EntryId, Label};
 use crate::public_keys::Hash;
+use crate::safes::ages::Marks;
 use crate::safes::shards::{SHARDS, shard_of};
 use crate::safes::state::State;
 
@@ -40,7 +41,7 @@ struct Own<'a> {
     #[n(2)]
     devices: Vec<(DeviceId, u64)>,
     #[n(3)]
-    dropped: Vec<ObjectId>,
+    marks: &'a Marks,
 }
 
 impl Buckets {
@@ -69,7 +70,7 @@ impl Buckets {
             name: state.name.as_ref(),
             retention_days: state.retention_days,
             devices: state.devices.iter().map(|(device, seq)| (*device, *seq)).collect(),
-            dropped: state.dropped.iter().copied().collect(),
+            marks: &state.marks,
         };
         Hash::of(&[b"parsec-state-v1\0", &encode(&own), hashes])
     }

@@ -93,6 +93,15 @@ impl Delta {
         here.filter(|entry| entry.removed.is_some()).for_each(|entry| tell(entry.id));
     }
 
+    fn each_entry(&self, base: &dyn Tree, tell: &mut dyn FnMut(&Entry)) {
+        base.each_entry(&mut |entry| {
+            if !self.entries.contains_key(&entry.id) {
+                tell(entry);
+            }
+        });
+        self.entries.values().flatten().for_each(|entry| tell(entry));
+    }
+
     fn each_version(&self, base: &dyn Tree, tell: &mut dyn FnMut(EntryId, OperationId)) {
         base.each_version(&mut |id, version| {
             if !self.entries.contains_key(&id) {
@@ -133,6 +142,9 @@ macro_rules! tree_over {
         }
         fn each_version(&$self, tell: &mut dyn FnMut(EntryId, OperationId)) {
             $delta.each_version($base, tell);
+        }
+        fn each_entry(&$self, tell: &mut dyn FnMut(&Entry)) {
+            $delta.each_entry($base, tell);
         }
     };
 }
@@ -246,6 +258,11 @@ impl<'a> Scratch<'a> {
         self.follow_height(parent, Some(height), None);
     }
 
+    /// Days of retention, where these changes have set them.
+    pub(super) const fn retention_days(&self) -> Option<u64> {
+        self.delta.retention_days
+    }
+
     pub(super) fn set_name(&mut self, name: Label) {
         self.undo.push(Undo::Name(self.delta.name.replace(name)));
     }
@@ -254,9 +271,7 @@ impl<'a> Scratch<'a> {
         self.undo.push(Undo::Retention(self.delta.retention_days.replace(days)));
     }
 
-    /// Destroys an entry of the trash and what is below it, as a *purge* will: the rules of a
-    /// rebase for it are tested before the change is there.
-    #[cfg(test)]
+    /// Destroys an entry of the trash and what is below it.
     pub(super) fn purge(&mut self, id: EntryId) {
         self.unlink(id);
         let mut gone = self.below(id);

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use crate::ids::{DeviceId, EntryId, Label, ObjectId, OperationId, SafeId, UserId};
 use crate::public_keys::Hash;
+use crate::safes::ages::Marks;
+use crate::safes::content_ref::Content;
 use crate::safes::entry::Entry;
 use crate::safes::fold::Outer;
 use crate::safes::name::EntryName;
@@ -30,8 +32,11 @@ pub struct State {
     pub(super) name: Option<Label>,
     pub(super) retention_days: u64,
     pub(super) devices: BTreeMap<DeviceId, u64>,
-    pub(super) dropped: BTreeSet<ObjectId>,
-    pub(super) objects: Shards<ObjectId, ()>,
+    pub(super) marks: Marks,
+    /// Objects of the safe, with the record that added each.
+    pub(super) objects: Shards<ObjectId, u64>,
+    /// Those of them that a void record dropped: they stay, but the server can't know.
+    pub(super) endangered: BTreeSet<ObjectId>,
     pub(super) entries: Shards<EntryId, Arc<Entry>>,
     children: Shards<EntryId, BTreeMap<EntryName, EntryId>>,
     heights: Shards<EntryId, Heights>,
@@ -50,8 +55,9 @@ impl State {
             name: None,
             retention_days: RETENTION_DAYS_DEFAULT,
             devices: BTreeMap::new(),
-            dropped: BTreeSet::new(),
+            marks: Marks::default(),
             objects: Shards::default(),
+            endangered: BTreeSet::new(),
             entries: Shards::default(),
             children: Shards::default(),
             heights: Shards::default(),
@@ -96,7 +102,32 @@ impl State {
     #[must_use]
     pub fn has_object(&self, object: ObjectId) -> bool {
         self.objects.part(object.as_bytes()).is_some_and(|part| part.contains_key(&object))
-            && !self.dropped.contains(&object)
+    }
+
+    /// Objects of the safe, ascending, each with the record that added it.
+    pub fn objects(&self) -> impl Iterator<Item = (ObjectId, u64)> {
+        self.objects.parts().flatten().map(|(object, seq)| (*object, *seq))
+    }
+
+    /// Objects of the safe that the server lets go unless a record keeps them: a void one dropped
+    /// them.
+    #[must_use]
+    pub const fn endangered(&self) -> &BTreeSet<ObjectId> {
+        &self.endangered
+    }
+
+    /// By which records time is told here.
+    #[must_use]
+    pub const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Tells of each content that the state has: live, in the trash, and earlier versions.
+    pub fn each_content(&self, mut tell: impl FnMut(&Content)) {
+        for entry in self.entries.parts().flat_map(BTreeMap::values) {
+            entry.content().into_iter().for_each(&mut tell);
+            entry.versions.iter().for_each(|version| tell(&version.content));
+        }
     }
 
     /// The state root (docs/protocol.md, *Folding*). What did not change since it was last asked
@@ -108,15 +139,38 @@ impl State {
         root
     }
 
-    /// Notes what is outside of a record and counts even where its inside is void: whose it is, and
-    /// which objects it added. The server, which can't tell, keeps these objects all the same.
+    /// Notes of a void record what is outside of it and counts all the same: whose it is, the time,
+    /// and the objects that it added or kept. The server, which can't tell, keeps these; what the
+    /// record dropped it lets go, unless another one keeps it.
     pub fn pass_over(&mut self, record: &Outer<'_>) {
+        self.note_outside(record);
+        for object in record.drops {
+            if self.has_object(*object) {
+                self.endangered.insert(*object);
+            }
+        }
+    }
+
+    /// What is outside of a record and counts whatever its inside is.
+    pub(super) fn note_outside(&mut self, record: &Outer<'_>) {
         self.seq = record.seq;
         self.devices.insert(record.device, record.seq);
-        for object in record.adds {
+        self.marks.note(record);
+        for object in record.adds.iter().chain(record.keeps) {
             if let Some(part) = self.objects.part_mut(object.as_bytes()) {
-                part.insert(*object, ());
+                part.entry(*object).or_insert(record.seq);
             }
+            self.endangered.remove(object);
+        }
+    }
+
+    /// Objects are the safe's no more.
+    pub(super) fn drop_objects(&mut self, objects: &[ObjectId]) {
+        for object in objects {
+            if let Some(part) = self.objects.part_mut(object.as_bytes()) {
+                part.remove(object);
+            }
+            self.endangered.remove(object);
         }
     }
 
@@ -215,5 +269,9 @@ impl Tree for State {
                 tell(entry.id, version);
             }
         }
+    }
+
+    fn each_entry(&self, tell: &mut dyn FnMut(&Entry)) {
+        self.entries.parts().flat_map(BTreeMap::values).for_each(|entry| tell(entry));
     }
 }

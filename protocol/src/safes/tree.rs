@@ -47,6 +47,9 @@ pub trait Tree: Send + Sync {
     /// with it.
     fn each_removed(&self, tell: &mut dyn FnMut(EntryId));
 
+    /// Tells of each entry, live or not.
+    fn each_entry(&self, tell: &mut dyn FnMut(&Entry));
+
     /// Whether it stands in the root, with no folder above it removed. The root is live.
     fn is_live(&self, id: EntryId) -> bool {
         let mut at = Some(id);

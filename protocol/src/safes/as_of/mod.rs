@@ -40,8 +40,8 @@ pub struct Sums {
     pub removed: u64,
     /// Entries that have come since and get another name, because theirs is that of an earlier one.
     pub renamed: u64,
-    /// Entries that can't come back: they are not in the safe any more, or would stand in
-    /// themselves.
+    /// Entries that can't come back: they, or what they held, are not in the safe any more, or they
+    /// would stand in themselves.
     pub lost: u64,
 }
 
@@ -174,6 +174,11 @@ impl<E> Work<'_, '_, E> {
         if let (Some(content), Some(base)) = (wanted.content(), found.version)
             && found.content() != Some(content)
         {
+            // Thrown away since: its objects are the safe's no more.
+            if !found.versions.iter().any(|version| version.content == *content) {
+                self.plan.sums.lost += 1;
+                return Ok(());
+            }
             let (operation, content) = ((self.draw)()?, content.clone());
             if self.fits(Change::Content { operation, entry, base, content, mtime }) {
                 self.plan.sums.contents += 1;
@@ -227,7 +232,8 @@ fn concerns(change: &Change, id: EntryId) -> bool {
         | Change::Attributes { .. }
         | Change::Replace { .. }
         | Change::SafeName { .. }
-        | Change::Retention { .. } => false,
+        | Change::Retention { .. }
+        | Change::Prune { .. } => false,
     }
 }
 

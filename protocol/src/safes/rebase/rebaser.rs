@@ -80,7 +80,8 @@ impl<'a> Rebaser<'a> {
                 | Change::Restore { .. }
                 | Change::Attributes { .. }
                 | Change::SafeName { .. }
-                | Change::Retention { .. } => {}
+                | Change::Retention { .. }
+                | Change::Prune { .. } => {}
             }
         }
         Self {
@@ -156,6 +157,8 @@ impl<'a> Rebaser<'a> {
             Change::Replace { operation, target, base, source } => {
                 self.replace(*operation, *target, *base, *source)
             }
+            // Made for one end of the journal alone.
+            Change::Prune { .. } => Err(Dropped::Silently),
             // Of two the later one stands.
             Change::SafeName { .. } | Change::Retention { .. } => self.emit(change.clone()),
         }
@@ -208,7 +211,8 @@ impl<'a> Rebaser<'a> {
             | Change::Restore { .. }
             | Change::Attributes { .. }
             | Change::SafeName { .. }
-            | Change::Retention { .. } => {}
+            | Change::Retention { .. }
+            | Change::Prune { .. } => {}
         }
         let group = self.queue.get(self.at).map_or_else(|| change.operation(), |main| main.group);
         self.out.push(Pending { change, group });

@@ -7,6 +7,7 @@
 mod acts;
 mod folding;
 mod named;
+mod pruning;
 mod random;
 mod saves;
 mod support;

@@ -1,0 +1,46 @@
+//! How old a change is: by the times that owners and managers gave, and by nobody else's.
+//!
+//! Decides which records tell the time: at most one a day. A contributor who dates a record decades
+//! back would otherwise have what they removed thrown away by the next honest prune. Refuses an age
+//! to what no owner or manager has written behind.
+
+use minicbor::{Decode, Encode};
+
+use crate::ids::Timestamp;
+use crate::safes::fold::Outer;
+
+/// Seconds of a day.
+pub const DAY_SECONDS: u64 = 86_400;
+
+/// A record by whose time others are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+struct Mark {
+    #[n(0)]
+    seq: u64,
+    #[n(1)]
+    time: Timestamp,
+}
+
+/// The marks of a safe, ascending (docs/protocol.md, *Folding*).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Marks(#[n(0)] Vec<Mark>);
+
+impl Marks {
+    /// Takes a record as a mark, if it is one.
+    pub(super) fn note(&mut self, record: &Outer<'_>) {
+        let next = self.0.last().map(|last| last.time.0.saturating_add(DAY_SECONDS));
+        if record.role.manages() && next.is_none_or(|next| record.time.0 >= next) {
+            self.0.push(Mark { seq: record.seq, time: record.time });
+        }
+    }
+
+    /// Whole days that what happened in record `seq` is old at `now`; none where no owner or
+    /// manager has written since.
+    #[must_use]
+    pub fn days_old(&self, seq: u64, now: Timestamp) -> Option<u64> {
+        let at = self.0.partition_point(|mark| mark.seq < seq);
+        let since = self.0.get(at)?.time;
+        Some(now.0.saturating_sub(since.0) / DAY_SECONDS)
+    }
+}
