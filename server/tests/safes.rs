@@ -185,10 +185,10 @@ async fn nobody_else_is_told_that_there_is_a_safe() {
     assert_eq!(bolt.get(&bench, &journal(&bolt, &safe)).await.code(), ErrorCode::SafeUnknown);
 }
 
-/// In a safe whose format has no change that drops, a manager who drops what is in a file takes it
-/// from nobody: the record keeps its place, and is void for those who can open it.
+/// The server can't tell whether a manager may drop what they drop: it stays for a month, is given
+/// out meanwhile, and every writer may take it back.
 #[tokio::test]
-async fn a_manager_who_drops_what_is_there_takes_it_from_nobody() {
+async fn what_a_manager_drops_stays_for_a_month_and_whoever_writes_takes_it_back() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let carol = alice.with(&bench, "carol@example.org", Profile::Standard).await;
@@ -204,11 +204,26 @@ async fn a_manager_who_drops_what_is_there_takes_it_from_nobody() {
     let drops = carol.signed_record(&drops);
     let accepted: RecordAnswer = carol.post_record(&bench, &safe, &drops).await.record();
     assert_eq!(accepted, RecordAnswer::Accepted { seq: 2 });
+    bench.pass(30 * DAY - 1);
     assert_eq!(alice.fetch(&bench, &safe, &ids).await, objects);
-    let sql = rusqlite::Connection::open(bench.folder.path().join("db")).unwrap();
-    let kept = "SELECT count(*) FROM safe_object WHERE state = 1 AND due IS NULL";
-    assert_eq!(sql.query_row(kept, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
-    assert_eq!(alice.write(&bench, &safe, &[]).await, 3);
+    let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
+    alice.share(&bench, &safe, &bob, Role::Contributor).await;
+    let mut keeps = bob.record(&bench, &bob.view(&bench, &safe).await, &[]);
+    keeps.keeps = ids[..1].to_vec();
+    let keeps = bob.signed_record(&keeps);
+    bob.post_record(&bench, &safe, &keeps).await.record::<RecordAnswer>();
+    bench.pass(1);
+    // The server looks every second.
+    while alice.missing(&bench, &safe, &ids).await != ids[1..] {
+        tokio::task::yield_now().await;
+    }
+    bench.pass(30 * DAY);
+    assert_eq!(alice.fetch(&bench, &safe, &ids).await, objects[..1]);
+    // What has gone can't be taken back, and what came again is another upload.
+    let mut late = bob.record(&bench, &bob.view(&bench, &safe).await, &[]);
+    late.keeps = ids[1..].to_vec();
+    let late = bob.signed_record(&late);
+    assert_eq!(bob.post_record(&bench, &safe, &late).await.code(), ErrorCode::ObjectMissing);
 }
 
 /// Each has one fault; the twin without it is taken after all of them.

@@ -10,7 +10,9 @@ use crate::ids::Timestamp;
 use crate::safes::fold::Outer;
 
 /// Seconds of a day.
-pub const DAY_SECONDS: u64 = 86_400;
+const DAY_SECONDS: u64 = 86_400;
+/// A day, as times are counted here.
+const DAY: u64 = DAY_SECONDS * Timestamp::SECOND;
 
 /// A record by whose time others are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -29,8 +31,8 @@ pub struct Marks(#[n(0)] Vec<Mark>);
 impl Marks {
     /// Takes a record as a mark, if it is one.
     pub(super) fn note(&mut self, record: &Outer<'_>) {
-        let next = self.0.last().map(|last| last.time.0.saturating_add(DAY_SECONDS));
-        if record.role.manages() && next.is_none_or(|next| record.time.0 >= next) {
+        let next = self.0.last().map(|last| last.time.plus_seconds(DAY_SECONDS));
+        if record.role.manages() && next.is_none_or(|next| record.time >= next) {
             self.0.push(Mark { seq: record.seq, time: record.time });
         }
     }
@@ -41,6 +43,6 @@ impl Marks {
     pub fn days_old(&self, seq: u64, now: Timestamp) -> Option<u64> {
         let at = self.0.partition_point(|mark| mark.seq < seq);
         let since = self.0.get(at)?.time;
-        Some(now.0.saturating_sub(since.0) / DAY_SECONDS)
+        Some(now.0.saturating_sub(since.0) / DAY)
     }
 }

@@ -41,8 +41,9 @@ pub(crate) enum Posted {
     Held(Timestamp),
 }
 
-/// The first format in which a change lets objects go; none that this program knows has one.
-const DROPPING_FORMAT: u32 = 2;
+/// How long what a record has dropped stays, a month: longer than the oldest backup that somebody
+/// restores, and long enough for members to notice a record that drops what it must not.
+const DROPPED_SECONDS: u64 = 30 * 86_400;
 
 /// Puts a record at the end of a safe's journal, or says how far the safe has gone on. The lock of
 /// the organisation's log is held.
@@ -89,16 +90,18 @@ pub(crate) fn post(
     let judged = judged.map_err(|error| not_accepted(Kind::Record, error))?;
     let (accepted, effects) = judged.into_parts();
     let payload = accepted.payload();
-    set_all(tx, asking, &payload.adds, ObjectState::Added)?;
-    set_all(tx, asking, &payload.keeps, ObjectState::Added)?;
-    // Where no change drops, a record that does is void for all who can open it. This server can't,
-    // and lets nothing go by a word that means nothing: somebody may still have it in a file.
-    if safe.present.format >= DROPPING_FORMAT {
-        for object in &payload.drops {
-            // One that has gone is dropped as well as can be.
-            tx.set_object_state(of, object, ObjectState::Dropped)?;
+    // Whether it is void inside, only members can tell: what a void one drops they keep, and have
+    // the time of grace for it.
+    let due = terms.now.plus_seconds(DROPPED_SECONDS);
+    for object in &payload.drops {
+        // One that has gone is dropped as well as can be. What no record has added goes by itself.
+        if tx.object(of, object)?.is_some_and(|there| there.state == ObjectState::Added) {
+            tx.set_object_state(of, object, ObjectState::Dropped, Some(due))?;
         }
     }
+    // Behind it: what a record drops and keeps, it keeps.
+    added(tx, asking, &payload.adds)?;
+    added(tx, asking, &payload.keeps)?;
     let item = StoredItem { author: &asking.user, bytes: accepted.bytes() };
     tx.insert_record(of, &item, &accepted.after())?;
     carry_out(tx, of, &effects)?;
@@ -112,14 +115,10 @@ fn moved_on(tx: &dyn Tx, of: SafeKey<'_>, payload: &Payload, log: Head) -> Resul
     Ok(Posted::Answered(RecordAnswer::MovedOn { log: log.count, seq: page.seq, records: page.records }))
 }
 
-fn set_all(
-    tx: &mut dyn Tx,
-    asking: &Asking<'_>,
-    objects: &[ObjectId],
-    state: ObjectState,
-) -> Result<(), Refusal> {
+/// Objects are the safe's, and have no end.
+fn added(tx: &mut dyn Tx, asking: &Asking<'_>, objects: &[ObjectId]) -> Result<(), Refusal> {
     for object in objects {
-        if !tx.set_object_state(asking.of, object, state)? {
+        if !tx.set_object_state(asking.of, object, ObjectState::Added, None)? {
             return Err(ErrorCode::ObjectMissing.into());
         }
     }

@@ -38,12 +38,13 @@ pub(crate) trait ObjectRows {
         object: &ObjectId,
         due: Timestamp,
     ) -> Result<(), StoreError>;
-    /// Notes what became of an object, which from then on has no end. `false`: there is none.
+    /// Notes what became of an object, and when it goes, if it does. `false`: there is none.
     fn set_object_state(
         &mut self,
         of: SafeKey<'_>,
         object: &ObjectId,
         state: ObjectState,
+        due: Option<Timestamp>,
     ) -> Result<bool, StoreError>;
     /// Whether an object or a part of any safe is due.
     fn is_safe_due(&self, now: Timestamp) -> Result<bool, StoreError>;

@@ -6,12 +6,14 @@ use crate::codec::{decode, encode};
 use crate::ids::{DeviceId, ObjectId, OperationId, Timestamp, UserId};
 use crate::public_keys::Hash;
 use crate::safe_log::roles::Role;
-use crate::safes::ages::DAY_SECONDS;
 use crate::safes::change::{Change, Inside, Kind, PrunedVersions, RULES_VERSION};
 use crate::safes::content_ref::Content;
 use crate::safes::fold::{Outer, Void, fold, would_fold};
 use crate::safes::state::State;
 use crate::safes::tree::Tree as _;
+
+/// A day, as records count it.
+const DAY: u64 = 86_400 * Timestamp::SECOND;
 
 /// A safe, and records by people of any role on any day.
 struct Safe(State);
@@ -77,7 +79,7 @@ impl Safe {
             user: UserId::from_bytes([by.role as u8; 16]),
             device: DeviceId::from_bytes([by.role as u8; 16]),
             role: by.role,
-            time: Timestamp(by.day * DAY_SECONDS),
+            time: Timestamp(by.day * DAY),
             adds: by.adds,
             drops: by.drops,
             keeps: by.keeps,
@@ -156,7 +158,7 @@ fn time_is_told_once_a_day() {
     let seq = safe.0.seq();
     assert_eq!(safe.0.marks().days_old(seq, Timestamp(u64::MAX)), None);
     safe.record(by(Role::Manager, 201), &[]).unwrap();
-    assert_eq!(safe.0.marks().days_old(seq, Timestamp(204 * DAY_SECONDS)), Some(3));
+    assert_eq!(safe.0.marks().days_old(seq, Timestamp(204 * DAY)), Some(3));
 }
 
 #[test]

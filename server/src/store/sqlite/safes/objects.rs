@@ -115,12 +115,14 @@ pub(in super::super) fn set_object_state(
     of: SafeKey<'_>,
     object: &ObjectId,
     state: ObjectState,
+    due: Option<Timestamp>,
 ) -> Result<bool, StoreError> {
     let mut update = sql.prepare_cached(
-        "UPDATE safe_object SET state = ?4, due = NULL WHERE organisation = ?1 AND safe = ?2 AND object = ?3",
+        "UPDATE safe_object SET state = ?4, due = ?5 WHERE organisation = ?1 AND safe = ?2 AND object = ?3",
     )?;
     let [organisation, safe] = named(&of);
-    Ok(update.execute(params![organisation, safe, object.as_bytes(), number(state)])? > 0)
+    let due = due.map(|due| stored(due.0));
+    Ok(update.execute(params![organisation, safe, object.as_bytes(), number(state), due])? > 0)
 }
 
 /// Whether an object or a part is due.

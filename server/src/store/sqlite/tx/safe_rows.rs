@@ -237,8 +237,9 @@ impl ObjectRows for Transaction<'_> {
         of: SafeKey<'_>,
         object: &ObjectId,
         state: ObjectState,
+        due: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        safes::set_object_state(self.sql(), of, object, state)
+        safes::set_object_state(self.sql(), of, object, state, due)
     }
 
     fn is_safe_due(&self, now: Timestamp) -> Result<bool, StoreError> {
