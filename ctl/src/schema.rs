@@ -94,11 +94,14 @@ schemas! {
     Schema SAFE_MEMBERS "parsec.safe.members/1" "`safe members`";
     Change SAFE_MKDIR "parsec.safe.mkdir/1" "`safe mkdir`";
     Change SAFE_MV "parsec.safe.mv/1" "`safe mv`";
+    Change SAFE_PRUNE "parsec.safe.prune/1" "`safe prune`, `safe purge`: what went.";
+    Schema SAFE_PRUNE_PLAN "parsec.safe.prune-plan/1" "`safe prune --dry-run`, `safe retention` without days: what would go.";
     Change SAFE_PUT "parsec.safe.put/1" "`safe put`";
     Change SAFE_PUT_TREE "parsec.safe.put-tree/1" "`safe put -r`: what was put, and what was left out.";
     Change SAFE_RENAME "parsec.safe.rename/1" "`safe rename`";
     Change SAFE_RESTORE "parsec.safe.restore/1" "`safe restore`";
     Change SAFE_RESTORE_TREE "parsec.safe.restore-tree/1" "`safe restore --at`, `--record`: what became of how many entries.";
+    Change SAFE_RETENTION "parsec.safe.retention/1" "`safe retention` with days";
     Change SAFE_RM "parsec.safe.rm/1" "`safe rm`";
     Change SAFE_SHARE "parsec.safe.share/1" "`safe share`: the member as the safe has them now.";
     Schema SAFE_SHOW "parsec.safe.show/1" "`safe show`";

@@ -16,7 +16,7 @@ use parsec_protocol::safe_log::certificate::{Body, State};
 use parsec_protocol::safe_log::roles::Role;
 use support::safes::{Object, change};
 use support::stream::Stream;
-use support::{Bench, Member, drawn, sealed};
+use support::{Bench, DAY, Member, drawn, sealed};
 
 async fn safes(bench: &Bench, by: &Member) -> SafeList {
     by.get(bench, &path::safes(&by.organisation)).await.record()

@@ -80,6 +80,12 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert looked["change"] is None and looked["record"] == 1 and before >= 0, looked
     whole = alice.file.restore_tree(safe=closed, path="/", record=done[0]["seq"], wait_seconds=30)
     assert whole["lost"] == 0 and whole["change"]["saved"], whole
+    alice.safe.retention(safe=closed, days=30)
+    assert alice.safe.sync(safe=closed, wait_seconds=30)["done"]
+    kept = alice.safe.prune(safe=closed, dry_run=True)
+    assert kept["retention_days"] == 30 and kept["entries"] == 0, kept
+    assert refuses(Problem, alice.safe.prune, safe=closed, entries=[closed])
+    assert refuses(WrongParameters, alice.safe.retention, safe=closed)
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

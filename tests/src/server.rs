@@ -91,6 +91,16 @@ impl Server {
         self.process.kill();
     }
 
+    /// From the next start on, it has these in its environment, and nothing that was given so before.
+    pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
+        let words = environment.iter().map(|(key, value)| format!("{key}={value}"));
+        self.prefix = if environment.is_empty() {
+            Vec::new()
+        } else {
+            std::iter::once("env".to_owned()).chain(words).collect()
+        };
+    }
+
     /// Starts it again at the same address, whether it still runs or not.
     pub fn restart(&mut self) {
         self.process.kill();

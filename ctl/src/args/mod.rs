@@ -295,6 +295,9 @@ mod tests {
             "safe rm -r Plans:/a",
             "safe stat Plans:/a",
             "safe conflicts Plans",
+            "safe retention Plans 365 --saved",
+            "safe prune Plans --trash --dry-run",
+            "safe purge Plans:/a --entry 5afe0001 --yes",
             "lab --adversary two-handshakes --runs 100 --seed 7 --people inattentive",
         ] {
             assert!(parse(good).is_ok(), "{good}: {}", parse(good).unwrap_err());

@@ -210,6 +210,57 @@ pub(crate) enum Safe {
         /// Its name, or the start of its id
         safe: String,
     },
+    /// Show for how many days a safe keeps what was removed or written over, or say so
+    ///
+    /// 7 to 3,650 days, 90 until an owner says otherwise.
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe retention Plans\n  parsecctl safe retention Plans 365"
+    )]
+    Retention {
+        /// Its name, or the start of its id
+        safe: String,
+        /// Days from now on; takes an owner
+        #[arg(value_parser = clap::value_parser!(u64).range(7..=3650))]
+        days: Option<u64>,
+        #[command(flatten)]
+        sharing: Sharing,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Throw away for good what was removed or written over long enough ago
+    ///
+    /// Owners' and managers' devices do it by themselves once a day, by the safe's retention. Days
+    /// are counted by what owners and managers have written since, whatever others say the time is.
+    /// The server gives the room back 30 days later.
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe prune Plans --dry-run\n  parsecctl safe prune Plans --trash     # an owner: what was removed 7 days ago"
+    )]
+    Prune {
+        /// Its name, or the start of its id
+        safe: String,
+        /// The trash alone: as much of it as you may throw away, whatever the retention
+        #[arg(long)]
+        trash: bool,
+        /// Say what would go, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Throw away for good what was removed from a place
+    ///
+    /// Takes an owner, and 7 days since it was removed; or a manager, and the safe's retention.
+    #[command(after_long_help = "Example:\n  parsecctl safe purge Plans:/secrets.txt")]
+    Purge {
+        /// Which of the things that were removed from there, by the start of its id
+        #[arg(long, value_name = "ID")]
+        entry: Option<String>,
+        /// The file or folder, as `SAFE:/path`: where it was
+        #[arg(value_name = "SAFE:/PATH")]
+        place: SafePath,
+        #[command(flatten)]
+        sure: Sure,
+    },
     /// Bring back what was removed, an earlier content of a file, or a whole folder as it was
     ///
     /// Without --version it is what was removed from this place last; a folder comes with what went

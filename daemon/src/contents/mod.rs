@@ -8,6 +8,7 @@
 mod get;
 mod many;
 mod open_file;
+pub(crate) mod pages;
 mod put;
 mod room;
 mod stop;

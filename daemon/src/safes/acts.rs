@@ -15,6 +15,7 @@ use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::change::{Change, Kind};
 use parsec_protocol::safes::content_ref::Content;
 use parsec_protocol::safes::entry::Entry;
+use parsec_protocol::safes::fold::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN};
 use parsec_protocol::safes::name::EntryName;
 use parsec_protocol::safes::rebase::Pending;
 use parsec_protocol::safes::tree::Tree;
@@ -456,14 +457,31 @@ pub(crate) async fn put_many(
 /// # Errors
 /// `safe_role_too_low`; the store's.
 pub(crate) async fn rename_safe(session: &Session, safe: &OpenSafe, name: Label) -> Result<Done, Problem> {
+    of_the_safe(session, safe, Change::SafeName { operation: operation()?, name }).await
+}
+
+/// For how long the safe keeps what was removed or written over.
+///
+/// # Errors
+/// `invalid_request` for days that it can't be; `safe_role_too_low`; the store's.
+pub(crate) async fn retain(session: &Session, safe: &OpenSafe, days: u64) -> Result<Done, Problem> {
+    if !(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX).contains(&days) {
+        let text =
+            format!("A safe keeps what was removed for {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX} days.");
+        return Err(Problem::new(ProblemKind::InvalidRequest, text));
+    }
+    of_the_safe(session, safe, Change::Retention { operation: operation()?, days }).await
+}
+
+/// A change of the safe itself, which takes an owner.
+async fn of_the_safe(session: &Session, safe: &OpenSafe, change: Change) -> Result<Done, Problem> {
     let memory = safe.memory().await;
     may_write(session, &memory)?;
     let role = memory.verified.role(&session.open.summary.user);
     if memory.verified.present().is_some() && role != Some(Role::Owner) {
         return Err(Problem::new(ProblemKind::SafeRoleTooLow, "Only an owner of the safe may do this."));
     }
-    let act = (Change::SafeName { operation: operation()?, name }, Vec::new());
-    let operations = save(session, safe, memory, vec![act]).await?;
+    let operations = save(session, safe, memory, vec![(change, Vec::new())]).await?;
     Ok(Done { entry: EntryId::from_bytes(*safe.id.as_bytes()), path: Path::new(), entries: 0, operations })
 }
 

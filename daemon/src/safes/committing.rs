@@ -16,7 +16,7 @@ use parsec_protocol::safe_log::certificate::State as Condition;
 use parsec_protocol::safe_log::record::{Payload, RECORD_NONCE_BYTES};
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::change::{Change, Inside, RULES_VERSION};
-use parsec_protocol::safes::fold::{Outer, would_fold};
+use parsec_protocol::safes::fold::{Outer, Void, would_fold};
 use parsec_protocol::safes::seal::{SealRecordError, seal_record};
 use parsec_protocol::safes::tree::Tree as _;
 
@@ -24,7 +24,7 @@ use super::brake::{self, Waiting};
 use super::items::Batch;
 use super::reading::ends;
 use super::staged::Wanted;
-use super::{anew, damaged, forgone, holding, reading, refusals, staged};
+use super::{anew, damaged, forgone, holding, keeping, reading, refusals, staged};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -52,9 +52,12 @@ pub(super) enum Tried {
 }
 
 /// What goes into a record.
-struct Draft {
-    changes: Vec<Change>,
-    adds: Vec<ObjectId>,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Draft {
+    pub(super) changes: Vec<Change>,
+    pub(super) adds: Vec<ObjectId>,
+    pub(super) drops: Vec<ObjectId>,
+    pub(super) keeps: Vec<ObjectId>,
 }
 
 /// Whether anything may be written, by what is known here.
@@ -83,7 +86,7 @@ fn going<'a>(memory: &'a Memory, waiting: &'a Waiting) -> impl Iterator<Item = &
 /// The first changes of the queue that fit one record: whole groups, one at least. Where the first
 /// adds too many objects, those alone.
 fn drafted(memory: &Memory, waiting: &Waiting, groups_max: usize) -> Draft {
-    let mut draft = Draft { changes: Vec::new(), adds: Vec::new() };
+    let mut draft = Draft::default();
     let mut bytes = 0;
     for group in going(memory, waiting).take(groups_max) {
         let adds: Vec<_> = group.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
@@ -108,7 +111,7 @@ fn drafted(memory: &Memory, waiting: &Waiting, groups_max: usize) -> Draft {
 }
 
 /// The user's role\* by the organisation's log as it is known here.
-fn role_here(open: &OpenDevice, memory: &Memory, members: &VerifiedLog) -> Result<Role, Problem> {
+pub(super) fn role_here(open: &OpenDevice, memory: &Memory, members: &VerifiedLog) -> Result<Role, Problem> {
     let user = match members.user_at(&open.summary.user, members.count()) {
         Ok(user) => user,
         Err(never) => match never {},
@@ -120,66 +123,108 @@ fn role_here(open: &OpenDevice, memory: &Memory, members: &VerifiedLog) -> Resul
 /// A record as it goes out, and the objects that it adds.
 type Made = (Vec<u8>, Vec<ObjectId>);
 
-/// Makes a record of the first changes that go out, folds it, and keeps its bytes; nothing where
-/// all of them wait.
-fn made(
+/// Why there is no record of a draft.
+enum Unmade {
+    /// Fewer changes may fit.
+    TooLong,
+    /// It names an object that was dropped since: by a change that waits, of an earlier content.
+    Dropped,
+    Problem(Problem),
+}
+
+impl From<Unmade> for Problem {
+    fn from(unmade: Unmade) -> Self {
+        match unmade {
+            Unmade::TooLong => Self::new(ProblemKind::Internal, "A change does not fit a record."),
+            Unmade::Dropped => refusals::void(Void::UnknownObject),
+            Unmade::Problem(problem) => problem,
+        }
+    }
+}
+
+impl From<Problem> for Unmade {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// Makes a record, folds it, and keeps its bytes.
+fn recorded(
     open: &OpenDevice,
     safe: &OpenSafe,
     memory: &mut Memory,
     members: &VerifiedLog,
-) -> Result<Option<Made>, Problem> {
-    // What waits may have been decided meanwhile, and what goes may have been taken back.
-    let waiting = holding::mark(open, safe.id, memory)?;
-    let mut most = going(memory, &waiting).count();
-    if most == 0 {
-        return Ok(None);
-    }
+    draft: Draft,
+) -> Result<Vec<u8>, Unmade> {
     let present =
         memory.verified.present().copied().ok_or_else(|| {
             Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet.")
         })?;
     let root = memory.base.state_root();
     let role = role_here(open, memory, members)?;
+    let [log, journal] = ends(safe, &memory.verified);
+    let payload = Payload {
+        organisation: safe.organisation.clone(),
+        safe: safe.id,
+        seq: journal.count.saturating_add(1),
+        previous: journal.hash,
+        epoch: present.key.epoch,
+        seen: members.head(),
+        log,
+        author: open.summary.device,
+        time: clock::now(),
+        adds: draft.adds,
+        drops: draft.drops,
+        keeps: draft.keeps,
+        nonce: [0; RECORD_NONCE_BYTES].into(),
+        ciphertext: Vec::new().into(),
+    };
+    let inside = Inside { rules: RULES_VERSION, root, changes: draft.changes };
+    let outer = Outer::of(&payload, open.summary.user, role);
+    would_fold(&memory.base, &inside, &outer).map_err(|void| match void {
+        Void::UnknownObject => Unmade::Dropped,
+        other => refusals::void(other).into(),
+    })?;
+    let key = memory.keys.at(present.key.epoch).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::SafeKeyMissing,
+            "This device has not been given the safe's present key yet.",
+        )
+    })?;
+    match seal_record(&key, payload, &inside, &open.keys.signing_key, &mut entropy::System) {
+        Ok(envelope) => {
+            memory.verified.judge_record(&envelope, members).map_err(refusals::not_taken)?;
+            open.store.put_safe_posting(safe.id, &envelope).map_err(Problem::from)?;
+            Ok(envelope)
+        }
+        Err(SealRecordError::TooLong) => Err(Unmade::TooLong),
+        Err(SealRecordError::NoEntropy(error)) => Err(problems::no_entropy(error).into()),
+        Err(SealRecordError::AnotherEpoch) => {
+            Err(Problem::new(ProblemKind::Internal, "A record was to be sealed under another key.").into())
+        }
+    }
+}
+
+/// Makes a record of the first changes that go out; nothing where all of them wait.
+fn made(
+    open: &OpenDevice,
+    safe: &OpenSafe,
+    memory: &mut Memory,
+    members: &VerifiedLog,
+) -> Result<Option<Made>, Unmade> {
+    // What waits may have been decided meanwhile, and what goes may have been taken back.
+    let waiting = holding::mark(open, safe.id, memory).map_err(Problem::from)?;
+    let mut most = going(memory, &waiting).count();
+    if most == 0 {
+        return Ok(None);
+    }
     loop {
         let draft = drafted(memory, &waiting, most);
-        let [log, journal] = ends(safe, &memory.verified);
-        let payload = Payload {
-            organisation: safe.organisation.clone(),
-            safe: safe.id,
-            seq: journal.count.saturating_add(1),
-            previous: journal.hash,
-            epoch: present.key.epoch,
-            seen: members.head(),
-            log,
-            author: open.summary.device,
-            time: clock::now(),
-            adds: draft.adds,
-            drops: Vec::new(),
-            keeps: Vec::new(),
-            nonce: [0; RECORD_NONCE_BYTES].into(),
-            ciphertext: Vec::new().into(),
-        };
-        let inside = Inside { rules: RULES_VERSION, root, changes: draft.changes };
-        let outer = Outer::of(&payload, open.summary.user, role);
-        would_fold(&memory.base, &inside, &outer).map_err(refusals::void)?;
-        let adds = payload.adds.clone();
-        let key = memory.keys.at(present.key.epoch).ok_or_else(|| {
-            Problem::new(
-                ProblemKind::SafeKeyMissing,
-                "This device has not been given the safe's present key yet.",
-            )
-        })?;
-        match seal_record(&key, payload, &inside, &open.keys.signing_key, &mut entropy::System) {
-            Ok(envelope) => {
-                memory.verified.judge_record(&envelope, members).map_err(refusals::not_taken)?;
-                open.store.put_safe_posting(safe.id, &envelope)?;
-                return Ok(Some((envelope, adds)));
-            }
-            Err(SealRecordError::TooLong) if most > 1 => most /= 2,
-            Err(SealRecordError::NoEntropy(error)) => return Err(problems::no_entropy(error)),
-            Err(SealRecordError::TooLong | SealRecordError::AnotherEpoch) => {
-                return Err(Problem::new(ProblemKind::Internal, "A change does not fit a record."));
-            }
+        let adds = draft.adds.clone();
+        match recorded(open, safe, memory, members, draft) {
+            Ok(envelope) => return Ok(Some((envelope, adds))),
+            Err(Unmade::TooLong) if most > 1 => most /= 2,
+            Err(other) => return Err(other),
         }
     }
 }
@@ -237,11 +282,72 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
     }
     let (open, this) = (Arc::clone(&session.open), Arc::clone(safe));
     let mut memory = safe.memory().await;
-    let made = blocking_in(&session.tasks, move || made(&open, &this, &mut memory, &members)).await?;
+    let made = blocking_in(&session.tasks, move || {
+        Ok::<_, Problem>(match made(&open, &this, &mut memory, &members) {
+            Ok(made) => Ok(made),
+            Err(Unmade::Dropped) => Err(()),
+            Err(other) => return Err(other.into()),
+        })
+    });
+    let Ok(made) = made.await? else {
+        return take_back(session, safe).await;
+    };
     let Some((envelope, adds)) = made else { return Ok(Tried::Nothing) };
     if let Err(problem) = staged::upload(session, safe, &adds, Wanted::Record).await {
         return unreadable(session, safe, problem).await;
     }
+    sent(session, safe, envelope, &adds).await
+}
+
+/// A change that waits names objects that were dropped since: they are taken back where the server
+/// still has them. Else it waits, and its person is told.
+async fn take_back(session: &Session, safe: &Arc<OpenSafe>) -> Result<Tried, Problem> {
+    let keeps = keeping::named_and_dropped(session, safe).await?;
+    if !keeps.is_empty() {
+        return post_apart(session, safe, Draft { keeps, ..Draft::default() }).await;
+    }
+    if damaged::look(session, safe).await? {
+        return Ok(Tried::MovedOn);
+    }
+    Err(refusals::void(Void::UnknownObject))
+}
+
+/// Posts a record of its own, which is made for exactly the present end and thrown away where
+/// somebody else was faster. The caller holds the safe's turn, and has read and folded all there
+/// was.
+///
+/// # Errors
+/// Why nothing can be written; the server's and the store's.
+pub(super) async fn post_apart(
+    session: &Session,
+    safe: &Arc<OpenSafe>,
+    draft: Draft,
+) -> Result<Tried, Problem> {
+    let members = session.log();
+    let mut memory = safe.memory().await;
+    may_write(&session.open, &memory)?;
+    let end = memory.verified.present().map_or(0, |now| now.journal.count);
+    if memory.base.seq() < end {
+        return Ok(Tried::MovedOn);
+    }
+    if memory.verified.is_due(&*members, members.count()) {
+        return Ok(Tried::Due);
+    }
+    let (open, this) = (Arc::clone(&session.open), Arc::clone(safe));
+    let envelope = blocking_in(&session.tasks, move || {
+        recorded(&open, &this, &mut memory, &members, draft).map_err(Problem::from)
+    });
+    let envelope = envelope.await?;
+    sent(session, safe, envelope, &[]).await
+}
+
+/// Sends a record, and takes in what the server says: that it stands, or what stands in its place.
+async fn sent(
+    session: &Session,
+    safe: &Arc<OpenSafe>,
+    envelope: Vec<u8>,
+    adds: &[ObjectId],
+) -> Result<Tried, Problem> {
     let new = NewRecord { record: envelope.clone().into() };
     match answered(|| session.member.post_record(safe.id, &new)).await {
         Ok(RecordAnswer::Accepted { .. }) => {
@@ -265,7 +371,7 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
                 Ok(Tried::MovedOn)
             }
             Some(ErrorCode::ObjectMissing) => {
-                staged::look_again(session, safe, &adds).await?;
+                staged::look_again(session, safe, adds).await?;
                 Err(error.into())
             }
             Some(_) | None => Err(error.into()),

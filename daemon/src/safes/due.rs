@@ -18,6 +18,8 @@ use parsec_protocol::safe_log::safe::VerifiedSafe;
 use tokio::time::Instant;
 
 use super::certifying::{Wish, certify};
+use super::folding::Dropped;
+use super::keeping::Endangered;
 use super::views;
 use crate::os::entropy;
 use crate::session::Session;
@@ -40,6 +42,12 @@ pub(super) struct Between {
     pub(super) given: std::collections::BTreeSet<(u64, UserId)>,
     /// How the device stood to the safe when that was told last.
     pub(super) standing: Option<Standing>,
+    /// What records have dropped and was not looked at yet.
+    pub(super) dropped: Dropped,
+    /// What is to be taken back.
+    pub(super) endangered: Endangered,
+    /// When to prune next.
+    pub(super) prune: Option<Instant>,
 }
 
 /// What is to be done.

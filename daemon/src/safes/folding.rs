@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::ids::{DeviceId, OperationId, SafeId, Timestamp};
+use parsec_protocol::ids::{DeviceId, ObjectId, OperationId, SafeId, Timestamp};
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safes::fold::{Outer, Stamp, apply, fold};
 use parsec_protocol::safes::rebase::{Naming, Notice, Pending, rebase};
@@ -64,8 +64,13 @@ impl From<Stop> for Problem {
 pub(super) struct Found {
     pub(super) oddities: Vec<Oddity>,
     pub(super) known: BTreeSet<OperationId>,
+    /// Objects that accepted records dropped, and whose word it was.
+    pub(super) dropped: Dropped,
     pub(super) stop: Option<Stop>,
 }
+
+/// Objects that records dropped, with the device of each record.
+pub(super) type Dropped = Vec<(DeviceId, Vec<ObjectId>)>;
 
 /// Folds one record into a tree, or passes over it.
 fn one(
@@ -101,7 +106,12 @@ fn one(
         found.oddities.push(Oddity::OtherRoot(payload.author, payload.seq));
     }
     match fold(state, &inside, &outer) {
-        Ok(()) => found.known.extend(inside.changes.iter().map(|change| change.operation())),
+        Ok(()) => {
+            found.known.extend(inside.changes.iter().map(|change| change.operation()));
+            if !outer.drops.is_empty() {
+                found.dropped.push((outer.device, outer.drops.to_vec()));
+            }
+        }
         Err(why) => found.oddities.push(Oddity::Void(payload.author, why.to_string())),
     }
     Ok(())
@@ -218,6 +228,8 @@ pub(super) struct Outcome {
     pub(super) notices: Vec<Notice>,
     /// Whether the tree is another one.
     pub(super) grown: bool,
+    /// What was dropped on the way.
+    pub(super) dropped: Dropped,
 }
 
 /// What one step of folding came to.
@@ -226,6 +238,7 @@ struct Step {
     oddities: Vec<Oddity>,
     notices: Vec<Notice>,
     grown: bool,
+    dropped: Dropped,
     stop: Option<Stop>,
 }
 
@@ -299,7 +312,8 @@ fn step(open: &OpenDevice, memory: &mut Memory, id: SafeId, to: u64) -> Result<S
         memory.delta = delta;
         memory.refold = false;
     }
-    Ok(Step { oddities: found.oddities, notices, grown, stop: found.stop })
+    let Found { oddities, dropped, stop, .. } = found;
+    Ok(Step { oddities, notices, grown, dropped, stop })
 }
 
 /// Folds all that was verified, as far as it can be read, and rebases the queue onto it. The caller
@@ -327,15 +341,16 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
                     all.oddities.extend(more.oddities);
                     all.notices.extend(more.notices);
                     all.grown |= more.grown;
+                    all.dropped.extend(more.dropped);
                     all.stop = more.stop;
                 }
                 // What the first step found is told all the same.
                 Err(problem) => failed = Some(problem),
             }
         }
-        let Step { oddities, notices, grown, stop } = all;
+        let Step { oddities, notices, grown, dropped, stop } = all;
         let failed = failed.or_else(|| stop.map(Problem::from));
-        Ok::<_, Problem>((oddities, Outcome { notices, grown }, failed))
+        Ok::<_, Problem>((oddities, Outcome { notices, grown, dropped }, failed))
     })
     .await?;
     for oddity in oddities {

@@ -80,7 +80,7 @@ pub(super) fn void(why: Void) -> Problem {
         Void::NameTaken => ProblemKind::PathExists,
         Void::TooDeep | Void::InsideItself | Void::SameFile => ProblemKind::NameInvalid,
         Void::NotAFile => ProblemKind::NotAFile,
-        Void::NotAnOwner => ProblemKind::SafeRoleTooLow,
+        Void::NotAnOwner | Void::NotAManager => ProblemKind::SafeRoleTooLow,
         Void::Full | Void::ShareFull => ProblemKind::SafeFull,
         Void::Days => ProblemKind::InvalidRequest,
         Void::IdKnown
@@ -89,7 +89,11 @@ pub(super) fn void(why: Void) -> Problem {
         | Void::References
         | Void::UnknownObject
         | Void::OtherEpoch
-        | Void::Objects => ProblemKind::Internal,
+        | Void::NotInTheTrash
+        | Void::NoSuchVersion
+        | Void::TooYoung
+        | Void::DropsAlone
+        | Void::InUse => ProblemKind::Internal,
     };
     Problem::new(kind, crate::problems::sentence(&why.to_string()))
 }

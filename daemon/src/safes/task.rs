@@ -14,7 +14,10 @@ use tokio::time::Instant;
 use super::committing::Tried;
 use super::due::{self, Between};
 use super::folding::Outcome;
-use super::{boxes, committing, damaged, folding, founding, holding, keys, offers, reading, staged, views};
+use super::{
+    boxes, committing, damaged, folding, founding, holding, keeping, keys, offers, pruning, reading, staged,
+    views,
+};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
@@ -152,14 +155,14 @@ async fn round(
             return Ok(None);
         }
         if !problem.retryable
-            && let Err(other) = read_on(session, safe, before).await
+            && let Err(other) = read_on(session, safe, between, before).await
         {
             tracing::info!(safe = %safe.id, %other, "what was taken in of a safe can't be read yet");
         }
         return Err(problem);
     }
     keys::complete(session, safe).await?;
-    told(session, safe, folding::fold_up(session, safe).await?);
+    told(session, safe, between, folding::fold_up(session, safe).await?);
     changed(session, safe, before).await;
     damaged::look_again(session, safe).await?;
     let mut moved_on = 0;
@@ -177,18 +180,36 @@ async fn round(
             Tried::MovedOn => moved_on += 1,
         }
         keys::complete(session, safe).await?;
-        told(session, safe, folding::fold_up(session, safe).await?);
+        told(session, safe, between, folding::fold_up(session, safe).await?);
         safe.went_on();
         if moved_on > MOVED_ON_MAX {
             return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
         }
     }
     boxes::give(session, safe, between).await?;
+    settled(session, safe, between).await?;
     if waiting > 0 || items(safe).await != before {
         views::tell(session, safe, "shared").await;
     }
+    pruning::daily(session, safe, &mut between.prune).await;
     let again = damaged::next_look(&*safe.memory().await);
-    Ok(wake.into_iter().chain(again).min())
+    Ok(wake.into_iter().chain(again).chain(between.prune).min())
+}
+
+/// Takes back what was dropped and is named all the same.
+async fn settled(session: &Session, safe: &Arc<OpenSafe>, between: &mut Between) -> Result<(), Problem> {
+    let dropped = std::mem::take(&mut between.dropped);
+    keeping::look_behind(session, safe, &dropped, &mut between.endangered).await?;
+    for _ in 0..=MOVED_ON_MAX {
+        match keeping::keep(session, safe, &mut between.endangered).await? {
+            // With the next round, which makes the key.
+            Tried::Nothing | Tried::Due => break,
+            Tried::Accepted | Tried::MovedOn => {}
+        }
+        keys::complete(session, safe).await?;
+        told(session, safe, between, folding::fold_up(session, safe).await?);
+    }
+    Ok(())
 }
 
 /// How the device stands to the safe, told where it is something else than before: another device
@@ -221,18 +242,24 @@ async fn items(safe: &OpenSafe) -> [u64; 2] {
 }
 
 /// What was taken in before something that is not believed is read all the same.
-async fn read_on(session: &Session, safe: &OpenSafe, before: [u64; 2]) -> Result<(), Problem> {
+async fn read_on(
+    session: &Session,
+    safe: &OpenSafe,
+    between: &mut Between,
+    before: [u64; 2],
+) -> Result<(), Problem> {
     if let Err(problem) = keys::complete(session, safe).await {
         tracing::info!(safe = %safe.id, %problem, "a key of a safe that goes no further is not here");
     }
-    told(session, safe, folding::fold_up(session, safe).await?);
+    told(session, safe, between, folding::fold_up(session, safe).await?);
     changed(session, safe, before).await;
     Ok(())
 }
 
 /// Tells people what a rebase made of their changes.
-fn told(session: &Session, safe: &OpenSafe, outcome: Outcome) {
-    let Outcome { notices, grown } = outcome;
+fn told(session: &Session, safe: &OpenSafe, between: &mut Between, outcome: Outcome) {
+    let Outcome { notices, grown, dropped } = outcome;
+    between.dropped.extend(dropped);
     views::notify(session, safe, notices);
     if grown {
         safe.went_on();

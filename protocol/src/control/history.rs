@@ -202,6 +202,8 @@ pub struct LogRecord {
     pub removed: u64,
     /// Entries that it brought back.
     pub restored: u64,
+    /// Entries of the trash, and earlier contents, that it threw away for good.
+    pub pruned: u64,
     /// Everything else: dates, names of the safe.
     pub other: u64,
     /// Whether this device can't read it, or an owner has declared its key lost: the counts are 0

@@ -145,6 +145,10 @@ pub const FILE_RESTORE: &str = "file.restore";
 pub const FILE_RESTORE_TREE: &str = "file.restore_tree";
 /// [`super::SafeLog`] → [`super::SafeLogResult`]
 pub const SAFE_LOG: &str = "safe.log";
+/// [`super::SafeRetention`] → [`super::FileChanged`]
+pub const SAFE_RETENTION: &str = "safe.retention";
+/// [`super::SafePrune`] → [`super::SafePruned`]
+pub const SAFE_PRUNE: &str = "safe.prune";
 /// [`super::TrashList`] → [`super::TrashListResult`]
 pub const TRASH_LIST: &str = "trash.list";
 /// [`super::TrashRestore`] → [`super::FileChanged`]

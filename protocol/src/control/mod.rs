@@ -19,6 +19,7 @@ mod net;
 mod overview;
 pub mod paths;
 mod problem;
+mod pruning;
 mod recovery;
 mod safes;
 #[cfg(feature = "schema")]
@@ -38,6 +39,7 @@ pub use methods::*;
 pub use net::*;
 pub use overview::{ENDED_CEREMONIES_MAX, Overview};
 pub use problem::{Fault, Problem, ProblemKind};
+pub use pruning::*;
 pub use recovery::*;
 pub use safes::*;
 pub use secret::SecretText;

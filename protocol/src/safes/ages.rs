@@ -31,10 +31,15 @@ pub struct Marks(#[n(0)] Vec<Mark>);
 impl Marks {
     /// Takes a record as a mark, if it is one.
     pub(super) fn note(&mut self, record: &Outer<'_>) {
-        let next = self.0.last().map(|last| last.time.plus_seconds(DAY_SECONDS));
-        if record.role.manages() && next.is_none_or(|next| record.time >= next) {
+        if record.role.manages() && self.is_due(record.time) {
             self.0.push(Mark { seq: record.seq, time: record.time });
         }
+    }
+
+    /// Whether a record by an owner or a manager at `now` would be a mark.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.0.last().is_none_or(|last| now >= last.time.plus_seconds(DAY_SECONDS))
     }
 
     /// Whole days that what happened in record `seq` is old at `now`; none where no owner or

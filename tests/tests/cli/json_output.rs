@@ -241,6 +241,9 @@ fn live_in_a_safe(script: &Script, alice: &Device, bob: &Device, folder: &Path) 
     script.ask(alice, "safe history Plans:/moved", "");
     script.ask(alice, &format!("safe get Plans:/a/file {}", place("got")), "");
     script.ask(alice, &format!("safe get -r Plans:/tree {}", place("got-tree")), "");
+    script.ask(alice, "safe retention Plans", "");
+    script.ask(alice, "safe retention Plans 365 --wait 120", "");
+    script.ask(alice, "safe prune Plans --yes", "");
     script.ask(alice, "safe rename Plans Designs --wait 120", "");
     script.ask(alice, "safe share Designs bob@acme.example --role reader --yes", "");
     script.ask(alice, "safe members Designs", "");

@@ -22,6 +22,7 @@ mod names;
 mod offers;
 mod offline;
 mod past;
+mod pruned;
 mod random;
 mod recovery;
 mod revoked;
@@ -41,7 +42,11 @@ const PLANS: &str = "Plans";
 
 /// One's own next device.
 fn enrol_own(fixture: &Fixture, by: &Device, name: &str, newcomer: Newcomer<'_>) -> Device {
-    let new = fixture.device(name);
+    enrol_into(by, fixture.device(name), newcomer)
+}
+
+/// The same, into a device that runs already.
+fn enrol_into(by: &Device, new: Device, newcomer: Newcomer<'_>) -> Device {
     let invitation = by.invite_device().unwrap();
     let bell = Arc::new(Bell::default());
     let mut claimer = new.claim(invitation.link.expose(), &bell).unwrap();

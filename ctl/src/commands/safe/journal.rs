@@ -31,6 +31,7 @@ fn row(record: &LogRecord) -> Vec<String> {
         (record.moved, "moved"),
         (record.removed, "removed"),
         (record.restored, "restored"),
+        (record.pruned, "thrown away"),
         (record.other, "other"),
     ];
     let told = if record.unread { "can't be read".to_owned() } else { counted(&kinds) };

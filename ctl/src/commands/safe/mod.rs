@@ -10,6 +10,7 @@ mod get;
 mod incoming;
 mod journal;
 mod past;
+mod pruning;
 mod put;
 mod relay;
 mod sharing;
@@ -60,6 +61,11 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
         Safe::History { place } => past::history(context, &place),
         Safe::Log { safe, limit } => journal::log(context, &safe, limit),
         Safe::Trash { safe } => past::trash(context, &safe),
+        Safe::Retention { safe, days, sharing, sure } => {
+            pruning::retention(context, safe, days, sharing, &sure)
+        }
+        Safe::Prune { safe, trash, dry_run, sure } => pruning::prune(context, safe, trash, dry_run, &sure),
+        Safe::Purge { entry, place, sure } => pruning::purge(context, &place, entry.as_deref(), &sure),
         Safe::Restore(command) if command.at.is_some() || command.record.is_some() => {
             journal::restore(context, &command)
         }

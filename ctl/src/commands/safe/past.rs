@@ -191,7 +191,7 @@ pub(super) fn restore(context: &Context<'_>, command: &Restore) -> Result<(), Fa
 }
 
 /// What was removed from a place last, or the one of an id.
-fn removed(
+pub(super) fn removed(
     context: &Context<'_>,
     daemon: &mut Connection,
     place: &SafePath,

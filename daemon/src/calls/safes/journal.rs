@@ -41,6 +41,7 @@ const fn blank(seq: u64, time: Timestamp) -> LogRecord {
         moved: 0,
         removed: 0,
         restored: 0,
+        pruned: 0,
         other: 0,
         unread: false,
     }
@@ -53,6 +54,12 @@ fn told(record: &mut LogRecord, change: &Change) {
         Change::Move { .. } => &mut record.moved,
         Change::Remove { .. } => &mut record.removed,
         Change::Restore { .. } => &mut record.restored,
+        Change::Prune { versions, entries, .. } => {
+            let contents: usize = versions.iter().map(|of| of.versions.len()).sum();
+            let gone = (entries.len() as u64).saturating_add(contents as u64);
+            record.pruned = record.pruned.saturating_add(gone);
+            return;
+        }
         Change::Attributes { .. } | Change::SafeName { .. } | Change::Retention { .. } => &mut record.other,
     };
     *count = count.saturating_add(1);

@@ -8,6 +8,7 @@ pub mod files;
 pub mod journal;
 pub mod membership;
 pub mod past;
+pub mod pruning;
 pub mod status;
 
 use std::sync::Arc;

@@ -219,6 +219,8 @@ fn waiting(memory: &Memory, held: &Waiting, queued: &Queued) -> WaitingChange {
         Change::Replace { .. } => "replace",
         Change::SafeName { .. } => "safe_name",
         Change::Retention { .. } => "retention",
+        // Never in a queue: it is made for one end of the journal.
+        Change::Prune { .. } => "prune",
     };
     let sent = queued.adds.iter().all(|object| memory.base.has_object(*object));
     let bytes =
