@@ -91,7 +91,8 @@ impl Server {
         self.process.kill();
     }
 
-    /// From the next start on, it has these in its environment, and nothing that was given so before.
+    /// From the next start on, it has these in its environment, and nothing that was given so
+    /// before.
     pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
         let words = environment.iter().map(|(key, value)| format!("{key}={value}"));
         self.prefix = if environment.is_empty() {

@@ -26,7 +26,7 @@ const PAGES_AT_ONCE: usize = 4;
 
 /// Where pages are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Where {
+pub(crate) enum Source {
     /// On this device alone; others are passed over.
     Here,
     /// At the server too; without one of them nothing is said.
@@ -34,10 +34,10 @@ pub(crate) enum Where {
 }
 
 /// A page, and where it stands: the size of its file, its number in it.
-type Place = (u64, u64, Reference);
+type LocatedPage = (u64, u64, Reference);
 
 /// Each page once, wherever it is repeated.
-fn places(contents: &[Content]) -> Vec<Place> {
+fn places(contents: &[Content]) -> Vec<LocatedPage> {
     let mut seen = BTreeSet::new();
     let mut places = Vec::new();
     for content in contents.iter().filter(|content| content.fits()) {
@@ -52,7 +52,7 @@ fn places(contents: &[Content]) -> Vec<Place> {
 /// file by it.
 fn chunks_of(
     keys: &SafeKeys,
-    (size, number, page): &Place,
+    (size, number, page): &LocatedPage,
     mut bytes: Zeroizing<Vec<u8>>,
 ) -> Result<Vec<ObjectId>, Problem> {
     match open_page(keys, *size, *number, page, &mut bytes) {
@@ -72,7 +72,7 @@ pub(crate) async fn behind(
     session: &Session,
     safe: &OpenSafe,
     contents: &[Content],
-    place: Where,
+    source: Source,
     mut tell: impl FnMut(ObjectId),
 ) -> Result<(), Problem> {
     let keys = Arc::new(safe.memory().await.keys.copied());
@@ -80,8 +80,8 @@ pub(crate) async fn behind(
     for part in places(contents).chunks(PAGES_AT_ONCE) {
         let most = part.len().saturating_mul(OBJECT_MAX_BYTES);
         let wanted: Vec<Reference> = part.iter().map(|(_, _, page)| *page).collect();
-        let found = match place {
-            Where::Anywhere => {
+        let found = match source {
+            Source::Anywhere => {
                 let found = objects.fetch(&wanted, most).await?;
                 if found.len() != wanted.len() {
                     let text = "A part of the contents did not come.";
@@ -89,7 +89,7 @@ pub(crate) async fn behind(
                 }
                 part.iter().copied().zip(found).collect::<Vec<_>>()
             }
-            Where::Here => {
+            Source::Here => {
                 let id = safe.id;
                 let asked: Vec<_> = wanted.iter().map(|page| (page.object, page.blake3)).collect();
                 let mut here = session.store(move |store| store.pieces_here(id, &asked, most)).await?;

@@ -24,7 +24,7 @@ use super::brake::{self, Waiting};
 use super::items::Batch;
 use super::reading::ends;
 use super::staged::Wanted;
-use super::{anew, damaged, forgone, holding, keeping, reading, refusals, staged};
+use super::{anew, damaged, dropped, forgone, holding, reading, refusals, staged};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -302,7 +302,7 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
 /// A change that waits names objects that were dropped since: they are taken back where the server
 /// still has them. Else it waits, and its person is told.
 async fn take_back(session: &Session, safe: &Arc<OpenSafe>) -> Result<Tried, Problem> {
-    let keeps = keeping::named_and_dropped(session, safe).await?;
+    let keeps = dropped::named_and_dropped(session, safe).await?;
     if !keeps.is_empty() {
         return post_apart(session, safe, Draft { keeps, ..Draft::default() }).await;
     }

@@ -16,7 +16,7 @@ use parsec_protocol::safes::change::Change;
 use parsec_protocol::safes::tree::Tree as _;
 use tokio::time::Instant;
 
-use super::{anew, brake, folding, holding, keeping, overlay, views};
+use super::{anew, brake, dropped, folding, holding, overlay, views};
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
@@ -56,8 +56,8 @@ fn lost(
             return Ok(Some(object));
         }
     }
-    // An earlier content of which the objects have been dropped since, and nobody has them any more.
-    Ok(keeping::unknown(memory, act).next())
+    // An earlier content of which the objects have been dropped since, and nobody has them now.
+    Ok(dropped::unknown(memory, act).next())
 }
 
 /// Looks which acts can't be sent, after one could not. Whether there are others than before.

@@ -13,6 +13,7 @@ mod certifying;
 mod committing;
 mod damaged;
 pub(crate) mod deciding;
+mod dropped;
 mod due;
 pub(crate) mod earlier;
 mod folding;

@@ -23,9 +23,9 @@ use parsec_protocol::safes::tree::Tree as _;
 use tokio::time::Instant;
 
 use super::committing::{Draft, Tried, post_apart, role_here};
-use super::keeping::OBJECTS_OF_A_RECORD;
+use super::dropped::OBJECTS_OF_A_RECORD;
 use super::{folding, keys, reading, views};
-use crate::contents::pages::{Where, behind};
+use crate::contents::pages::{Source, behind};
 use crate::os::{clock, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -186,7 +186,7 @@ async fn unnamed(
         .map(|(object, _)| object)
         .collect();
     if !unnamed.is_empty() {
-        behind(session, safe, &contents, Where::Anywhere, |chunk| {
+        behind(session, safe, &contents, Source::Anywhere, |chunk| {
             unnamed.remove(&chunk);
         })
         .await?;
@@ -314,8 +314,8 @@ fn operation() -> Result<OperationId, Problem> {
     Ok(OperationId::from_bytes(random(&mut entropy::System).map_err(problems::no_entropy)?))
 }
 
-/// Does it by itself, where it is time to; says when it is. What keeps it from it is no matter for a
-/// person: it is tried again another day.
+/// Does it by itself, where it is time to; says when it is. What keeps it from it is no matter for
+/// a person: it is tried again another day.
 pub(super) async fn daily(session: &Session, safe: &Arc<OpenSafe>, next: &mut Option<Instant>) {
     let now = Instant::now();
     let at = *next.get_or_insert_with(|| now + spread(FIRST_AFTER));

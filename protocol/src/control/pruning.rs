@@ -56,8 +56,8 @@ pub struct SafePruned {
     pub entries: u64,
     /// Earlier contents of files that went.
     pub versions: u64,
-    /// Sealed objects that nothing names any more: the server lets them go after 30 days. 0 in a dry
-    /// run, which doesn't look for them.
+    /// Sealed objects that nothing names any more: the server lets them go after 30 days. 0 in a
+    /// dry run, which doesn't look for them.
     pub objects: u64,
     /// What is in the trash or in histories and not old enough yet.
     pub kept: u64,

@@ -1,8 +1,8 @@
 //! Rules of *prune*: what may be thrown away for good, by whom, and which objects go with it.
 //!
 //! Decides by the age that owners' and managers' records give, never by a clock. Refuses to let an
-//! object go that the tree still names: contributors can't destroy anything, and those who may can't
-//! make a safe name what nobody has any more.
+//! object go that the tree still names: contributors can't destroy anything, and those who may
+//! can't make a safe name what nobody has any more.
 
 use std::collections::BTreeSet;
 

@@ -204,8 +204,8 @@ fn what_is_old_enough_is_thrown_away_and_what_is_there_stays_to_the_last_bit() {
     tablet.set_environment(&environment);
     tablet.restart();
     let tablet = super::enrol_into(&fixture.alice, tablet, ALICE_AGAIN);
-    let _ = tablet.until_safe(is_well);
-    let at_tablet = Safe { device: &tablet, name: PLANS };
+    let made = tablet.until_safe(is_well).safe.to_string();
+    let at_tablet = Safe { device: &tablet, name: &made };
     at_tablet.sync();
     assert_eq!(at_tablet.get("/large").unwrap(), changed);
     assert_eq!(at_tablet.get("/report").unwrap(), b"the report as it is");
