@@ -145,6 +145,11 @@ pub const FILE_RESTORE: &str = "file.restore";
 pub const FILE_RESTORE_TREE: &str = "file.restore_tree";
 /// [`super::SafeLog`] → [`super::SafeLogResult`]
 pub const SAFE_LOG: &str = "safe.log";
+/// [`super::SafeVerify`] → [`super::SafeVerified`].
+/// One descriptor comes with the request: its place says how far the work has come.
+pub const SAFE_VERIFY: &str = "safe.verify";
+/// [`super::SafeUsage`] → [`super::SafeUsageResult`]
+pub const SAFE_USAGE: &str = "safe.usage";
 /// [`super::TrashList`] → [`super::TrashListResult`]
 pub const TRASH_LIST: &str = "trash.list";
 /// [`super::TrashRestore`] → [`super::FileChanged`]

@@ -13,7 +13,7 @@ use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX_BYTES, ObjectHead, ObjectHea
 use super::quota::Wish;
 use super::{Asking, Terms, reader, writer};
 use crate::errors::Refusal;
-use crate::objects::Named;
+use crate::objects::{Named, ROW_MAX_BYTES};
 use crate::store::safes::{DueObject, ObjectState, ObjectToAdd};
 use crate::store::{StoreError, Tx};
 
@@ -74,12 +74,16 @@ pub(crate) fn put(
     let due = terms.now.plus_seconds(UPLOADED_SECONDS);
     let come: HashMap<_, _> = come.iter().map(|(head, bytes)| (head.object, (head, bytes))).collect();
     for head in &heads.0 {
+        let found = come.get(&head.object).filter(|(come, _)| *come == head);
         if !wanted.contains(&head.object) {
             tx.put_off_object(asking.of, &head.object, due)?;
+            // Its row was here, and not its bytes: a disk has lost or damaged them.
+            if let Some((_, Some(bytes))) = found {
+                tx.mend_object(asking.of, &head.object, bytes)?;
+            }
             continue;
         }
         // One that was here when its bytes would have come, and has gone since.
-        let found = come.get(&head.object).filter(|(come, _)| *come == head);
         let (_, bytes) = found.ok_or(Refusal::UNAVAILABLE)?;
         let ObjectHead { object, hash, length } = head;
         let bytes = bytes.as_deref();
@@ -89,23 +93,58 @@ pub(crate) fn put(
     Ok(())
 }
 
-/// Those that are not here, in the order of the question.
+/// Where an object is, as far as the rows say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Nowhere.
+    Missing,
+    /// Its bytes are a row's.
+    Row,
+    /// Its bytes are a file's, if that is there.
+    File(Named),
+}
+
+/// Where objects are, in the order of the question.
 ///
 /// # Errors
 /// `safe_unknown`.
-pub(crate) fn missing(
+pub(crate) fn presence(
     tx: &dyn Tx,
     asking: &Asking<'_>,
     objects: Vec<ObjectId>,
-) -> Result<Vec<ObjectId>, Refusal> {
+) -> Result<Vec<(ObjectId, Presence)>, Refusal> {
     reader(tx, asking)?;
-    let mut missing = Vec::new();
+    let mut found = Vec::with_capacity(objects.len());
     for object in objects {
-        if tx.object(asking.of, &object)?.is_none() {
-            missing.push(object);
-        }
+        let presence = match tx.object(asking.of, &object)? {
+            None => Presence::Missing,
+            Some(there) if is_in_a_file(there.length) => Presence::File(Named { object, hash: there.hash }),
+            Some(_) => Presence::Row,
+        };
+        found.push((object, presence));
     }
-    Ok(missing)
+    Ok(found)
+}
+
+/// Whether the bytes of an object of this length are in a file.
+fn is_in_a_file(length: u32) -> bool {
+    usize::try_from(length).map_or(true, |length| length > ROW_MAX_BYTES)
+}
+
+/// The bytes of an object that was promised although its row is here: none where they are a file's,
+/// or have gone. Whether they are the right ones, nobody has looked.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn kept(
+    tx: &dyn Tx,
+    asking: &Asking<'_>,
+    head: &ObjectHead,
+) -> Result<(Presence, Option<Vec<u8>>), Refusal> {
+    if is_in_a_file(head.length) {
+        return Ok((Presence::File(Named { object: head.object, hash: head.hash }), None));
+    }
+    Ok((Presence::Row, tx.object_bytes(asking.of, &head.object)?))
 }
 
 /// An object to be given out.

@@ -9,6 +9,7 @@ pub mod journal;
 pub mod membership;
 pub mod past;
 pub mod status;
+pub mod truth;
 
 use std::sync::Arc;
 

@@ -8,14 +8,14 @@ use parsec_protocol::control::{
     DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList, FileMakeFolder,
     FileMove, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree, FileSelector, InviteCancel,
     InviteDevice, InviteUser, ReceiptExport, RecoveryCreate, RecoveryDrill, SafeConfirm, SafeCreate, SafeLog,
-    SafeRename, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, TrashList, TrashRestore,
-    TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke,
-    UserShow, method,
+    SafeRename, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, SafeUsage, SafeVerify, TrashList,
+    TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile,
+    UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
-use crate::calls::safes::{confirm, files, journal, membership, past, status};
+use crate::calls::safes::{confirm, files, journal, membership, past, status, truth};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -236,6 +236,9 @@ pub(super) const TABLE: &[MethodSpec] = &[
         journal::restore_tree(&session, params)
     }),
     on_session!(SAFE_LOG, Look, |session, params: SafeLog| journal::log(&session, params)),
+    // It puts back what was verified, here and at the server, and changes nothing that anybody sees.
+    on_session!(SAFE_VERIFY, Look, |session, params: SafeVerify, file| truth::verify(&session, params, file)),
+    on_session!(SAFE_USAGE, Look, |session, params: SafeUsage| truth::usage(&session, params)),
     on_session!(TRASH_LIST, Look, |session, params: TrashList| past::trash(&session, params)),
     on_session!(TRASH_RESTORE, Own, |session, params: TrashRestore| past::untrash(&session, params)),
     // Its words are as good as a device of the user's, with no password before it.

@@ -225,9 +225,18 @@ async fn one(
             Ok(body::record(&PostedBoxes { boxes }))
         }
         OneSafe::Missing => {
+            let missing = objects::missing(app, caller, safe, body::decode(&content)?);
+            Ok(body::record(&ObjectIds { objects: missing.await? }))
+        }
+        OneSafe::Lengths => {
             let asked: ObjectIds = body::decode(&content)?;
-            let read = move |tx: &dyn Tx| safes::missing(tx, &caller.asking(tx, &safe)?, asked.objects);
-            Ok(body::record(&ObjectIds { objects: store.read(read).await? }))
+            let read = move |tx: &dyn Tx| safes::lengths(tx, &caller.asking(tx, &safe)?, &asked.objects);
+            Ok(body::record(&store.read(read).await?))
+        }
+        OneSafe::Usage => {
+            let app = Arc::clone(app);
+            let read = move |tx: &dyn Tx| safes::totals(tx, &caller.asking(tx, &safe)?, &app.safe_quotas);
+            Ok(body::record(&store.read(read).await?))
         }
         OneSafe::Fetch => objects::fetch(app, caller, safe, body::decode(&content)?).await,
         // Its body is read as it comes, by `put_objects`.
