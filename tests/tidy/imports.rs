@@ -222,8 +222,13 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         from: &["daemon/safes"],
-        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc"],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc", "daemon/truth"],
         reason: "a safe works on a session: whom it may be shown to is settled before, and how its owner got in is no part of it",
+    },
+    Wall {
+        from: &["daemon/truth"],
+        never: &["daemon/calls", "daemon/contents", "daemon/engine", "daemon/enrolment", "daemon/rpc"],
+        reason: "whoever looks whether contents are right must not believe those who brought them",
     },
     Wall {
         from: &["ctl"],

@@ -207,9 +207,9 @@ pub(crate) enum Safe {
     },
     /// Verify a safe from its beginning: its logs, its tree, and every piece of contents
     ///
-    /// Every signature and rule is looked at again, the tree is made anew, and each piece that is on
-    /// this device is compared with what its author named. The server is asked whether it has each;
-    /// with --fetch it has to give each. Says which file anything wrong belongs to, and whose fault
+    /// Every signature and rule is looked at again, the tree is made anew, and each piece on this
+    /// device is compared with what its author named. The server is asked whether it has each; with
+    /// --fetch it has to give each. Says which file anything wrong belongs to, and whose fault
     /// it is. Ends with 0 if all is well, or was repaired, with 76 otherwise.
     #[command(
         after_long_help = "Examples:\n  parsecctl safe verify Plans\n  parsecctl safe verify Plans --fetch --repair"

@@ -14,9 +14,10 @@ use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::state::State;
+use parsec_protocol::safes::tree::Tree as _;
 use zeroize::Zeroizing;
 
-use super::findings::{AddedBy, Findings, Owner, Place, Verdict};
+use super::findings::{AddedBy, Counts, Findings, Owner, Verdict};
 use super::pieces::{self, PageRead, Part, Piece};
 use super::progress::Progress;
 use super::server;
@@ -74,6 +75,8 @@ pub(super) struct Looking<'a> {
     pub(super) repair: bool,
     pub(super) fetch: bool,
     pub(super) findings: &'a mut Findings,
+    /// Records that are in the tree.
+    to: u64,
     /// Objects that were met, with what was wrong with each: as many as the tree knows by itself.
     met: HashMap<ObjectId, Option<Verdict>>,
     together: Vec<(Owner, Piece)>,
@@ -90,14 +93,16 @@ impl<'a> Looking<'a> {
         findings: &'a mut Findings,
     ) -> Self {
         let met = HashMap::new();
-        Self { session, safe, keys, repair, fetch, findings, met, together: Vec::new(), again: Vec::new() }
+        let (together, again) = (Vec::new(), Vec::new());
+        Self { session, safe, keys, repair, fetch, findings, to: 0, met, together, again }
     }
 
     /// Looks at all that a tree names, and then at what waits here.
     pub(super) async fn all(&mut self, state: &State, progress: &mut Progress) -> Result<(), Problem> {
+        self.to = state.seq();
         for held in state.contents() {
             let owner =
-                Owner { class: Place::Named(held.class), entry: held.entry.id, version: held.version };
+                Owner { class: Counts::Named(held.class), entry: held.entry.id, version: held.version };
             let sums = self.findings.sums(owner.class);
             sums.contents = sums.contents.saturating_add(1);
             for piece in pieces::named(held.content) {
@@ -179,10 +184,10 @@ impl<'a> Looking<'a> {
         let damaged = |object: &ObjectId| here.get(object) == Some(&Here::Damaged);
         let fetched = |object: &&ObjectId| !missing.contains(object) && (self.fetch || damaged(object));
         let mut left: BTreeSet<ObjectId> = by_id.keys().filter(fetched).copied().collect();
-        left.iter().for_each(|object| drop(there.insert(*object, There::Withheld)));
+        there.extend(left.iter().map(|object| (*object, There::Withheld)));
         while !left.is_empty() {
             let brought = server::next(self.session, self.safe, &mut left).await?;
-            brought.garbled.iter().for_each(|object| drop(there.insert(*object, There::Others)));
+            there.extend(brought.garbled.iter().map(|object| (*object, There::Others)));
             let (keys, pieces) = (Arc::clone(&self.keys), by_id.clone());
             let (open, safe, repair) = (Arc::clone(&self.session.open), self.safe, self.repair);
             let damaged: BTreeSet<ObjectId> =
@@ -226,7 +231,11 @@ impl<'a> Looking<'a> {
                 let _ = back.insert(object, piece.reference.blake3);
             }
         }
-        let back = server::put_back(self.session, self.safe, back).await?;
+        let missing = |object: &ObjectId| there.get(object) == Some(&There::Missing);
+        let lost = back.keys().copied().filter(missing).collect();
+        let adding = added(self.session, self.safe, self.to, lost).await?;
+        let records = adding.values().map(|by| by.seq).collect();
+        let back = server::put_back(self.session, self.safe, back, records).await?;
         for (owner, piece) in together {
             let object = piece.reference.object;
             let (here, there) = (here.get(&object).copied(), there.get(&object).copied());
@@ -286,15 +295,13 @@ fn look_here(open: &OpenDevice, safe: SafeId, keys: &SafeKeys, piece: Piece) -> 
     })
 }
 
-/// Looks up who added the contents about which something was found: by the first record that names
-/// one of their objects.
-pub(super) async fn who_added(
+/// Which record added each of some objects: the first that names it.
+async fn added(
     session: &Session,
     safe: SafeId,
     to: u64,
-    findings: &mut Findings,
-) -> Result<(), Problem> {
-    let mut wanted: BTreeSet<ObjectId> = findings.of_contents().map(|of| of.first).collect();
+    mut wanted: BTreeSet<ObjectId>,
+) -> Result<BTreeMap<ObjectId, AddedBy>, Problem> {
     let (mut after, mut found) = (0, BTreeMap::new());
     while after < to && !wanted.is_empty() {
         let open = Arc::clone(&session.open);
@@ -307,7 +314,8 @@ pub(super) async fn who_added(
                 let payload =
                     record::Envelope::decode(&stored.envelope).and_then(|envelope| envelope.payload());
                 let Ok(payload) = payload else { continue };
-                let by = AddedBy { user: stored.author, device: payload.author, time: payload.time };
+                let (user, device) = (stored.author, payload.author);
+                let by = AddedBy { user, device, time: payload.time, seq: payload.seq };
                 let adds = payload.adds.iter().filter(|object| asked.contains(object));
                 some.extend(adds.map(|object| (*object, by)));
             }
@@ -323,6 +331,18 @@ pub(super) async fn who_added(
             found.entry(object).or_insert(by);
         }
     }
+    Ok(found)
+}
+
+/// Looks up who added the contents about which something was found, by one object of each.
+pub(super) async fn who_added(
+    session: &Session,
+    safe: SafeId,
+    to: u64,
+    findings: &mut Findings,
+) -> Result<(), Problem> {
+    let wanted = findings.of_contents().map(|of| of.first).collect();
+    let found = added(session, safe, to, wanted).await?;
     for of in findings.of_contents() {
         of.by = found.get(&of.first).copied();
     }

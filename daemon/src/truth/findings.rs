@@ -14,19 +14,19 @@ use parsec_protocol::safes::named::Class;
 /// Whose a piece is: the content that names it first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Owner {
-    pub(super) class: Place,
+    pub(super) class: Counts,
     pub(super) entry: EntryId,
     pub(super) version: Option<OperationId>,
 }
 
 /// For what a content counts here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum Counts {
     Named(Class),
     Waiting,
 }
 
-impl Place {
+impl Counts {
     const fn shown(self) -> ContentClass {
         match self {
             Self::Named(Class::Live) => ContentClass::Live,
@@ -71,6 +71,8 @@ pub(super) struct AddedBy {
     pub(super) user: UserId,
     pub(super) device: DeviceId,
     pub(super) time: Timestamp,
+    /// Number of the record.
+    pub(super) seq: u64,
 }
 
 /// Objects of one content that are alike.
@@ -100,12 +102,12 @@ pub(super) struct Findings {
 
 impl Findings {
     /// The sums of a class.
-    pub(super) const fn sums(&mut self, class: Place) -> &mut ContentsChecked {
+    pub(super) const fn sums(&mut self, class: Counts) -> &mut ContentsChecked {
         match class {
-            Place::Named(Class::Live) => &mut self.live,
-            Place::Named(Class::History) => &mut self.history,
-            Place::Named(Class::Trash) => &mut self.trash,
-            Place::Waiting => &mut self.waiting,
+            Counts::Named(Class::Live) => &mut self.live,
+            Counts::Named(Class::History) => &mut self.history,
+            Counts::Named(Class::Trash) => &mut self.trash,
+            Counts::Waiting => &mut self.waiting,
         }
     }
 
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
 
     fn owner(n: u8) -> Owner {
-        let (entry, class) = (EntryId::from_bytes([n; 16]), Place::Named(Class::Live));
+        let (entry, class) = (EntryId::from_bytes([n; 16]), Counts::Named(Class::Live));
         Owner { class, entry, version: None }
     }
 

@@ -58,7 +58,7 @@ pub(super) async fn next(
         Ok(came) => {
             let came: Vec<Came> = came.into_iter().filter(|came| left.remove(&came.object)).collect();
             if came.is_empty() {
-                asked.iter().for_each(|object| drop(left.remove(object)));
+                left.retain(|object| !asked.contains(object));
             }
             Ok(Brought { came, garbled: Vec::new() })
         }
@@ -93,12 +93,14 @@ async fn once(session: &Session, safe: SafeId, asked: &[ObjectId]) -> Result<Vec
 
 /// Gives the server objects of which this device has the very bytes. Which of them it gives back
 /// afterwards, bit for bit: no other is repaired. A refusal repairs nothing, and ends nothing.
+/// `records` have added those of which the server may have lost even that.
 pub(super) async fn put_back(
     session: &Session,
     safe: SafeId,
     objects: BTreeMap<ObjectId, ObjectHash>,
+    records: BTreeSet<u64>,
 ) -> Result<BTreeSet<ObjectId>, Problem> {
-    let mut right = BTreeSet::new();
+    let mut put: BTreeMap<ObjectId, ObjectHash> = BTreeMap::new();
     let mut left: Vec<(ObjectId, ObjectHash)> = objects.into_iter().collect();
     while !left.is_empty() {
         let call = session.store(move |store| {
@@ -121,23 +123,33 @@ pub(super) async fn put_back(
         if heads.0.is_empty() {
             continue;
         }
-        match carried(heads.body_bytes(), || session.member.put_objects(safe, &heads, &sealed)).await {
-            Ok(()) => {}
-            Err(error @ TransportError::Refused { .. }) if !error.passes() => {
-                tracing::warn!(%safe, %error, "the server does not take back what it has lost");
-                continue;
-            }
-            Err(error) => return Err(error.into()),
+        let call = carried(heads.body_bytes(), || session.member.put_objects(safe, &heads, &sealed)).await;
+        if is_taken(call)? {
+            put.extend(heads.0.iter().map(|head| (head.object, head.hash)));
         }
-        let hashes: BTreeMap<_, _> = heads.0.iter().map(|head| (head.object, head.hash)).collect();
-        let mut asked: BTreeSet<_> = hashes.keys().copied().collect();
-        while !asked.is_empty() {
-            for Came { object, bytes } in next(session, safe, &mut asked).await?.came {
-                if hashes.get(&object).is_some_and(|hash| ObjectHash::of(&bytes) == *hash) {
-                    right.insert(object);
-                }
+    }
+    for seq in records {
+        is_taken(answered(|| session.member.objects_added(safe, seq)).await)?;
+    }
+    let (mut right, mut asked) = (BTreeSet::new(), put.keys().copied().collect::<BTreeSet<_>>());
+    while !asked.is_empty() {
+        for Came { object, bytes } in next(session, safe, &mut asked).await?.came {
+            if put.get(&object).is_some_and(|hash| ObjectHash::of(&bytes) == *hash) {
+                right.insert(object);
             }
         }
     }
     Ok(right)
+}
+
+/// Whether the server did it. That it does not want to is no failure of the work.
+fn is_taken(answer: Result<(), TransportError>) -> Result<bool, Problem> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(error @ TransportError::Refused { .. }) if !error.passes() => {
+            tracing::warn!(%error, "the server does not take back what it has lost");
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
 }

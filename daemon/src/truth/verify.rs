@@ -12,7 +12,7 @@ use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::{DEPTH_MAX, Tree};
 
 use super::contents::{Looking, who_added};
-use super::findings::{Findings, Owner, Place, Verdict};
+use super::findings::{Counts, Findings, Owner, Verdict};
 use super::logs::{self, Snapshot};
 use super::progress::{ITEM_BYTES, Progress};
 use crate::safes::{listing, paths, views};
@@ -67,7 +67,7 @@ async fn waiting(
         for queued in memory.queue.iter().filter(|queued| !queued.adds.is_empty()) {
             let change = &queued.pending.change;
             let Some(entry) = change.entry() else { continue };
-            let owner = Owner { class: Place::Waiting, entry, version: Some(change.operation()) };
+            let owner = Owner { class: Counts::Waiting, entry, version: Some(change.operation()) };
             owners.extend(queued.adds.iter().map(|object| (*object, owner)));
             let _ = places.insert(entry, listing::place(&memory, Some(entry)));
         }
@@ -135,8 +135,8 @@ pub(crate) async fn verify(
     let names = Names::new(&session.open.keys.directory_key, &log);
     let shown = findings.shown(
         |owner| match (owner.class, places.get(&owner.entry)) {
-            (Place::Waiting, Some(place)) => place.clone(),
-            (Place::Waiting | Place::Named(_), _) => path(&checked.state, owner.entry),
+            (Counts::Waiting, Some(place)) => place.clone(),
+            (Counts::Waiting | Counts::Named(_), _) => path(&checked.state, owner.entry),
         },
         |finding, by| {
             finding.by = views::person(session, &log, by.user);

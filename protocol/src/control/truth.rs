@@ -118,7 +118,7 @@ pub enum ContentClass {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SafeFinding {
-    /// What it is.
+    /// What is not as it should be.
     pub what: FindingKind,
     /// What became of it.
     pub state: FindingState,
@@ -146,7 +146,7 @@ pub struct SafeFinding {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ContentsChecked {
-    /// Number of contents.
+    /// Number of contents that files hold or held.
     pub contents: u64,
     /// Number of their objects, pages included.
     pub objects: u64,
@@ -192,7 +192,7 @@ pub struct SafeVerified {
     pub waiting: ContentsChecked,
     /// What is not as it should be, at most 200.
     pub findings: Vec<SafeFinding>,
-    /// Findings beyond those.
+    /// Number of findings beyond those.
     pub more: u64,
 }
 
@@ -214,7 +214,7 @@ pub struct SafeUsage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ObjectsUsed {
-    /// Number of objects.
+    /// How many objects there are.
     pub objects: u64,
     /// Bytes of all of them, as they are at the server.
     pub bytes: u64,
@@ -239,7 +239,7 @@ pub struct UsedBy {
 pub struct SafeUsed {
     /// Id of the safe.
     pub safe: SafeId,
-    /// Its name.
+    /// Name of the safe, where it is known.
     pub name: Option<Label>,
     /// The server's own figure.
     pub bytes: u64,

@@ -216,6 +216,11 @@ pub fn safe_objects_missing(org: &OrganisationId, safe: &SafeId) -> String {
 pub fn safe_objects_lengths(org: &OrganisationId, safe: &SafeId) -> String {
     format!("{}/lengths", safe_objects(org, safe))
 }
+/// POST, authenticated: [`super::AddedBy`] → 204.
+#[must_use]
+pub fn safe_objects_added(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/added", safe_objects(org, safe))
+}
 /// GET, authenticated: [`super::SafeTotals`].
 #[must_use]
 pub fn safe_usage(org: &OrganisationId, safe: &SafeId) -> String {

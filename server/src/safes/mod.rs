@@ -24,7 +24,9 @@ use parsec_protocol::safe_log::effects::{Effects, Holders};
 pub(crate) use access::reader;
 use access::writer;
 pub(crate) use certificates::{Appended, Comes, append, found, read as read_certificate};
-pub(crate) use objects::{Presence, Wanted, expired, fetched, kept, presence, put as put_objects, wanted};
+pub(crate) use objects::{
+    Presence, Wanted, added, expired, fetched, kept, presence, put as put_objects, wanted,
+};
 pub(crate) use quota::{Quotas, is_room};
 pub use quota::{SafeQuota, SafeQuotaError};
 pub(crate) use records::{Posted, post, read as read_record};

@@ -10,6 +10,8 @@ use parsec_protocol::ids::{ObjectId, Timestamp};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads};
 
+use parsec_protocol::safe_log::record;
+
 use super::quota::Wish;
 use super::{Asking, Terms, reader, writer};
 use crate::errors::Refusal;
@@ -145,6 +147,25 @@ pub(crate) fn kept(
         return Ok((Presence::File(Named { object: head.object, hash: head.hash }), None));
     }
     Ok((Presence::Row, tx.object_bytes(asking.of, &head.object)?))
+}
+
+/// What a record of the journal has added counts as added, where it was put again after its rows
+/// had been lost: the record is the proof. What was dropped since stays so.
+///
+/// # Errors
+/// `safe_unknown`, `not_allowed`, `safe_not_open`; `bad_request`: there is no such record.
+pub(crate) fn added(tx: &mut dyn Tx, asking: &Asking<'_>, seq: u64) -> Result<(), Refusal> {
+    tx.lock_safe(asking.of)?;
+    writer(tx, asking)?;
+    let record = tx.record(asking.of, seq)?.ok_or(ErrorCode::BadRequest)?;
+    let payload = record::Envelope::decode(&record).and_then(|envelope| envelope.payload());
+    for object in payload.map_err(|_| StoreError::Damaged("record"))?.adds {
+        let there = tx.object(asking.of, &object)?;
+        if there.is_some_and(|there| there.state == ObjectState::Uploaded) {
+            tx.set_object_state(asking.of, &object, ObjectState::Added)?;
+        }
+    }
+    Ok(())
 }
 
 /// An object to be given out.

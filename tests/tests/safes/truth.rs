@@ -311,6 +311,14 @@ fn what_the_server_damages_or_loses_is_put_back_from_here_or_named() {
     assert!(found.well && found.findings.is_empty(), "{found:?}");
     assert!(other.get("/report").unwrap() == vec![3; LENGTH]);
     assert!(other.get("/small").unwrap() == [8; 2_000]);
+
+    // A database that has lost even that there were such objects.
+    fixture.tamper("DELETE FROM safe_object", []);
+    let alice = Safe { device: &fixture.alice, name: PLANS };
+    let found = verify(alice, true, false);
+    assert!(found.well && found.live.repaired == 4, "{found:?}");
+    let found = verify(alice, false, true);
+    assert!(found.well && found.findings.is_empty(), "{found:?}");
 }
 
 #[test]

@@ -236,7 +236,7 @@ pub(super) const TABLE: &[MethodSpec] = &[
         journal::restore_tree(&session, params)
     }),
     on_session!(SAFE_LOG, Look, |session, params: SafeLog| journal::log(&session, params)),
-    // It puts back what was verified, here and at the server, and changes nothing that anybody sees.
+    // It puts back what was verified, here and there, and changes nothing that anybody sees.
     on_session!(SAFE_VERIFY, Look, |session, params: SafeVerify, file| truth::verify(&session, params, file)),
     on_session!(SAFE_USAGE, Look, |session, params: SafeUsage| truth::usage(&session, params)),
     on_session!(TRASH_LIST, Look, |session, params: TrashList| past::trash(&session, params)),

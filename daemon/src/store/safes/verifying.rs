@@ -20,7 +20,7 @@ use crate::store::{Store, StoreError};
 pub enum PieceHere {
     /// Nothing: it was never kept, or has made room for others.
     Absent,
-    /// Its very bytes.
+    /// The very bytes that its hash names.
     Right(Zeroizing<Vec<u8>>),
     /// Something else, or nothing where it should be.
     Damaged,

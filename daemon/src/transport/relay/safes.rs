@@ -7,7 +7,7 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::{OrganisationId, SafeId, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    JournalPage, LogPage, NewRecord, NewSafe, OBJECT_HEADS_LENGTH_BYTES, ObjectHeads, ObjectIds,
+    AddedBy, JournalPage, LogPage, NewRecord, NewSafe, OBJECT_HEADS_LENGTH_BYTES, ObjectHeads, ObjectIds,
     ObjectLengths, PostedBoxes, RecordAnswer, SafeCertificate, SafeEntry, SafeList, SafeLogged, SafeTotals,
     path,
 };
@@ -211,6 +211,15 @@ impl Member {
         } else {
             Err(TransportError::Misbehaved("it was asked about other objects"))
         }
+    }
+
+    /// The server counts what a record has added as added, where it was put again.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn objects_added(&self, safe: SafeId, seq: u64) -> Result<(), TransportError> {
+        let target = path::safe_objects_added(self.organisation(), &safe);
+        self.tell(Call::new(Method::POST, target).with(&AddedBy { seq })).await
     }
 
     /// How many bytes a safe takes, and by what.

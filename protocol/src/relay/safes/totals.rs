@@ -14,10 +14,10 @@ pub const TOTALS_USERS_MAX: usize = 1_000;
 /// Objects, and the bytes of all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Sum {
-    /// Number of objects.
+    /// How many objects there are.
     #[n(0)]
     pub objects: u64,
-    /// Their sealed bytes.
+    /// Sealed bytes of all of them.
     #[n(1)]
     pub bytes: u64,
 }
@@ -72,6 +72,15 @@ pub struct SafeTotals {
     /// The operator's limit for these; none where there is none.
     #[n(11)]
     pub limit: Option<u64>,
+}
+
+/// The record whose objects are to count as added, where the server takes them for such that no
+/// record has added: it has lost their rows, and they were put again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct AddedBy {
+    /// Seq of the record.
+    #[n(0)]
+    pub seq: u64,
 }
 
 /// How long objects are at the server.

@@ -15,8 +15,8 @@ use axum::response::Response;
 use parsec_protocol::ids::{SafeId, Timestamp, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    ErrorCode, NewRecord, NewSafe, ObjectIds, POSTED_BOXES_MAX, PostedBoxes, RecordAnswer, SAFE_PAGE_MAX,
-    SafeCertificate, SafeLogged,
+    AddedBy, ErrorCode, NewRecord, NewSafe, ObjectIds, POSTED_BOXES_MAX, PostedBoxes, RecordAnswer,
+    SAFE_PAGE_MAX, SafeCertificate, SafeLogged,
 };
 
 pub(super) use objects::put as put_objects;
@@ -232,6 +232,15 @@ async fn one(
             let asked: ObjectIds = body::decode(&content)?;
             let read = move |tx: &dyn Tx| safes::lengths(tx, &caller.asking(tx, &safe)?, &asked.objects);
             Ok(body::record(&store.read(read).await?))
+        }
+        OneSafe::Added => {
+            let AddedBy { seq } = body::decode(&content)?;
+            let added = move |tx: &mut dyn Tx| {
+                let asking = caller.asking(tx, &safe)?;
+                safes::added(tx, &asking, seq)
+            };
+            store.write(added).await?;
+            Ok(body::done())
         }
         OneSafe::Usage => {
             let app = Arc::clone(app);

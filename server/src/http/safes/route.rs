@@ -16,6 +16,8 @@ use super::super::route::from;
 
 /// Bytes of an encoded id.
 const ID_BYTES: usize = 17;
+/// A record with one number.
+const SEQ_CALL_BYTES: usize = 1 + 9;
 /// Framing of a list of ids, and of the record around it.
 const IDS_FRAME_BYTES: usize = 8;
 
@@ -45,6 +47,7 @@ pub(crate) enum OneSafe {
     PutObjects,
     Missing,
     Lengths,
+    Added,
     Fetch,
     Usage,
 }
@@ -63,6 +66,7 @@ impl SafeCall {
                 OneSafe::PutObjects => "safes/S/objects",
                 OneSafe::Missing => "safes/S/objects/missing",
                 OneSafe::Lengths => "safes/S/objects/lengths",
+                OneSafe::Added => "safes/S/objects/added",
                 OneSafe::Fetch => "safes/S/objects/fetch",
                 OneSafe::Usage => "safes/S/usage",
             },
@@ -81,6 +85,7 @@ impl SafeCall {
                 OneSafe::Post => RECORD_CALL_MAX_BYTES,
                 OneSafe::PutObjects => OBJECTS_MAX_BYTES,
                 OneSafe::Missing | OneSafe::Lengths => OBJECT_MISSING_MAX * ID_BYTES + IDS_FRAME_BYTES,
+                OneSafe::Added => SEQ_CALL_BYTES,
                 OneSafe::Fetch => OBJECT_FETCH_MAX * ID_BYTES + IDS_FRAME_BYTES,
                 OneSafe::Log { .. }
                 | OneSafe::Ring(_)
@@ -110,6 +115,7 @@ impl SafeCall {
                 | OneSafe::PutObjects
                 | OneSafe::Missing
                 | OneSafe::Lengths
+                | OneSafe::Added
                 | OneSafe::Fetch
                 | OneSafe::Usage => false,
             },
@@ -180,6 +186,7 @@ fn one(method: &str, rest: &[&str]) -> Result<OneSafe, ErrorCode> {
         ("PUT", ["objects"]) => Ok(OneSafe::PutObjects),
         ("POST", ["objects", "missing"]) => Ok(OneSafe::Missing),
         ("POST", ["objects", "lengths"]) => Ok(OneSafe::Lengths),
+        ("POST", ["objects", "added"]) => Ok(OneSafe::Added),
         ("POST", ["objects", "fetch"]) => Ok(OneSafe::Fetch),
         ("GET", ["usage"]) => Ok(OneSafe::Usage),
         _ => Err(ErrorCode::UnknownCall),
@@ -231,6 +238,7 @@ mod tests {
             (Method::PUT, path::safe_objects(&org, &safe), one(OneSafe::PutObjects)),
             (Method::POST, path::safe_objects_missing(&org, &safe), one(OneSafe::Missing)),
             (Method::POST, path::safe_objects_lengths(&org, &safe), one(OneSafe::Lengths)),
+            (Method::POST, path::safe_objects_added(&org, &safe), one(OneSafe::Added)),
             (Method::POST, path::safe_objects_fetch(&org, &safe), one(OneSafe::Fetch)),
             (Method::GET, path::safe_usage(&org, &safe), one(OneSafe::Usage)),
         ] {
