@@ -10,6 +10,8 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parsec_protocol::control::PROGRESS_WHOLE;
+
 use crate::output::Output;
 use crate::text::human;
 
@@ -23,6 +25,8 @@ pub(crate) enum Measured {
     Place,
     /// The daemon writes the file: its length.
     Length,
+    /// The daemon moves the file's place, from nothing to the whole.
+    Part,
 }
 
 /// A line about work that is under way. It goes away with the value.
@@ -57,7 +61,11 @@ impl Progress {
         let showing = std::thread::Builder::new().spawn(move || {
             while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
                 if let Some(bytes) = so_far(&file, measured) {
-                    output.progress(&line(&what, bytes, total));
+                    let line = match measured {
+                        Measured::Part => part(&what, bytes),
+                        Measured::Place | Measured::Length => line(&what, bytes, total),
+                    };
+                    output.progress(&line);
                 }
             }
             output.progress_ends();
@@ -79,7 +87,7 @@ impl Drop for Progress {
 /// Bytes that are done; `None` for what has no place, such as a pipe.
 fn so_far(file: &OwnedFd, measured: Measured) -> Option<u64> {
     match measured {
-        Measured::Place => rustix::fs::tell(file.as_fd()).ok(),
+        Measured::Place | Measured::Part => rustix::fs::tell(file.as_fd()).ok(),
         Measured::Length => rustix::fs::fstat(file).ok().and_then(|it| u64::try_from(it.st_size).ok()),
     }
 }
@@ -92,6 +100,11 @@ fn line(what: &str, bytes: u64, total: Option<u64>) -> String {
         }
         Some(_) | None => format!("{what}: {}", human(bytes)),
     }
+}
+
+/// How much of the whole is done.
+fn part(what: &str, done: u64) -> String {
+    format!("{what}: {} %", done.min(PROGRESS_WHOLE).saturating_mul(100) / PROGRESS_WHOLE)
 }
 
 #[cfg(test)]
@@ -123,5 +136,7 @@ mod tests {
         assert_eq!(line("x", 2048, Some(1024)), "x: 2.0 KiB", "it grew");
         assert_eq!(line("x", 0, Some(0)), "x: 0 B");
         assert_eq!(line("x", 7, None), "x: 7 B");
+        assert_eq!(part("x", 356), "x: 35 %");
+        assert_eq!(part("x", u64::MAX), "x: 100 %");
     }
 }

@@ -110,6 +110,8 @@ schemas! {
     Schema SAFE_SYNC "parsec.safe.sync/1" "`safe sync`, also where it isn't done in time.";
     Schema SAFE_TRASH "parsec.safe.trash/1" "Each line of `safe trash`: something that was removed.";
     Change SAFE_UNSHARE "parsec.safe.unshare/1" "`safe unshare`: who is out.";
+    Schema SAFE_USAGE "parsec.safe.usage/1" "Each line of `safe usage`: what one safe takes.";
+    Schema SAFE_VERIFY "parsec.safe.verify/1" "`safe verify`, also where something is not well.";
     Schema STATUS "parsec.status/1" "`status`, and each change with `--watch`.";
     Change TOKEN_CREATE "parsec.token.create/1" "`token create`; `secret` is left out where it went to a file.";
     Schema TOKEN_LIST "parsec.token.list/1" "`token list`";

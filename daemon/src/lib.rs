@@ -24,3 +24,4 @@ pub mod session;
 pub mod store;
 pub mod tokens;
 pub mod transport;
+pub(crate) mod truth;

@@ -12,10 +12,10 @@ use parsec_protocol::control::{
     InviteListResult, InviteResult, LogRecord, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
     OrgMoved, Problem, ReceiptListResult, RecoveryDrilled, RecoveryKit, RecoveryListResult, RecoveryUsed,
     Role, SafeConfirmed, SafeListResult, SafeMembersResult, SafePruned, SafeShared, SafeShowResult,
-    SafeStatusResult, SafeSynced, SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult,
-    TokenSelector, TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged, TrustImported,
-    TrustLogResult, TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed,
-    UserShowResult,
+    SafeStatusResult, SafeSynced, SafeUnshared, SafeUsed, SafeVerified, SafeView, StatusResult, StreamId,
+    TokenListResult, TokenSelector, TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged,
+    TrustImported, TrustLogResult, TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult,
+    UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -392,6 +392,8 @@ const TABLE: &[DocumentKind] = &[
     kind::<SafeStatusResult>("parsec.safe.status/1"),
     kind::<SafeSynced>("parsec.safe.sync/1"),
     kind::<TrashEntry>("parsec.safe.trash/1"),
+    kind::<SafeUsed>("parsec.safe.usage/1"),
+    kind::<SafeVerified>("parsec.safe.verify/1"),
     kind::<SafeUnshared>("parsec.safe.unshare/1"),
     kind::<UserListResult>("parsec.user.list/1"),
     kind::<TrustLogResult>("parsec.trust.log/1"),

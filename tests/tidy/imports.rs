@@ -1,7 +1,6 @@
 //! Who may import whom: the import rules of docs/architecture.md, each with its reason.
 //!
-//! Decides on resolved paths and on the workspace dependencies of each Cargo.toml. Test items are
-//! not looked at: evidence may see everything.
+//! Decides on resolved paths and workspace dependencies. Test items, evidence, may see everything.
 
 use super::Finding;
 use super::source::{Source, is_test_path};
@@ -222,8 +221,13 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         from: &["daemon/safes"],
-        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc"],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc", "daemon/truth"],
         reason: "a safe works on a session: whom it may be shown to is settled before, and how its owner got in is no part of it",
+    },
+    Wall {
+        from: &["daemon/truth"],
+        never: &["daemon/calls", "daemon/contents", "daemon/engine", "daemon/rpc"],
+        reason: "whoever looks whether contents are right must not believe those who brought them",
     },
     Wall {
         from: &["ctl"],

@@ -101,8 +101,13 @@ const ATTEMPT_EXCEPTIONS: &[(&str, &str)] = &[
 
 /// Rooms whose work is done for an unlocked device: what holds its keys is counted, so that locking
 /// waits for it.
-const WITH_KEYS: &[&str] =
-    &["daemon/src/session/", "daemon/src/safes/", "daemon/src/contents/", "daemon/src/calls/"];
+const WITH_KEYS: &[&str] = &[
+    "daemon/src/session/",
+    "daemon/src/safes/",
+    "daemon/src/truth/",
+    "daemon/src/contents/",
+    "daemon/src/calls/",
+];
 /// Their files that do work no device's keys are needed for.
 const WITHOUT_KEYS: &[(&str, &str)] = &[
     ("daemon/src/calls/doctor.rs", "looks at folders of devices that may be locked"),

@@ -205,6 +205,34 @@ pub(crate) enum Safe {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         limit: Option<u64>,
     },
+    /// Verify a safe from its beginning: its logs, its tree, and every piece of contents
+    ///
+    /// Every signature and rule is looked at again, the tree is made anew, and each piece on this
+    /// device is compared with what its author named. The server is asked whether it has each; with
+    /// --fetch it has to give each. Says which file anything wrong belongs to, and whose fault
+    /// it is. Ends with 0 if all is well, or was repaired, with 76 otherwise.
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe verify Plans\n  parsecctl safe verify Plans --fetch --repair"
+    )]
+    Verify {
+        /// Its name, or the start of its id
+        safe: String,
+        /// Put right what is damaged: here from the server, at the server from here
+        #[arg(long)]
+        repair: bool,
+        /// Fetch everything that the server has of it, and compare it
+        #[arg(long)]
+        fetch: bool,
+    },
+    /// Show what a safe takes at the server, and by what
+    ///
+    /// What files hold, what they held before, the trash, and what nothing names: together with the
+    /// logs they are what the server counts. What several files share counts once.
+    #[command(after_long_help = "Example:\n  parsecctl safe usage Plans")]
+    Usage {
+        /// Its name, or the start of its id; all safes if left out
+        safe: Option<String>,
+    },
     /// Show what was removed from a safe, and can be brought back
     Trash {
         /// Its name, or the start of its id

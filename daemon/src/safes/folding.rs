@@ -12,7 +12,9 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{DeviceId, ObjectId, OperationId, SafeId, Timestamp};
 use parsec_protocol::safe_log::record;
+use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::fold::{Outer, Stamp, apply, fold};
+use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::rebase::{Naming, Notice, Pending, rebase};
 use parsec_protocol::safes::scratch::Scratch;
 use parsec_protocol::safes::seal::{Unopened, open_record};
@@ -34,7 +36,7 @@ const KEEP_RECORDS: u64 = 512;
 
 /// Something about a record that a person is told of.
 #[derive(Debug)]
-pub(super) enum Oddity {
+pub(crate) enum Oddity {
     /// Its inside is no good: it changes nothing.
     Void(DeviceId, String),
     /// Its author's tree was another one.
@@ -43,7 +45,7 @@ pub(super) enum Oddity {
 
 /// Why folding stopped before the journal's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// This device has no key of an epoch.
     NoKey(u64),
 }
@@ -61,20 +63,24 @@ impl From<Stop> for Problem {
 
 /// What folding some records found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) oddities: Vec<Oddity>,
-    pub(super) known: BTreeSet<OperationId>,
+pub(crate) struct Found {
+    pub(crate) oddities: Vec<Oddity>,
+    pub(crate) known: BTreeSet<OperationId>,
     /// Objects that accepted records dropped, and whose word it was.
-    pub(super) dropped: Dropped,
-    pub(super) stop: Option<Stop>,
+    pub(crate) dropped: Dropped,
+    pub(crate) stop: Option<Stop>,
 }
 
 /// Objects that records dropped, with the device of each record.
-pub(super) type Dropped = Vec<(DeviceId, Vec<ObjectId>)>;
+pub(crate) type Dropped = Vec<(DeviceId, Vec<ObjectId>)>;
 
 /// Folds one record into a tree, or passes over it.
-fn one(
-    memory: &Memory,
+///
+/// # Errors
+/// [`StoreError::Damaged`] where it is none.
+pub(crate) fn one(
+    verified: &VerifiedSafe,
+    keys: &SafeKeys,
     state: &mut State,
     stored: &StoredRecord,
     found: &mut Found,
@@ -84,11 +90,11 @@ fn one(
     let payload = payload.map_err(|_| malformed())?;
     let outer = Outer::of(&payload, stored.author, stored.role);
     // Void for everybody, those who have the key included.
-    if memory.verified.epoch(payload.epoch).is_some_and(|epoch| epoch.lost) {
+    if verified.epoch(payload.epoch).is_some_and(|epoch| epoch.lost) {
         state.pass_over(&outer);
         return Ok(());
     }
-    let inside = match open_record(&memory.keys, &payload) {
+    let inside = match open_record(keys, &payload) {
         Ok(inside) => inside,
         Err(Unopened::NoKey) => {
             found.stop = Some(Stop::NoKey(payload.epoch));
@@ -137,7 +143,7 @@ pub(super) fn fold_stored(
         }
         for stored in &records {
             if found.stop.is_none() {
-                one(memory, state, stored, &mut found)?;
+                one(&memory.verified, &memory.keys, state, stored, &mut found)?;
             }
         }
     }

@@ -17,29 +17,29 @@ use crate::store::StoredRecord;
 
 /// What came from the server, unverified.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     /// Certificates behind those that are here.
-    pub(super) certificates: Vec<Vec<u8>>,
+    pub(crate) certificates: Vec<Vec<u8>>,
     /// Records behind those that are here.
-    pub(super) records: Vec<Vec<u8>>,
+    pub(crate) records: Vec<Vec<u8>>,
 }
 
 /// What was verified of it.
 #[derive(Debug, Default)]
-pub(super) struct Verified {
-    pub(super) certificates: Vec<Vec<u8>>,
-    pub(super) records: Vec<StoredRecord>,
+pub(crate) struct Verified {
+    pub(crate) certificates: Vec<Vec<u8>>,
+    pub(crate) records: Vec<StoredRecord>,
     /// Whether a key was declared lost: what was sealed under it is void from now on.
-    pub(super) lost: bool,
+    pub(crate) lost: bool,
     /// Who last gave the device's user a role, or took it away.
-    pub(super) gave_role: Option<(UserId, Option<Role>)>,
+    pub(crate) gave_role: Option<(UserId, Option<Role>)>,
 }
 
 /// Why items end where they do, and what was not looked at: the refused one is its first.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) why: NotTaken,
-    pub(super) rest: Batch,
+pub(crate) struct Refused {
+    pub(crate) why: NotTaken,
+    pub(crate) rest: Batch,
 }
 
 impl Verified {
@@ -113,7 +113,7 @@ fn log_of(bytes: &[u8]) -> u64 {
 
 /// Verifies as far as the items go on from `safe`, which then has them. The second is why the next
 /// one was refused, if one was, with what was not taken.
-pub(super) fn verify(
+pub(crate) fn verify(
     safe: &mut VerifiedSafe,
     members: &VerifiedLog,
     own: UserId,

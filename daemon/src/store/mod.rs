@@ -51,8 +51,8 @@ pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};
 pub(crate) use pieces::packs::SMALL_MAX_BYTES;
 pub use safes::{
-    Folded, Halt, Here, Requeued, SafeSize, StagedObject, Standing, StoredRecord, StoredSafe, TakenItems,
-    ToSend,
+    Folded, Halt, Here, PieceHere, Requeued, SafeSize, StagedObject, Standing, StoredRecord, StoredSafe,
+    TakenItems, ToSend, WaitingPiece,
 };
 pub use tokens::{TokenRecord, TokenStore};
 pub use user_keys::PendingChange;

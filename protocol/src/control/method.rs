@@ -149,6 +149,11 @@ pub const SAFE_LOG: &str = "safe.log";
 pub const SAFE_RETENTION: &str = "safe.retention";
 /// [`super::SafePrune`] → [`super::SafePruned`]
 pub const SAFE_PRUNE: &str = "safe.prune";
+/// [`super::SafeVerify`] → [`super::SafeVerified`].
+/// One descriptor comes with the request: its place says how far the work has come.
+pub const SAFE_VERIFY: &str = "safe.verify";
+/// [`super::SafeUsage`] → [`super::SafeUsageResult`]
+pub const SAFE_USAGE: &str = "safe.usage";
 /// [`super::TrashList`] → [`super::TrashListResult`]
 pub const TRASH_LIST: &str = "trash.list";
 /// [`super::TrashRestore`] → [`super::FileChanged`]

@@ -26,6 +26,7 @@ mod safes;
 pub mod schema;
 mod secret;
 mod tokens;
+mod truth;
 
 pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject};
 pub use deciding::*;
@@ -44,6 +45,7 @@ pub use recovery::*;
 pub use safes::*;
 pub use secret::SecretText;
 pub use tokens::*;
+pub use truth::*;
 
 pub use crate::recovery::{KIT_WORDS, WordsFault, check_words, is_word};
 

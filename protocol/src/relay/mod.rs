@@ -34,11 +34,12 @@ pub use least::{Least, Reaches};
 pub use recovery::{NewOwnDevice, RootKey};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
 pub use safes::{
-    EVENT_SAFE, JOURNAL_PAGE_MAX_BYTES, JournalPage, NEW_SAFE_MAX_BYTES, NewRecord, NewSafe,
+    AddedBy, EVENT_SAFE, JOURNAL_PAGE_MAX_BYTES, JournalPage, NEW_SAFE_MAX_BYTES, NewRecord, NewSafe,
     OBJECT_FETCH_MAX, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, OBJECT_MISSING_MAX, OBJECTS_MAX,
-    OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectsFault, POSTED_BOXES_MAX, PostedBox,
-    PostedBoxes, RECORD_CALL_MAX_BYTES, RecordAnswer, SAFE_CERTIFICATE_CALL_MAX_BYTES, SAFE_PAGE_MAX,
-    SafeCertificate, SafeEntry, SafeHint, SafeList, SafeLogPage, SafeLogged,
+    OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectLengths, ObjectsFault, POSTED_BOXES_MAX,
+    PostedBox, PostedBoxes, RECORD_CALL_MAX_BYTES, RecordAnswer, SAFE_CERTIFICATE_CALL_MAX_BYTES,
+    SAFE_PAGE_MAX, SafeCertificate, SafeEntry, SafeHint, SafeList, SafeLogPage, SafeLogged, SafeTotals, Sum,
+    TOTALS_USERS_MAX, UserBytes,
 };
 pub use told::{EVENT_STEP, STEP_TOLD_MAX_BYTES, StepTold};
 pub use user_key::{DeviceBox, KEY_BOXES_MAX, KeyBox, KeyBoxUpload, UserKeyChange};

@@ -211,6 +211,21 @@ pub fn safe_objects(org: &OrganisationId, safe: &SafeId) -> String {
 pub fn safe_objects_missing(org: &OrganisationId, safe: &SafeId) -> String {
     format!("{}/missing", safe_objects(org, safe))
 }
+/// POST, authenticated: [`super::ObjectIds`] → [`super::ObjectLengths`].
+#[must_use]
+pub fn safe_objects_lengths(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/lengths", safe_objects(org, safe))
+}
+/// POST, authenticated: [`super::AddedBy`] → 204.
+#[must_use]
+pub fn safe_objects_added(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/added", safe_objects(org, safe))
+}
+/// GET, authenticated: [`super::SafeTotals`].
+#[must_use]
+pub fn safe_usage(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/usage", one_safe(org, safe))
+}
 /// POST, authenticated: [`super::ObjectIds`] → objects.
 #[must_use]
 pub fn safe_objects_fetch(org: &OrganisationId, safe: &SafeId) -> String {

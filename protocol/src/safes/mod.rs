@@ -16,6 +16,7 @@ pub mod fold;
 mod kept;
 pub mod keys;
 pub mod name;
+pub mod named;
 pub mod object;
 pub mod past;
 pub mod prepare;

@@ -126,6 +126,10 @@ impl ObjectStore for Folder {
         }
     }
 
+    fn has(&self, place: &SafeName, named: &Named) -> Result<bool, StoreError> {
+        self.file(place, named).try_exists().map_err(failed)
+    }
+
     fn remove(&self, place: &SafeName, named: &Named) -> Result<(), StoreError> {
         match std::fs::remove_file(self.file(place, named)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),

@@ -50,10 +50,12 @@ pub(crate) trait ObjectStore: Send + Sync {
     /// Puts bytes on the disk, under no name.
     fn stage(&self, bytes: &[u8]) -> Result<Self::Staged, StoreError>;
     /// Gives all of them their names, which are on the disk when this returns. One that is there
-    /// has the same content, and stays.
+    /// was to have the same content: this is in its place from then on.
     fn publish(&self, place: &SafeName, staged: Vec<(Named, Self::Staged)>) -> Result<(), StoreError>;
     /// The bytes of an object; none if it isn't there.
     fn read(&self, place: &SafeName, named: &Named) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Whether an object is there, whatever is in it.
+    fn has(&self, place: &SafeName, named: &Named) -> Result<bool, StoreError>;
     /// Removes an object, if it is there.
     fn remove(&self, place: &SafeName, named: &Named) -> Result<(), StoreError>;
     /// What the disk under it has.

@@ -12,6 +12,7 @@ mod objects;
 mod quota;
 mod records;
 mod rings;
+mod totals;
 mod turns;
 mod view;
 
@@ -23,11 +24,14 @@ use parsec_protocol::safe_log::effects::{Effects, Holders};
 pub(crate) use access::reader;
 use access::writer;
 pub(crate) use certificates::{Appended, Comes, append, found, read as read_certificate};
-pub(crate) use objects::{Wanted, expired, fetched, missing, put as put_objects, wanted};
+pub(crate) use objects::{
+    Presence, Wanted, added, expired, fetched, kept, presence, put as put_objects, wanted,
+};
 pub(crate) use quota::{Quotas, is_room};
 pub use quota::{SafeQuota, SafeQuotaError};
 pub(crate) use records::{Posted, post, read as read_record};
 pub(crate) use rings::{part, post_box, put_part, remove_parts, ring};
+pub(crate) use totals::{lengths, totals};
 pub(crate) use turns::TURN_SECONDS;
 
 use crate::errors::Refusal;

@@ -10,10 +10,12 @@ use parsec_protocol::ids::{ObjectId, Timestamp};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads};
 
+use parsec_protocol::safe_log::record;
+
 use super::quota::Wish;
 use super::{Asking, Terms, reader, writer};
 use crate::errors::Refusal;
-use crate::objects::Named;
+use crate::objects::{Named, ROW_MAX_BYTES};
 use crate::store::safes::{DueObject, ObjectState, ObjectToAdd};
 use crate::store::{StoreError, Tx};
 
@@ -74,12 +76,16 @@ pub(crate) fn put(
     let due = terms.now.plus_seconds(UPLOADED_SECONDS);
     let come: HashMap<_, _> = come.iter().map(|(head, bytes)| (head.object, (head, bytes))).collect();
     for head in &heads.0 {
+        let found = come.get(&head.object).filter(|(come, _)| *come == head);
         if !wanted.contains(&head.object) {
             tx.put_off_object(asking.of, &head.object, due)?;
+            // Its row was here, and not its bytes: a disk has lost or damaged them.
+            if let Some((_, Some(bytes))) = found {
+                tx.mend_object(asking.of, &head.object, bytes)?;
+            }
             continue;
         }
         // One that was here when its bytes would have come, and has gone since.
-        let found = come.get(&head.object).filter(|(come, _)| *come == head);
         let (_, bytes) = found.ok_or(Refusal::UNAVAILABLE)?;
         let ObjectHead { object, hash, length } = head;
         let bytes = bytes.as_deref();
@@ -89,23 +95,77 @@ pub(crate) fn put(
     Ok(())
 }
 
-/// Those that are not here, in the order of the question.
+/// Where an object is, as far as the rows say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Nowhere.
+    Missing,
+    /// Its bytes are a row's.
+    Row,
+    /// Its bytes are a file's, if that is there.
+    File(Named),
+}
+
+/// Where objects are, in the order of the question.
 ///
 /// # Errors
 /// `safe_unknown`.
-pub(crate) fn missing(
+pub(crate) fn presence(
     tx: &dyn Tx,
     asking: &Asking<'_>,
     objects: Vec<ObjectId>,
-) -> Result<Vec<ObjectId>, Refusal> {
+) -> Result<Vec<(ObjectId, Presence)>, Refusal> {
     reader(tx, asking)?;
-    let mut missing = Vec::new();
+    let mut found = Vec::with_capacity(objects.len());
     for object in objects {
-        if tx.object(asking.of, &object)?.is_none() {
-            missing.push(object);
+        let presence = match tx.object(asking.of, &object)? {
+            None => Presence::Missing,
+            Some(there) if is_in_a_file(there.length) => Presence::File(Named { object, hash: there.hash }),
+            Some(_) => Presence::Row,
+        };
+        found.push((object, presence));
+    }
+    Ok(found)
+}
+
+/// Whether the bytes of an object of this length are in a file.
+fn is_in_a_file(length: u32) -> bool {
+    usize::try_from(length).map_or(true, |length| length > ROW_MAX_BYTES)
+}
+
+/// The bytes of an object that was promised although its row is here: none where they are a file's,
+/// or have gone. Whether they are the right ones, nobody has looked.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn kept(
+    tx: &dyn Tx,
+    asking: &Asking<'_>,
+    head: &ObjectHead,
+) -> Result<(Presence, Option<Vec<u8>>), Refusal> {
+    if is_in_a_file(head.length) {
+        return Ok((Presence::File(Named { object: head.object, hash: head.hash }), None));
+    }
+    Ok((Presence::Row, tx.object_bytes(asking.of, &head.object)?))
+}
+
+/// What a record of the journal has added counts as added, where it was put again after its rows
+/// had been lost: the record is the proof. What was dropped since stays so.
+///
+/// # Errors
+/// `safe_unknown`, `not_allowed`, `safe_not_open`; `bad_request`: there is no such record.
+pub(crate) fn added(tx: &mut dyn Tx, asking: &Asking<'_>, seq: u64) -> Result<(), Refusal> {
+    tx.lock_safe(asking.of)?;
+    writer(tx, asking)?;
+    let record = tx.record(asking.of, seq)?.ok_or(ErrorCode::BadRequest)?;
+    let payload = record::Envelope::decode(&record).and_then(|envelope| envelope.payload());
+    for object in payload.map_err(|_| StoreError::Damaged("record"))?.adds {
+        let there = tx.object(asking.of, &object)?;
+        if there.is_some_and(|there| there.state == ObjectState::Uploaded) {
+            tx.set_object_state(asking.of, &object, ObjectState::Added)?;
         }
     }
-    Ok(missing)
+    Ok(())
 }
 
 /// An object to be given out.

@@ -70,6 +70,11 @@ impl Quotas {
         Self(quotas.iter().map(|quota| (quota.organisation.clone(), quota.bytes)).collect())
     }
 
+    /// The limit of an organisation, where it has one.
+    pub(super) fn of(&self, organisation: &OrganisationId) -> Option<u64> {
+        self.0.get(organisation).copied()
+    }
+
     /// Refuses what would not fit.
     pub(super) fn admit(
         &self,

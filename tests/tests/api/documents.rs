@@ -18,11 +18,12 @@ use parsec_protocol::control::{
     RecoveryDrill, RecoveryDrilled, RecoveryListResult, RecoveryUse, RecoveryUsed, SafeConfirm,
     SafeConfirmed, SafeCreate, SafeListResult, SafeLog, SafeLogResult, SafeMembersResult, SafePrune,
     SafePruned, SafeRename, SafeRetention, SafeSelector, SafeShare, SafeShared, SafeShowResult, SafeStatus,
-    SafeStatusResult, SafeSync, SafeSynced, SafeUnshare, SafeUnshared, SafeView, StatusResult, TokenCreate,
-    TokenCreated, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrashList, TrashListResult,
-    TrashRestore, TrustAcknowledge, TrustAcknowledged, TrustExport, TrustExported, TrustFork, TrustImport,
-    TrustImported, TrustLog, TrustLogResult, TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult,
-    UserListResult, UserProfile, UserRekeyed, UserRevoke, UserShow, UserShowResult, method, schema,
+    SafeStatusResult, SafeSync, SafeSynced, SafeUnshare, SafeUnshared, SafeUsage, SafeUsageResult,
+    SafeVerified, SafeVerify, SafeView, StatusResult, TokenCreate, TokenCreated, TokenListResult,
+    TokenSelector, TokenUses, TokenUsesResult, TrashList, TrashListResult, TrashRestore, TrustAcknowledge,
+    TrustAcknowledged, TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog,
+    TrustLogResult, TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
+    UserProfile, UserRekeyed, UserRevoke, UserShow, UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -138,6 +139,8 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::SAFE_LOG => (is::<SafeLog>(parameters), is::<SafeLogResult>(result)),
         method::SAFE_RETENTION => (is::<SafeRetention>(parameters), is::<FileChanged>(result)),
         method::SAFE_PRUNE => (is::<SafePrune>(parameters), is::<SafePruned>(result)),
+        method::SAFE_VERIFY => (is::<SafeVerify>(parameters), is::<SafeVerified>(result)),
+        method::SAFE_USAGE => (is::<SafeUsage>(parameters), is::<SafeUsageResult>(result)),
         method::TRASH_LIST => (is::<TrashList>(parameters), is::<TrashListResult>(result)),
         method::TRASH_RESTORE => (is::<TrashRestore>(parameters), is::<FileChanged>(result)),
         method::RECOVERY_CREATE => (is::<RecoveryCreate>(parameters), is::<RecoveryCreated>(result)),

@@ -111,6 +111,7 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
         "file.put",
         "file.get",
         "file.put_many",
+        "safe.verify",
         "file.get_many",
         "file.copy",
         "file.history",

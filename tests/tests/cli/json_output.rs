@@ -236,6 +236,8 @@ fn live_in_a_safe(script: &Script, alice: &Device, bob: &Device, folder: &Path) 
     script.ask(alice, "safe trash Plans", "");
     script.ask(alice, "safe restore Plans:/moved --wait 120", "");
     script.ask(alice, "safe log Plans", "");
+    script.ask(alice, "safe verify Plans --fetch", "");
+    script.ask(alice, "safe usage Plans", "");
     script.ask(alice, "safe restore Plans:/ --record 2 --dry-run", "");
     script.ask(alice, "safe restore Plans:/moved --at 0m --wait 120", "");
     script.ask(alice, "safe history Plans:/moved", "");

@@ -28,6 +28,7 @@ mod recovery;
 mod revoked;
 mod sizes;
 mod together;
+mod truth;
 
 use std::sync::Arc;
 

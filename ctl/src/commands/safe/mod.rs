@@ -16,6 +16,7 @@ mod relay;
 mod sharing;
 mod together;
 mod tree;
+mod truth;
 
 use parsec_protocol::control::{
     ChangeHeld, FileChanged, Person, Problem, ProblemKind, SafeCondition, SafeCreate, SafeListResult,
@@ -60,6 +61,8 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
         Safe::Rm { recursive, place, sharing } => files::remove(context, &place, recursive, sharing),
         Safe::History { place } => past::history(context, &place),
         Safe::Log { safe, limit } => journal::log(context, &safe, limit),
+        Safe::Verify { safe, repair, fetch } => truth::verify(context, safe, repair, fetch),
+        Safe::Usage { safe } => truth::usage(context, safe),
         Safe::Trash { safe } => past::trash(context, &safe),
         Safe::Retention { safe, days, sharing, sure } => {
             pruning::retention(context, safe, days, sharing, &sure)

@@ -10,6 +10,7 @@ pub mod membership;
 pub mod past;
 pub mod pruning;
 pub mod status;
+pub mod truth;
 
 use std::sync::Arc;
 

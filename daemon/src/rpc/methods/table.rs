@@ -9,13 +9,13 @@ use parsec_protocol::control::{
     FileMove, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree, FileSelector, InviteCancel,
     InviteDevice, InviteUser, ReceiptExport, RecoveryCreate, RecoveryDrill, SafeConfirm, SafeCreate, SafeLog,
     SafePrune, SafeRename, SafeRetention, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare,
-    TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog, TrustShow,
-    UserProfile, UserRevoke, UserShow, method,
+    SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport,
+    TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
-use crate::calls::safes::{confirm, files, journal, membership, past, pruning, status};
+use crate::calls::safes::{confirm, files, journal, membership, past, pruning, status, truth};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -243,6 +243,9 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(SAFE_PRUNE, Own, Needs::Confirmation, |session, params: SafePrune| {
         pruning::prune(&session, params)
     }),
+    // It puts back what was verified, here and there, and changes nothing that anybody sees.
+    on_session!(SAFE_VERIFY, Look, |session, params: SafeVerify, file| truth::verify(&session, params, file)),
+    on_session!(SAFE_USAGE, Look, |session, params: SafeUsage| truth::usage(&session, params)),
     on_session!(TRASH_LIST, Look, |session, params: TrashList| past::trash(&session, params)),
     on_session!(TRASH_RESTORE, Own, |session, params: TrashRestore| past::untrash(&session, params)),
     // Its words are as good as a device of the user's, with no password before it.

@@ -14,6 +14,7 @@ mod keys;
 mod objects;
 mod offers;
 mod queue;
+mod verifying;
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;
@@ -29,6 +30,7 @@ pub use halting::Halt;
 pub use items::{Folded, Requeued, StoredRecord, TakenItems};
 pub use kept::{Here, SafeSize};
 pub use objects::{StagedObject, ToSend};
+pub use verifying::{PieceHere, WaitingPiece};
 
 /// How this device stands to a safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::{OrganisationId, SafeId, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    JournalPage, LogPage, NewRecord, NewSafe, OBJECT_HEADS_LENGTH_BYTES, ObjectHeads, ObjectIds, PostedBoxes,
-    RecordAnswer, SafeCertificate, SafeEntry, SafeList, SafeLogged, path,
+    AddedBy, JournalPage, LogPage, NewRecord, NewSafe, OBJECT_HEADS_LENGTH_BYTES, ObjectHeads, ObjectIds,
+    ObjectLengths, PostedBoxes, RecordAnswer, SafeCertificate, SafeEntry, SafeList, SafeLogged, SafeTotals,
+    path,
 };
 use parsec_protocol::relay::{Least, MEDIA_TYPE};
 use reqwest::Method;
@@ -192,6 +193,41 @@ impl Member {
     ) -> Result<ObjectIds, TransportError> {
         let target = path::safe_objects_missing(self.organisation(), &safe);
         self.ask(Call::new(Method::POST, target).with(objects)).await
+    }
+
+    /// How long some objects are there, in their order; 0 for those that are not.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn object_lengths(
+        &self,
+        safe: SafeId,
+        objects: &ObjectIds,
+    ) -> Result<Vec<u32>, TransportError> {
+        let target = path::safe_objects_lengths(self.organisation(), &safe);
+        let found: ObjectLengths = self.ask(Call::new(Method::POST, target).with(objects)).await?;
+        if found.lengths.len() == objects.objects.len() {
+            Ok(found.lengths)
+        } else {
+            Err(TransportError::Misbehaved("it was asked about other objects"))
+        }
+    }
+
+    /// The server counts what a record has added as added, where it was put again.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn objects_added(&self, safe: SafeId, seq: u64) -> Result<(), TransportError> {
+        let target = path::safe_objects_added(self.organisation(), &safe);
+        self.tell(Call::new(Method::POST, target).with(&AddedBy { seq })).await
+    }
+
+    /// How many bytes a safe takes, and by what.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn safe_totals(&self, safe: SafeId) -> Result<SafeTotals, TransportError> {
+        self.ask(Call::new(Method::GET, path::safe_usage(self.organisation(), &safe))).await
     }
 
     /// Some of the objects that are asked for, in their order, as many as one answer takes: each

@@ -15,8 +15,8 @@ use axum::response::Response;
 use parsec_protocol::ids::{SafeId, Timestamp, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    ErrorCode, NewRecord, NewSafe, ObjectIds, POSTED_BOXES_MAX, PostedBoxes, RecordAnswer, SAFE_PAGE_MAX,
-    SafeCertificate, SafeLogged,
+    AddedBy, ErrorCode, NewRecord, NewSafe, ObjectIds, POSTED_BOXES_MAX, PostedBoxes, RecordAnswer,
+    SAFE_PAGE_MAX, SafeCertificate, SafeLogged,
 };
 
 pub(super) use objects::put as put_objects;
@@ -225,9 +225,27 @@ async fn one(
             Ok(body::record(&PostedBoxes { boxes }))
         }
         OneSafe::Missing => {
+            let missing = objects::missing(app, caller, safe, body::decode(&content)?);
+            Ok(body::record(&ObjectIds { objects: missing.await? }))
+        }
+        OneSafe::Lengths => {
             let asked: ObjectIds = body::decode(&content)?;
-            let read = move |tx: &dyn Tx| safes::missing(tx, &caller.asking(tx, &safe)?, asked.objects);
-            Ok(body::record(&ObjectIds { objects: store.read(read).await? }))
+            let read = move |tx: &dyn Tx| safes::lengths(tx, &caller.asking(tx, &safe)?, &asked.objects);
+            Ok(body::record(&store.read(read).await?))
+        }
+        OneSafe::Added => {
+            let AddedBy { seq } = body::decode(&content)?;
+            let added = move |tx: &mut dyn Tx| {
+                let asking = caller.asking(tx, &safe)?;
+                safes::added(tx, &asking, seq)
+            };
+            store.write(added).await?;
+            Ok(body::done())
+        }
+        OneSafe::Usage => {
+            let app = Arc::clone(app);
+            let read = move |tx: &dyn Tx| safes::totals(tx, &caller.asking(tx, &safe)?, &app.safe_quotas);
+            Ok(body::record(&store.read(read).await?))
         }
         OneSafe::Fetch => objects::fetch(app, caller, safe, body::decode(&content)?).await,
         // Its body is read as it comes, by `put_objects`.

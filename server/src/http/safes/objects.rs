@@ -12,8 +12,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use parsec_protocol::ids::{SafeId, Timestamp};
-use parsec_protocol::object_hash::ObjectHasher;
+use parsec_protocol::ids::{ObjectId, SafeId, Timestamp};
+use parsec_protocol::object_hash::{ObjectHash, ObjectHasher};
 use parsec_protocol::relay::{
     ErrorCode, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds,
     ObjectsFault,
@@ -25,7 +25,7 @@ use super::super::{App, body};
 use super::check_room;
 use crate::errors::Refusal;
 use crate::objects::{Folder, Named, ObjectStore, ROW_MAX_BYTES, SafeName};
-use crate::safes::{self, Terms, Wanted};
+use crate::safes::{self, Presence, Terms, Wanted};
 use crate::store::{StoreError, Tx};
 
 /// How long all of them may take to arrive: 1,100,000 bytes over a line of 300 kbit/s need 30 s.
@@ -167,7 +167,8 @@ async fn receive_objects(
     now: Timestamp,
 ) -> Result<Come<<Folder as ObjectStore>::Staged>, Refusal> {
     check_room(app, heads.body_bytes())?;
-    let wanted = wanted(app, caller.clone(), safe, heads.clone(), now).await?;
+    let mut wanted = wanted(app, caller.clone(), safe, heads.clone(), now).await?;
+    wanted.extend(unsound(app, caller.clone(), safe, heads, &wanted).await?);
     let mut come = Come { rows: Vec::new(), files: Vec::new() };
     for head in &heads.0 {
         let bytes = incoming.object(head).await?;
@@ -184,6 +185,74 @@ async fn receive_objects(
         come.rows.push((*head, None));
     }
     if incoming.next(1).await?.is_empty() { Ok(come) } else { Err(ErrorCode::BadRequest.into()) }
+}
+
+/// Those that are promised, whose rows are here and whose bytes are not, or are others: a disk has
+/// lost or damaged them, and whoever has them may put them back.
+async fn unsound(
+    app: &Arc<App>,
+    caller: Caller,
+    safe: SafeId,
+    heads: &ObjectHeads,
+    wanted: &Wanted,
+) -> Result<Vec<ObjectId>, Refusal> {
+    let there: Vec<_> = heads.0.iter().copied().filter(|head| !wanted.contains(&head.object)).collect();
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    let place = SafeName { organisation: caller.organisation.clone(), safe };
+    let store = caller.store(app);
+    let read = move |tx: &dyn Tx| {
+        let asking = caller.asking(tx, &safe)?;
+        let kept = |head: ObjectHead| Ok((head, safes::kept(tx, &asking, &head)?));
+        there.into_iter().map(kept).collect::<Result<Vec<_>, Refusal>>()
+    };
+    let kept = store.read(read).await?;
+    let app = Arc::clone(app);
+    blocking(move || {
+        let mut unsound = Vec::new();
+        for (head, (presence, bytes)) in kept {
+            let bytes = match presence {
+                Presence::File(named) => app.objects.store.read(&place, &named)?,
+                Presence::Row | Presence::Missing => bytes,
+            };
+            if bytes.is_none_or(|bytes| ObjectHash::of(&bytes) != head.hash) {
+                tracing::error!("an object that is put again was missing or damaged here");
+                unsound.push(head.object);
+            }
+        }
+        Ok(unsound)
+    })
+    .await
+}
+
+/// Those of these objects that are not here: without a row, or without the file that it names.
+pub(super) async fn missing(
+    app: &Arc<App>,
+    caller: Caller,
+    safe: SafeId,
+    asked: ObjectIds,
+) -> Result<Vec<ObjectId>, Refusal> {
+    let place = SafeName { organisation: caller.organisation.clone(), safe };
+    let store = caller.store(app);
+    let read = move |tx: &dyn Tx| safes::presence(tx, &caller.asking(tx, &safe)?, asked.objects);
+    let presence = store.read(read).await?;
+    let app = Arc::clone(app);
+    blocking(move || {
+        let mut missing = Vec::new();
+        for (object, presence) in presence {
+            let is_there = match presence {
+                Presence::Missing => false,
+                Presence::Row => true,
+                Presence::File(named) => app.objects.store.has(&place, &named)?,
+            };
+            if !is_there {
+                missing.push(object);
+            }
+        }
+        Ok(missing)
+    })
+    .await
 }
 
 async fn wanted(

@@ -16,6 +16,8 @@ use super::super::route::from;
 
 /// Bytes of an encoded id.
 const ID_BYTES: usize = 17;
+/// A record with one number.
+const SEQ_CALL_BYTES: usize = 1 + 9;
 /// Framing of a list of ids, and of the record around it.
 const IDS_FRAME_BYTES: usize = 8;
 
@@ -44,7 +46,10 @@ pub(crate) enum OneSafe {
     Post,
     PutObjects,
     Missing,
+    Lengths,
+    Added,
     Fetch,
+    Usage,
 }
 
 impl SafeCall {
@@ -60,7 +65,10 @@ impl SafeCall {
                 OneSafe::Journal { .. } | OneSafe::Post => "safes/S/journal",
                 OneSafe::PutObjects => "safes/S/objects",
                 OneSafe::Missing => "safes/S/objects/missing",
+                OneSafe::Lengths => "safes/S/objects/lengths",
+                OneSafe::Added => "safes/S/objects/added",
                 OneSafe::Fetch => "safes/S/objects/fetch",
+                OneSafe::Usage => "safes/S/usage",
             },
         }
     }
@@ -76,13 +84,15 @@ impl SafeCall {
                 OneSafe::PutBox(..) => SECRET_BOX_BYTES,
                 OneSafe::Post => RECORD_CALL_MAX_BYTES,
                 OneSafe::PutObjects => OBJECTS_MAX_BYTES,
-                OneSafe::Missing => OBJECT_MISSING_MAX * ID_BYTES + IDS_FRAME_BYTES,
+                OneSafe::Missing | OneSafe::Lengths => OBJECT_MISSING_MAX * ID_BYTES + IDS_FRAME_BYTES,
+                OneSafe::Added => SEQ_CALL_BYTES,
                 OneSafe::Fetch => OBJECT_FETCH_MAX * ID_BYTES + IDS_FRAME_BYTES,
                 OneSafe::Log { .. }
                 | OneSafe::Ring(_)
                 | OneSafe::Part(_)
                 | OneSafe::Boxes(..)
-                | OneSafe::Journal { .. } => 0,
+                | OneSafe::Journal { .. }
+                | OneSafe::Usage => 0,
             },
         }
     }
@@ -104,7 +114,10 @@ impl SafeCall {
                 | OneSafe::Journal { .. }
                 | OneSafe::PutObjects
                 | OneSafe::Missing
-                | OneSafe::Fetch => false,
+                | OneSafe::Lengths
+                | OneSafe::Added
+                | OneSafe::Fetch
+                | OneSafe::Usage => false,
             },
         }
     }
@@ -172,7 +185,10 @@ fn one(method: &str, rest: &[&str]) -> Result<OneSafe, ErrorCode> {
         ("POST", ["journal"]) => Ok(OneSafe::Post),
         ("PUT", ["objects"]) => Ok(OneSafe::PutObjects),
         ("POST", ["objects", "missing"]) => Ok(OneSafe::Missing),
+        ("POST", ["objects", "lengths"]) => Ok(OneSafe::Lengths),
+        ("POST", ["objects", "added"]) => Ok(OneSafe::Added),
         ("POST", ["objects", "fetch"]) => Ok(OneSafe::Fetch),
+        ("GET", ["usage"]) => Ok(OneSafe::Usage),
         _ => Err(ErrorCode::UnknownCall),
     }
 }
@@ -221,7 +237,10 @@ mod tests {
             (Method::POST, path::safe_journal(&org, &safe), one(OneSafe::Post)),
             (Method::PUT, path::safe_objects(&org, &safe), one(OneSafe::PutObjects)),
             (Method::POST, path::safe_objects_missing(&org, &safe), one(OneSafe::Missing)),
+            (Method::POST, path::safe_objects_lengths(&org, &safe), one(OneSafe::Lengths)),
+            (Method::POST, path::safe_objects_added(&org, &safe), one(OneSafe::Added)),
             (Method::POST, path::safe_objects_fetch(&org, &safe), one(OneSafe::Fetch)),
+            (Method::GET, path::safe_usage(&org, &safe), one(OneSafe::Usage)),
         ] {
             let expected = Route::Member(org.clone(), MemberCall::Safe(call));
             assert_eq!(of(method, &target), Ok(expected), "{target}");

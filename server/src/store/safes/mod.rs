@@ -10,7 +10,7 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::at::{DeviceAt, UserAt};
 use parsec_protocol::ids::{DeviceId, OrganisationId, SafeId, Timestamp, UserId};
 use parsec_protocol::public_keys::Hash;
-use parsec_protocol::relay::{JournalPage, PostedBox, SafeList, SafeLogPage};
+use parsec_protocol::relay::{JournalPage, PostedBox, SafeList, SafeLogPage, SafeTotals};
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::view::Present;
 use parsec_protocol::sealing::KeyHash;
@@ -154,4 +154,7 @@ pub(crate) trait SafeRows: ObjectRows {
 
     /// Bytes of all safes of an organisation.
     fn safe_bytes(&self, organisation: &OrganisationId) -> Result<u64, StoreError>;
+    /// What a safe takes, and the `most` users who brought most of it; nothing where there is no
+    /// such safe.
+    fn safe_totals(&self, of: SafeKey<'_>, most: usize) -> Result<Option<SafeTotals>, StoreError>;
 }

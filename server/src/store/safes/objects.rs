@@ -31,6 +31,8 @@ pub(crate) trait ObjectRows {
         object: &ObjectToAdd<'_>,
         due: Timestamp,
     ) -> Result<(), StoreError>;
+    /// Puts the bytes of one that is a row's in the place of those that are there, or should be.
+    fn mend_object(&mut self, of: SafeKey<'_>, object: &ObjectId, sealed: &[u8]) -> Result<(), StoreError>;
     /// Puts off the end of one that no record has added.
     fn put_off_object(
         &mut self,

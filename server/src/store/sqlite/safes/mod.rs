@@ -7,6 +7,7 @@ mod items;
 mod members;
 mod objects;
 mod rings;
+mod totals;
 mod turns;
 
 pub(super) use items::{
@@ -17,9 +18,11 @@ pub(super) use members::{
     add_holder, changed_up_to, clear_holders, device_at, holders, role, roles, safes_of, set_role, user_at,
 };
 pub(super) use objects::{
-    insert_object, is_due, object, object_bytes, put_off_object, remove_due_objects, set_object_state,
+    insert_object, is_due, mend_object, object, object_bytes, put_off_object, remove_due_objects,
+    set_object_state,
 };
 pub(super) use rings::{insert_ring, keep_part, part, post_box, posted, put_part, remove_due_parts, ring};
+pub(super) use totals::totals;
 pub(super) use turns::{next_turn, races, set_races, set_turn, turn};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};

@@ -12,7 +12,7 @@ use crate::objects::{Named, SafeName};
 use crate::store::StoreError;
 use crate::store::safes::{DueObject, ObjectRow, ObjectState, ObjectToAdd, SafeKey};
 
-const fn number(state: ObjectState) -> i64 {
+pub(super) const fn number(state: ObjectState) -> i64 {
     match state {
         ObjectState::Uploaded => 0,
         ObjectState::Added => 1,
@@ -91,6 +91,22 @@ pub(in super::super) fn insert_object(
         let [organisation, safe] = named(&of);
         insert.execute(params![organisation, safe, object.object.as_bytes(), bytes])?;
     }
+    Ok(())
+}
+
+/// Puts the bytes of a small one in the place of those that are there, or are there no more.
+pub(in super::super) fn mend_object(
+    sql: &Connection,
+    of: SafeKey<'_>,
+    object: &ObjectId,
+    sealed: &[u8],
+) -> Result<(), StoreError> {
+    let mut replace = sql.prepare_cached(
+        "INSERT INTO safe_object_bytes (organisation, safe, object, bytes) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET bytes = excluded.bytes",
+    )?;
+    let [organisation, safe] = named(&of);
+    replace.execute(params![organisation, safe, object.as_bytes(), sealed])?;
     Ok(())
 }
 

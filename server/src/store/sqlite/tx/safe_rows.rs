@@ -7,7 +7,7 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::at::{DeviceAt, UserAt};
 use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, Timestamp, UserId};
 use parsec_protocol::public_keys::Hash;
-use parsec_protocol::relay::{JournalPage, PostedBox, SafeList, SafeLogPage};
+use parsec_protocol::relay::{JournalPage, PostedBox, SafeList, SafeLogPage, SafeTotals};
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::view::Present;
 use parsec_protocol::sealing::KeyHash;
@@ -203,6 +203,10 @@ impl SafeRows for Transaction<'_> {
     fn safe_bytes(&self, organisation: &OrganisationId) -> Result<u64, StoreError> {
         safes::safe_bytes(self.sql(), organisation)
     }
+
+    fn safe_totals(&self, of: SafeKey<'_>, most: usize) -> Result<Option<SafeTotals>, StoreError> {
+        safes::totals(self.sql(), of, most)
+    }
 }
 
 impl ObjectRows for Transaction<'_> {
@@ -221,6 +225,10 @@ impl ObjectRows for Transaction<'_> {
         due: Timestamp,
     ) -> Result<(), StoreError> {
         safes::insert_object(self.sql(), of, object, due)
+    }
+
+    fn mend_object(&mut self, of: SafeKey<'_>, object: &ObjectId, sealed: &[u8]) -> Result<(), StoreError> {
+        safes::mend_object(self.sql(), of, object, sealed)
     }
 
     fn put_off_object(

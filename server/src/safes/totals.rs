@@ -1,0 +1,35 @@
+//! What a safe takes, for its members.
+//!
+//! Decides who is told: every member, of the whole safe, and of the organisation its sum and its
+//! limit. Refuses to tell how full the disk is: others' organisations are on it, too.
+
+use parsec_protocol::ids::ObjectId;
+use parsec_protocol::relay::{ErrorCode, ObjectLengths, SafeTotals, TOTALS_USERS_MAX};
+
+use super::{Asking, Quotas, reader};
+use crate::errors::Refusal;
+use crate::store::Tx;
+
+/// How many bytes the safe takes, and by what.
+///
+/// # Errors
+/// `safe_unknown`.
+pub(crate) fn totals(tx: &dyn Tx, asking: &Asking<'_>, quotas: &Quotas) -> Result<SafeTotals, Refusal> {
+    reader(tx, asking)?;
+    let totals = tx.safe_totals(asking.of, TOTALS_USERS_MAX)?.ok_or(ErrorCode::SafeUnknown)?;
+    Ok(SafeTotals { limit: quotas.of(asking.of.organisation), ..totals })
+}
+
+/// How long objects are, in the order of the question; those that are not here are 0.
+///
+/// # Errors
+/// `safe_unknown`.
+pub(crate) fn lengths(
+    tx: &dyn Tx,
+    asking: &Asking<'_>,
+    objects: &[ObjectId],
+) -> Result<ObjectLengths, Refusal> {
+    reader(tx, asking)?;
+    let length = |object| Ok(tx.object(asking.of, object)?.map_or(0, |there| there.length));
+    Ok(ObjectLengths { lengths: objects.iter().map(length).collect::<Result<_, Refusal>>()? })
+}
