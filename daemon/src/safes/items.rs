@@ -111,6 +111,31 @@ fn log_of(bytes: &[u8]) -> u64 {
     payload.map_or(0, |payload| payload.log.count)
 }
 
+/// An item, of one kind or the other.
+pub(super) enum Step {
+    Certificate(Vec<u8>),
+    Record(Vec<u8>),
+}
+
+impl Batch {
+    /// The items in their one order, from behind so many certificates and records on, as far as
+    /// they are here: they were verified before.
+    pub(super) fn steps(self, from: [u64; 2]) -> impl Iterator<Item = Step> {
+        let [mut log, mut journal] = from;
+        let mut certificates = self.certificates.into_iter().peekable();
+        let mut records = self.records.into_iter().peekable();
+        std::iter::from_fn(move || {
+            if let Some(envelope) = certificates.next_if(|bytes| place_of(bytes) <= journal) {
+                log = log.saturating_add(1);
+                return Some(Step::Certificate(envelope));
+            }
+            let record = records.next_if(|bytes| log_of(bytes) <= log)?;
+            journal = journal.saturating_add(1);
+            Some(Step::Record(record))
+        })
+    }
+}
+
 /// Verifies as far as the items go on from `safe`, which then has them. The second is why the next
 /// one was refused, if one was, with what was not taken.
 pub(super) fn verify(

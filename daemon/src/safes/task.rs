@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::committing::Tried;
 use super::due::{self, Between};
 use super::folding::Outcome;
-use super::{boxes, committing, damaged, folding, founding, holding, keys, offers, reading, staged, views};
+use super::{
+    boxes, committing, damaged, folding, founding, holding, keys, offers, reading, returning, staged, views,
+};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
@@ -56,6 +58,9 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
                 again_after(problem, &mut pauses)
             }
         };
+        let lacking = safe.memory().await.repairs.again().filter(|_| done.is_err());
+        let lacking = lacking.map(|at| at.saturating_duration_since(Instant::now()));
+        let pause = pause.into_iter().chain(lacking).min();
         let problem = match done {
             Err(problem) => Some(problem),
             Ok(_) => match holding::waiting_in(&session, &safe).await {
@@ -82,6 +87,22 @@ async fn tidied(session: &Session, safe: &OpenSafe) {
     if let Err(problem) = without_added(session, safe).await {
         tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "what was shared waits on");
     }
+    if let Err(problem) = returned(session, safe).await {
+        tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "objects can't be given back yet");
+    }
+}
+
+/// What a restored server lacks beside the logs, once these are whole there.
+async fn returned(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+    let due = {
+        let memory = safe.memory().await;
+        memory.repairs.beside && !memory.repairs.open && memory.standing == Standing::Accepted
+    };
+    if due {
+        returning::give(session, safe).await?;
+        safe.memory().await.repairs.beside = false;
+    }
+    Ok(())
 }
 
 /// A turn for each part, so that nobody waits long for theirs.
@@ -182,6 +203,10 @@ async fn round(
         if moved_on > MOVED_ON_MAX {
             return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
         }
+    }
+    if safe.memory().await.repairs.beside {
+        // Boxes that were posted beside a ring may have gone with the ring's end.
+        between.given.clear();
     }
     boxes::give(session, safe, between).await?;
     if waiting > 0 || items(safe).await != before {

@@ -18,7 +18,7 @@ use super::turns::Admission;
 use super::view::StoredSafe;
 use super::{Asking, Terms, carry_out, check_seen, turns};
 use crate::errors::Refusal;
-use crate::store::Tx;
+use crate::store::{StoreError, Tx};
 use crate::store::log::OpenLog;
 use crate::store::safes::{ObjectState, SafeKey, StoredItem, Urgency};
 
@@ -91,19 +91,30 @@ pub(crate) fn post(
     let payload = accepted.payload();
     set_all(tx, asking, &payload.adds, ObjectState::Added)?;
     set_all(tx, asking, &payload.keeps, ObjectState::Added)?;
-    // Where no change drops, a record that does is void for all who can open it. This server can't,
-    // and lets nothing go by a word that means nothing: somebody may still have it in a file.
-    if safe.present.format >= DROPPING_FORMAT {
-        for object in &payload.drops {
-            // One that has gone is dropped as well as can be.
-            tx.set_object_state(of, object, ObjectState::Dropped)?;
-        }
-    }
+    drop_objects(tx, of, safe.present.format, payload)?;
     let item = StoredItem { author: &asking.user, bytes: accepted.bytes() };
     tx.insert_record(of, &item, &accepted.after())?;
     carry_out(tx, of, &effects)?;
     turns::used(tx, of, &asking.user, terms.now)?;
     Ok(Posted::Answered(RecordAnswer::Accepted { seq: accepted.after().count }))
+}
+
+/// Lets go what an accepted record drops.
+pub(super) fn drop_objects(
+    tx: &mut dyn Tx,
+    of: SafeKey<'_>,
+    format: u32,
+    payload: &Payload,
+) -> Result<(), StoreError> {
+    // Where no change drops, a record that does is void for all who can open it. This server can't,
+    // and lets nothing go by a word that means nothing: somebody may still have it in a file.
+    if format >= DROPPING_FORMAT {
+        for object in &payload.drops {
+            // One that has gone is dropped as well as can be.
+            tx.set_object_state(of, object, ObjectState::Dropped)?;
+        }
+    }
+    Ok(())
 }
 
 /// What stands where the record was to stand.

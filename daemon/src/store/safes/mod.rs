@@ -14,6 +14,7 @@ mod keys;
 mod objects;
 mod offers;
 mod queue;
+mod rings;
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;

@@ -16,11 +16,13 @@ use crate::safe_log::roles::Role;
 use crate::sealing::SECRET_BOX_BYTES;
 
 mod objects;
+mod repair;
 
 pub use objects::{
     OBJECT_FETCH_MAX, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, OBJECT_MISSING_MAX, OBJECTS_MAX,
     OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectsFault,
 };
+pub use repair::{RepairItem, SAFE_REPAIR_ITEMS_MAX, SAFE_REPAIR_MAX_BYTES, SafeRepair, SafeRepaired};
 
 /// Safes in one answer of the list: some 250 KB a page.
 pub const SAFE_PAGE_MAX: usize = 2_000;

@@ -8,7 +8,7 @@ use parsec_protocol::limits::RING_PART_MAX_BYTES;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     ErrorCode, Least, NEW_SAFE_MAX_BYTES, OBJECT_FETCH_MAX, OBJECT_MISSING_MAX, OBJECTS_MAX_BYTES,
-    RECORD_CALL_MAX_BYTES, SAFE_CERTIFICATE_CALL_MAX_BYTES,
+    RECORD_CALL_MAX_BYTES, SAFE_CERTIFICATE_CALL_MAX_BYTES, SAFE_REPAIR_MAX_BYTES,
 };
 use parsec_protocol::sealing::SECRET_BOX_BYTES;
 
@@ -45,6 +45,7 @@ pub(crate) enum OneSafe {
     PutObjects,
     Missing,
     Fetch,
+    Repair,
 }
 
 impl SafeCall {
@@ -61,6 +62,7 @@ impl SafeCall {
                 OneSafe::PutObjects => "safes/S/objects",
                 OneSafe::Missing => "safes/S/objects/missing",
                 OneSafe::Fetch => "safes/S/objects/fetch",
+                OneSafe::Repair => "safes/S/repair",
             },
         }
     }
@@ -78,6 +80,7 @@ impl SafeCall {
                 OneSafe::PutObjects => OBJECTS_MAX_BYTES,
                 OneSafe::Missing => OBJECT_MISSING_MAX * ID_BYTES + IDS_FRAME_BYTES,
                 OneSafe::Fetch => OBJECT_FETCH_MAX * ID_BYTES + IDS_FRAME_BYTES,
+                OneSafe::Repair => SAFE_REPAIR_MAX_BYTES,
                 OneSafe::Log { .. }
                 | OneSafe::Ring(_)
                 | OneSafe::Part(_)
@@ -104,7 +107,8 @@ impl SafeCall {
                 | OneSafe::Journal { .. }
                 | OneSafe::PutObjects
                 | OneSafe::Missing
-                | OneSafe::Fetch => false,
+                | OneSafe::Fetch
+                | OneSafe::Repair => false,
             },
         }
     }
@@ -173,6 +177,7 @@ fn one(method: &str, rest: &[&str]) -> Result<OneSafe, ErrorCode> {
         ("PUT", ["objects"]) => Ok(OneSafe::PutObjects),
         ("POST", ["objects", "missing"]) => Ok(OneSafe::Missing),
         ("POST", ["objects", "fetch"]) => Ok(OneSafe::Fetch),
+        ("POST", ["repair"]) => Ok(OneSafe::Repair),
         _ => Err(ErrorCode::UnknownCall),
     }
 }
@@ -222,6 +227,7 @@ mod tests {
             (Method::PUT, path::safe_objects(&org, &safe), one(OneSafe::PutObjects)),
             (Method::POST, path::safe_objects_missing(&org, &safe), one(OneSafe::Missing)),
             (Method::POST, path::safe_objects_fetch(&org, &safe), one(OneSafe::Fetch)),
+            (Method::POST, path::safe_repair(&org, &safe), one(OneSafe::Repair)),
         ] {
             let expected = Route::Member(org.clone(), MemberCall::Safe(call));
             assert_eq!(of(method, &target), Ok(expected), "{target}");
