@@ -9,7 +9,6 @@ use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::relay::{
     ErrorCode, OBJECT_MISSING_MAX, OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds,
 };
-use parsec_protocol::safes::tree::Tree as _;
 
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;

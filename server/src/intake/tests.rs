@@ -480,7 +480,7 @@ impl Both {
         let certificates = brought(envelopes);
         let head = self.org.log.head();
         let back =
-            self.tried(|tx| put_back(tx, &organisation(), head, &certificates, Ok(Vec::new())).is_ok());
+            self.tried(|tx| put_back(tx, &organisation(), head, &certificates, Ok(Vec::new()), Timestamp(1)).is_ok());
         assert!(read || !back, "the server would put back what readers refuse, {place}");
         let whole = pieces(&certificates);
         assert!(back || !read || whole.is_err(), "the server would not put back what readers take, {place}");

@@ -163,6 +163,9 @@ impl At<'_> {
         comes: Comes,
     ) -> Result<bool, Refusal> {
         let (of, payload) = (self.asking.of, certificate.payload());
+        if payload.safe != *of.safe {
+            return Err(ErrorCode::CertificateRefused.into());
+        }
         let position = payload.previous.count;
         if position < self.safe.map_or(0, |safe| safe.present.log.count) {
             return compared(tx.safe_certificate(of, position)?, certificate.bytes());
@@ -238,6 +241,9 @@ impl At<'_> {
         record: Candidate<'static, JournalRecord>,
     ) -> Result<bool, Refusal> {
         let (of, payload) = (self.asking.of, record.payload());
+        if payload.safe != *of.safe {
+            return Err(ErrorCode::RecordRefused.into());
+        }
         let safe = self.safe.ok_or(ErrorCode::SafeConflict)?;
         let (log, journal) = (safe.present.log, safe.present.journal);
         if payload.seq <= journal.count {

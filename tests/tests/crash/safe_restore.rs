@@ -67,9 +67,17 @@ fn shared(fixture: &Fixture, bob: &Device) {
     let made = create(&fixture.alice, PLANS);
     let alice = plans(&fixture.alice);
     alice.share(BOB_EMAIL, SafeRole::Manager).unwrap();
-    let _ = bob.until_safe(|safe| safe.safe == made.safe);
-    Safe { device: bob, name: &made.safe.to_string() }.accept().unwrap();
-    let _ = plans(bob).sync();
+    let _ = alice.sync();
+    accepted(bob);
+    assert_eq!(plans(bob).sync().safe, made.safe);
+}
+
+/// Takes what is offered, and has read it when this returns.
+fn accepted(device: &Device) {
+    let offered = device.until_safe(|safe| safe.standing == SafeStanding::Offered);
+    let safe = Safe { device, name: &offered.safe.to_string() };
+    safe.accept().unwrap();
+    let _ = safe.sync();
 }
 
 const fn plans(device: &Device) -> Safe<'_> {
@@ -128,6 +136,7 @@ fn a_safe_that_the_backup_knows_in_part_is_whole_again_by_itself() {
         let _ = plans(&fixture.alice).put_shared("/large", &large(1));
         plans(&fixture.alice).share(BOB_EMAIL, SafeRole::Contributor).unwrap();
         rekeyed(&fixture.alice);
+        drained(&bob);
         let _ = plans(&bob).put_shared("/bob", &large(2));
         drained(&fixture.alice);
         restored(&mut fixture, &kept, objects);
@@ -143,8 +152,7 @@ fn a_safe_that_the_backup_knows_in_part_is_whole_again_by_itself() {
 
         // It is all there for somebody who has nothing of it, from the server alone.
         plans(&fixture.alice).share(CAROL_EMAIL, SafeRole::Reader).unwrap();
-        let offered = carol.until_safe(|safe| safe.standing == SafeStanding::Offered);
-        Safe { device: &carol, name: &offered.safe.to_string() }.accept().unwrap();
+        accepted(&carol);
         drained(&carol);
         for (path, contents) in
             [("/small", b"small".to_vec()), ("/large", large(1)), ("/bob", large(2)), ("/after", b"after".to_vec())]
@@ -204,8 +212,7 @@ fn the_organisations_log_comes_first() {
     let kept = backed_up(&mut fixture, false);
     let carol = joined(&fixture, "carol", CAROL_EMAIL, CAROL);
     plans(&fixture.alice).share(CAROL_EMAIL, SafeRole::Contributor).unwrap();
-    let offered = carol.until_safe(|_| true);
-    Safe { device: &carol, name: &offered.safe.to_string() }.accept().unwrap();
+    accepted(&carol);
     let _ = plans(&carol).put_shared("/carol", b"carol");
     drained(&fixture.alice);
     restored(&mut fixture, &kept, false);
@@ -223,6 +230,9 @@ fn the_organisations_log_comes_first() {
     drained(&carol);
     assert_eq!(plans(&carol).paths().unwrap(), ["/carol", "/waits"]);
     drained(&bob);
+    // Of the log, Bob's person is told until they have seen to it; of the safe, nothing is left.
+    let said = bob.ctl(&["trust", "repair"]);
+    assert_eq!(said.code, 0, "{said:?}");
     for device in [&fixture.alice, &bob, &carol] {
         assert_eq!(open_alarms(device), [] as [String; 0]);
     }
