@@ -165,10 +165,16 @@ async fn another_past_a_gap_and_a_foreign_signature_are_not_put_back() {
     *forged.last_mut().unwrap() ^= 1;
     let forged = [RepairItem::Record { record: forged.into() }];
     assert_eq!(repair(&bob, &bench, &safe, &forged).await.code(), ErrorCode::RecordRefused);
-    let RepairItem::Certificate { certificate, ring, parts, .. } = items[6].clone() else { panic!("the key") };
+    let RepairItem::Certificate { certificate, ring, parts, .. } = items[6].clone() else {
+        panic!("the key")
+    };
     let mut without = items.clone();
-    without[6] =
-        RepairItem::Certificate { certificate: certificate.clone(), ring: None, parts: parts.clone(), boxes: vec![] };
+    without[6] = RepairItem::Certificate {
+        certificate: certificate.clone(),
+        ring: None,
+        parts: parts.clone(),
+        boxes: vec![],
+    };
     assert_eq!(repair(&alice, &bench, &safe, &without).await.code(), ErrorCode::RingMissing);
     let mut forged = certificate.to_vec();
     *forged.last_mut().unwrap() ^= 1;
@@ -250,7 +256,10 @@ async fn items_are_judged_by_what_their_authors_had_seen_once_the_log_is_repaire
     let copy = backed_up(&bench);
     let before = alice.log(&bench).await.certificates;
     second.write(&bench, &safe, &[]).await;
-    alice.change(&bench, OrganisationBody::DeviceRevoked { device: second.device }).await.record::<Completed>();
+    alice
+        .change(&bench, OrganisationBody::DeviceRevoked { device: second.device })
+        .await
+        .record::<Completed>();
     let view = alice.view(&bench, &safe).await;
     let (asked, ring) = alice.rekey(&bench, &view, vec![]);
     alice.put_parts(&bench, &safe, &ring).await;

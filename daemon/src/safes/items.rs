@@ -8,12 +8,24 @@
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::UserId;
-use parsec_protocol::safe_log::certificate;
+use parsec_protocol::safe_log::certificate::{self, first_journal_head, first_log_head};
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
+use crate::session::open_safes::OpenSafe;
 use crate::store::StoredRecord;
+
+/// Where a safe's two logs end, as far as they were verified here.
+pub(super) fn ends(safe: &OpenSafe, verified: &VerifiedSafe) -> [Head; 2] {
+    match verified.present() {
+        Some(now) => [now.log, now.journal],
+        None => [
+            first_log_head(&safe.organisation, &safe.id, &safe.founder),
+            first_journal_head(&safe.organisation, &safe.id, &safe.founder),
+        ],
+    }
+}
 
 /// What came from the server, unverified.
 #[derive(Debug, Default)]

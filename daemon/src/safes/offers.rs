@@ -173,7 +173,7 @@ pub(super) async fn has_gone(session: &Session, safe: &OpenSafe) -> Result<bool,
     let listed = listed(session).await?;
     // A server that was restored may know less than was verified here: that is no leaving.
     let known = safe.memory().await.verified.present().map_or(0, |now| now.log.count);
-    let later = |entry: &SafeEntry| entry.role.is_none() && (entry.log.count > known || known == 0);
+    let later = |entry: &SafeEntry| entry.role.is_none() && entry.log.count >= known;
     let gone = listed.iter().any(|entry| entry.safe == safe.id && later(entry));
     if gone {
         stands(session, safe.id, Standing::Left).await?;

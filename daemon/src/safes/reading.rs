@@ -16,12 +16,12 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{SafeId, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, Least};
-use parsec_protocol::safe_log::certificate::{self, first_journal_head, first_log_head};
+use parsec_protocol::safe_log::certificate;
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::rules::Fault;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
-use super::items::{Batch, Refused, Verified, verify};
+use super::items::{Batch, Refused, Verified, ends, verify};
 use super::repairing::{self, Less};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
@@ -29,17 +29,6 @@ use crate::session::open_safes::OpenSafe;
 use crate::store::{Halt, StoreError, StoredSafe, TakenItems};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
-
-/// Where a safe's two logs end, as far as they were verified here.
-pub(super) fn ends(safe: &OpenSafe, verified: &VerifiedSafe) -> [Head; 2] {
-    match verified.present() {
-        Some(now) => [now.log, now.journal],
-        None => [
-            first_log_head(&safe.organisation, &safe.id, &safe.founder),
-            first_journal_head(&safe.organisation, &safe.id, &safe.founder),
-        ],
-    }
-}
 
 /// Takes in all that the server has. The caller holds the safe's turn.
 ///
@@ -65,7 +54,8 @@ pub(super) async fn read(session: &Session, safe: &OpenSafe) -> Result<(), Probl
             None => {
                 let page = match answered(|| session.member.safe_log(safe.id, log.count, least[0])).await {
                     Err(error) if error.code() == Some(ErrorCode::SafeUnknown) && !given_back => {
-                        let has = repairing::unknown(session, safe).await?.ok_or_else(|| Problem::from(error))?;
+                        let has =
+                            repairing::unknown(session, safe).await?.ok_or_else(|| Problem::from(error))?;
                         let known = least.map(|least| least.0);
                         repairing::give_back(session, safe, Less { shown: has, known }).await?;
                         given_back = true;

@@ -22,8 +22,7 @@ use parsec_protocol::safe_log::safe::EpochRecord;
 use parsec_protocol::safes::boxes::make_box;
 use tokio::time::Instant;
 
-use super::items::{Batch, Step};
-use super::reading::ends;
+use super::items::{Batch, Step, ends};
 use crate::session::open_safes::OpenSafe;
 use crate::session::{Session, alarms};
 use crate::store::Standing;
@@ -67,8 +66,7 @@ pub(super) async fn give_back(session: &Session, safe: &OpenSafe, less: Less) ->
         Ok(0) => Ok(()),
         Ok(added) => {
             tracing::warn!(safe = %safe.id, added, "the server had lost items of a safe; they were given back");
-            lacking(session, safe, "").await;
-            safe.memory().await.repairs.beside = true;
+            safe.memory().await.repairs.open = true;
             Ok(())
         }
         Err(Failed::Behind) => {
@@ -83,7 +81,8 @@ pub(super) async fn give_back(session: &Session, safe: &OpenSafe, less: Less) ->
     }
 }
 
-const FIRST_THE_LOG: &str = "The organisation's log has to be put back first: an administrator runs `parsecctl trust repair`.";
+const FIRST_THE_LOG: &str =
+    "The organisation's log has to be put back first: an administrator runs `parsecctl trust repair`.";
 const BY_OTHERS: &str = "By what the server has left, this device may not write in the safe: the device of a member who could then, or who \
                          owns it, gives the rest back as soon as it is unlocked.";
 const BY_OTHERS_RING: &str = "This device lacks a ring of the safe's keys: the device of another member gives the rest back as soon as it is \
@@ -97,7 +96,7 @@ enum Failed {
     Stranger,
     /// A ring that belongs to it is not here.
     Ring,
-    /// It has another past.
+    /// It has other items there: a fork.
     Another,
     Problem(Problem),
 }
@@ -202,7 +201,8 @@ async fn certificate(
     let (mut ring, mut parts, mut boxes) = (None, Vec::new(), Vec::new());
     match payload.map(|payload| (payload.body, payload.seen.count)) {
         Ok((Body::Created { .. } | Body::Changed { key: Some(_), .. }, _)) => {
-            let record = safe.memory().await.verified.epochs().iter().find(|it| it.position == position).copied();
+            let record =
+                safe.memory().await.verified.epochs().iter().find(|it| it.position == position).copied();
             let (head, made) = kept_ring(session, safe, record.ok_or(Failed::Ring)?).await?;
             (ring, parts) = (Some(head.into()), made.into_iter().map(Into::into).collect());
         }
@@ -339,10 +339,12 @@ pub(super) async fn settle(session: &Session, safe: &OpenSafe) -> Result<(), Pro
     if entry.is_none_or(|entry| !same(own[0], entry.log) || !same(own[1], entry.journal)) {
         return Err(parted(session, safe).await);
     }
+    // Also where it was mended before anybody could be told: that it was is worth knowing.
+    lacking(session, safe, "").await;
     alarms::mended_of_safe(session, safe.id).await?;
     let mut memory = safe.memory().await;
     memory.repairs.open = false;
-    memory.repairs.beside = true;
+    (memory.repairs.boxes, memory.repairs.objects) = (true, true);
     memory.repairs.end();
     Ok(())
 }
@@ -364,8 +366,11 @@ pub(super) async fn unknown(session: &Session, safe: &OpenSafe) -> Result<Option
     }
     let listed = answered(|| session.member.safes()).await?;
     Ok(match listed.iter().find(|entry| entry.safe == safe.id) {
-        Some(entry) if entry.log.count > own[0].count => None,
-        Some(entry) => Some([entry.log.count, entry.journal.count]),
+        Some(entry) if entry.log.count < own[0].count || entry.journal.count < own[1].count => {
+            Some([entry.log.count, entry.journal.count])
+        }
+        // It has all, and says so for another reason.
+        Some(_) => None,
         None => Some([0, 0]),
     })
 }

@@ -3,37 +3,43 @@
 //! Decides which are offered: those that accepted records have added, as they were verified when
 //! they came. Refuses to fetch anything for it: what is nowhere but here is the point.
 
+use std::collections::BTreeSet;
+
 use parsec_protocol::control::Problem;
 use parsec_protocol::ids::ObjectId;
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::relay::{
-    ErrorCode, OBJECT_MISSING_MAX, OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds,
-};
+use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds};
 
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::transport::retry::{answered, carried};
 
-/// Gives the server the objects that it lacks and that are here; how many.
+/// Gives the server the objects that it awaits and that are here; how many.
 ///
 /// # Errors
 /// The server's and the store's.
 pub(super) async fn give(session: &Session, safe: &OpenSafe) -> Result<u64, Problem> {
     let id = safe.id;
-    let mut kept = session.store(move |store| Ok(store.kept_objects(id))).await?;
-    {
-        let memory = safe.memory().await;
-        if memory.verified.role(&session.open.summary.user).is_none_or(|role| !role.writes()) {
-            return Ok(0);
-        }
-        kept.retain(|(object, _)| memory.base.has_object(*object));
+    let role = safe.memory().await.verified.role(&session.open.summary.user);
+    if role.is_none_or(|role| !role.writes()) {
+        return Ok(0);
     }
     let mut given = 0_u64;
-    for part in kept.chunks(OBJECT_MISSING_MAX) {
-        let asked = ObjectIds { objects: part.iter().map(|(object, _)| *object).collect() };
-        let missing = answered(|| session.member.missing_objects(id, &asked)).await?.objects;
-        let missing: Vec<_> = part.iter().filter(|(object, _)| missing.contains(object)).copied().collect();
-        let mut rest = missing.as_slice();
+    loop {
+        let none = ObjectIds { objects: Vec::new() };
+        let awaited = answered(|| session.member.missing_objects(id, &none)).await?.objects;
+        if awaited.is_empty() {
+            break;
+        }
+        let awaited: BTreeSet<_> = awaited.into_iter().collect();
+        let mut here = session.store(move |store| Ok(store.kept_objects(id))).await?;
+        {
+            // As accepted records have added them: another content under such an id is none.
+            let memory = safe.memory().await;
+            here.retain(|(object, _)| awaited.contains(object) && memory.base.has_object(*object));
+        }
+        let before = given;
+        let mut rest = here.as_slice();
         while !rest.is_empty() {
             let (heads, sealed, after) = one_call(session, safe, rest).await?;
             rest = after;
@@ -43,12 +49,17 @@ pub(super) async fn give(session: &Session, safe: &OpenSafe) -> Result<u64, Prob
             let put = carried(heads.body_bytes(), || session.member.put_objects(id, &heads, &sealed)).await;
             match put {
                 Ok(()) => given = given.saturating_add(heads.0.len() as u64),
-                // Others are there under one of these ids: what is right, whoever added it brings.
+                // Another device was faster, with other bytes: what is right, whoever added it brings.
                 Err(error) if error.code() == Some(ErrorCode::ObjectConflict) => {
                     tracing::warn!(safe = %id, "the server has other bytes under the id of an object");
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+        // The rest is not here. Where there are more than one answer names, what was given made room.
+        if given == before {
+            tracing::warn!(safe = %id, lacking = awaited.len(), "the server lacks objects that are not here");
+            break;
         }
     }
     if given > 0 {

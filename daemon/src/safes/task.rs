@@ -37,15 +37,42 @@ fn again_after(problem: &Problem, pauses: &mut Pauses) -> Option<Duration> {
     }
 }
 
+/// For how long after a stream was opened anew objects may be awaited of which this device was not
+/// told: another device has given records back meanwhile.
+const REOPENED_FOR: Duration = Duration::from_secs(600);
+
+/// When the device's event stream was opened last.
+#[derive(Debug, Default)]
+struct Reopened {
+    streams: u64,
+    at: Option<Instant>,
+}
+
+impl Reopened {
+    /// Whether that was of late.
+    fn is_recent(&mut self, session: &Session) -> bool {
+        let streams = session.member.safe_news().borrow().streams;
+        if streams != self.streams {
+            *self = Self { streams, at: Some(Instant::now()) };
+        }
+        self.at.is_some_and(|at| at.elapsed() < REOPENED_FOR)
+    }
+}
+
 /// Runs for as long as the device is unlocked, or the safe is there.
 pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
     let mut pauses = Pauses::default();
     let mut between = Between::default();
     let mut news = session.news();
+    let mut reopened = Reopened::default();
     while session.safes.get(safe.id).is_some_and(|open| Arc::ptr_eq(&open, &safe)) {
         news.mark_unchanged();
         let begun = Instant::now();
+        let before = items(&safe).await;
         let done = round(&session, &safe, &mut between).await;
+        if done.is_ok() && items(&safe).await == before && reopened.is_recent(&session) {
+            safe.memory().await.repairs.objects = true;
+        }
         let looked = done.is_ok().then_some(begun);
         let pause = match &done {
             Ok(at) => {
@@ -96,11 +123,11 @@ async fn tidied(session: &Session, safe: &OpenSafe) {
 async fn returned(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     let due = {
         let memory = safe.memory().await;
-        memory.repairs.beside && !memory.repairs.open && memory.standing == Standing::Accepted
+        memory.repairs.objects && !memory.repairs.open && memory.standing == Standing::Accepted
     };
     if due {
         returning::give(session, safe).await?;
-        safe.memory().await.repairs.beside = false;
+        safe.memory().await.repairs.objects = false;
     }
     Ok(())
 }
@@ -204,11 +231,14 @@ async fn round(
             return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
         }
     }
-    if safe.memory().await.repairs.beside {
-        // Boxes that were posted beside a ring may have gone with the ring's end.
+    let lost = safe.memory().await.repairs.boxes;
+    if lost {
         between.given.clear();
     }
     boxes::give(session, safe, between).await?;
+    if lost {
+        safe.memory().await.repairs.boxes = false;
+    }
     if waiting > 0 || items(safe).await != before {
         views::tell(session, safe, "shared").await;
     }

@@ -125,7 +125,14 @@ pub(crate) async fn raise_of_safe(device: &Device, safe: SafeId, problem: &Probl
             tracing::warn!(%safe, problem = error.name.name(), "an alarm could not be kept");
             let (device_id, organisation) = (Some(summary.device), summary.organisation.clone());
             let (problem, since) = (problem.clone(), clock::now());
-            device.events().alarm(Alarm { id: None, device: device_id, organisation, problem, since, proof: false });
+            device.events().alarm(Alarm {
+                id: None,
+                device: device_id,
+                organisation,
+                problem,
+                since,
+                proof: false,
+            });
         }
     }
 }

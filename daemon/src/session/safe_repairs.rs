@@ -1,4 +1,5 @@
-//! When a device gives a server back what it lacks of a safe, and what is still to be done about it.
+//! When a device gives a server back what it lacks of a safe, and what is still to be done about
+//! it.
 //!
 //! Decides how often that is tried: a server that pretends to have lost something gets the same
 //! bytes again, and no more often than this. Refuses nothing else.
@@ -25,8 +26,10 @@ pub struct Repairs {
     again: Option<Instant>,
     /// Whether an alarm says that something is missing which may come back.
     pub open: bool,
-    /// Whether boxes and objects may be missing, too.
-    pub beside: bool,
+    /// Whether boxes beside the rings may be missing, too.
+    pub boxes: bool,
+    /// Whether objects may be.
+    pub objects: bool,
 }
 
 impl Repairs {
@@ -50,7 +53,7 @@ impl Repairs {
 
     /// A person wants it tried now, and everything looked at.
     pub fn by_word(&mut self) {
-        *self = Self { open: self.open, beside: true, ..Self::default() };
+        *self = Self { open: self.open, boxes: true, objects: true, ..Self::default() };
     }
 
     /// When to look again.
@@ -86,6 +89,6 @@ mod tests {
         assert_eq!(repairs.again(), None);
         assert!(!repairs.begin(now));
         repairs.by_word();
-        assert!(repairs.begin(now) && repairs.beside);
+        assert!(repairs.begin(now) && repairs.boxes && repairs.objects);
     }
 }

@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use parsec_protocol::ids::{ObjectId, Timestamp};
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads};
+use parsec_protocol::relay::{ErrorCode, OBJECT_MISSING_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads};
 
-use super::quota::Wish;
 use super::access::counting;
+use super::quota::Wish;
 use super::{Asking, Terms, reader, writer};
 use crate::errors::Refusal;
 use crate::objects::Named;
@@ -116,7 +116,8 @@ pub(crate) fn put(
     Ok(())
 }
 
-/// Those that are not here, in the order of the question.
+/// Those that are not here, in the order of the question; to a question about none, those that
+/// records name which were put back, and of which nobody has brought the bytes.
 ///
 /// # Errors
 /// `safe_unknown`.
@@ -126,6 +127,9 @@ pub(crate) fn missing(
     objects: Vec<ObjectId>,
 ) -> Result<Vec<ObjectId>, Refusal> {
     reader(tx, asking)?;
+    if objects.is_empty() {
+        return Ok(tx.awaited_all(asking.of, OBJECT_MISSING_MAX)?);
+    }
     let mut missing = Vec::new();
     for object in objects {
         if tx.object(asking.of, &object)?.is_none() {

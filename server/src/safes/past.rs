@@ -8,7 +8,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::batch::Sequential;
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::at::{DeviceAt, MembersAt, UserAt};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
@@ -51,7 +50,7 @@ impl PastLogs {
         while past.count() < end.head.count {
             let page: Vec<Vec<u8>> =
                 tx.page(organisation, past.count())?.certificates.into_iter().map(ByteVec::into).collect();
-            let done = past.extend_with(&page, &Sequential);
+            let done = page.iter().try_for_each(|envelope| past.push(envelope));
             if done.is_err() || page.is_empty() {
                 return Err(StoreError::Damaged("certificate").into());
             }

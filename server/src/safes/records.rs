@@ -18,9 +18,9 @@ use super::turns::Admission;
 use super::view::StoredSafe;
 use super::{Asking, Terms, carry_out, check_seen, turns};
 use crate::errors::Refusal;
-use crate::store::{StoreError, Tx};
 use crate::store::log::OpenLog;
 use crate::store::safes::{ObjectState, SafeKey, StoredItem, Urgency};
+use crate::store::{StoreError, Tx};
 
 /// A record that came in.
 pub(crate) type Incoming = Candidate<'static, JournalRecord>;

@@ -59,8 +59,8 @@ pub(crate) fn read(asked: SafeRepair, past: &VerifiedLog) -> Result<Vec<Item>, R
             Ok(Item::Certificate(read, Comes { ring, parts, boxes }))
         }
         RepairItem::Record { record } => {
-            let mut read = Candidate::<JournalRecord>::read(Vec::from(record))
-                .ok_or(ErrorCode::RecordRefused)?;
+            let mut read =
+                Candidate::<JournalRecord>::read(Vec::from(record)).ok_or(ErrorCode::RecordRefused)?;
             if let Some(key) = key(&read.payload().author) {
                 read.verify(&key);
             }
@@ -194,8 +194,7 @@ impl At<'_> {
         let (accepted, effects) = judged.into_parts();
         let by = Asking { of, device: effects.by.device, user: effects.by.user };
         if self.safe.is_none() {
-            let safe =
-                SafeToAdd { founder: &by.device, founded_by: &by.user, present: &effects.present };
+            let safe = SafeToAdd { founder: &by.device, founded_by: &by.user, present: &effects.present };
             tx.insert_safe(of, &safe)?;
         }
         let named = match &accepted.payload().body {
@@ -235,11 +234,7 @@ impl At<'_> {
     }
 
     /// Puts a record back; whether it was missing.
-    fn record(
-        &self,
-        tx: &mut dyn Tx,
-        record: Candidate<'static, JournalRecord>,
-    ) -> Result<bool, Refusal> {
+    fn record(&self, tx: &mut dyn Tx, record: Candidate<'static, JournalRecord>) -> Result<bool, Refusal> {
         let (of, payload) = (self.asking.of, record.payload());
         if payload.safe != *of.safe {
             return Err(ErrorCode::RecordRefused.into());

@@ -200,8 +200,7 @@ impl Store {
         let mut select = inner.connection.prepare(
             "SELECT envelope FROM safe_certificate WHERE safe = ?1 AND position >= ?2 ORDER BY position LIMIT ?3",
         )?;
-        let rows =
-            select.query_map((safe.as_bytes(), integer(from)?, integer(most)?), |row| row.get(0))?;
+        let rows = select.query_map((safe.as_bytes(), integer(from)?, integer(most)?), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

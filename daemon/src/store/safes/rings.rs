@@ -25,10 +25,7 @@ impl Store {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         // One that was forgotten meanwhile has none.
-        if !transaction
-            .prepare_cached("SELECT 1 FROM safe WHERE id = ?1")?
-            .exists([safe.as_bytes()])?
-        {
+        if !transaction.prepare_cached("SELECT 1 FROM safe WHERE id = ?1")?.exists([safe.as_bytes()])? {
             return Ok(());
         }
         {

@@ -1,7 +1,7 @@
 //! How a member puts back what a restore of the server's database took off the end of a safe.
 //!
-//! Decides the records and their bounds. Whether an item may stand where it says is for the rules of
-//! `safe_log`, which the server applies as every reader does.
+//! Decides the records and their bounds. Whether an item may stand where it says is for the rules
+//! of `safe_log`, which the server applies as every reader does.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -26,7 +26,7 @@ const _: () = assert!(SAFE_REPAIR_MAX_BYTES <= BODY_MAX_BYTES, "no call takes mo
 /// An item of a safe as the caller has verified it, with what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum RepairItem {
-    /// Of the safe's log.
+    /// A certificate of the safe's log.
     #[n(0)]
     Certificate {
         /// The envelope, as its author signed it.
@@ -42,7 +42,7 @@ pub enum RepairItem {
         #[n(3)]
         boxes: Vec<BoxFor>,
     },
-    /// Of its journal.
+    /// A record of its journal.
     #[n(1)]
     Record {
         /// The envelope, as its author signed it.

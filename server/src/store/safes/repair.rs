@@ -27,14 +27,11 @@ pub(crate) trait RepairRows {
     /// Notes one for every organisation of which none is known.
     fn note_restored_all(&mut self, since: Timestamp) -> Result<(), StoreError>;
     /// An object is a record's whose bytes are not here.
-    fn await_object(
-        &mut self,
-        of: SafeKey<'_>,
-        object: &ObjectId,
-        adder: &UserId,
-    ) -> Result<(), StoreError>;
+    fn await_object(&mut self, of: SafeKey<'_>, object: &ObjectId, adder: &UserId) -> Result<(), StoreError>;
     /// Whose record added an object that is awaited.
     fn awaited(&self, of: SafeKey<'_>, object: &ObjectId) -> Result<Option<UserId>, StoreError>;
+    /// Objects that are awaited and of which there is nothing; at most `most`.
+    fn awaited_all(&self, of: SafeKey<'_>, most: usize) -> Result<Vec<ObjectId>, StoreError>;
     /// It is awaited no more.
     fn end_awaiting(&mut self, of: SafeKey<'_>, object: &ObjectId) -> Result<(), StoreError>;
     /// An object gives way to another content under its id.

@@ -21,7 +21,8 @@ pub(super) use objects::{
     insert_object, is_due, object, object_bytes, put_off_object, remove_due_objects, set_object_state,
 };
 pub(super) use repair::{
-    await_object, awaited, end_awaiting, note_restored_all, remove_object, restored, set_restored,
+    await_object, awaited, awaited_all, end_awaiting, note_restored_all, remove_object, restored,
+    set_restored,
 };
 pub(super) use rings::{insert_ring, keep_part, part, post_box, posted, put_part, remove_due_parts, ring};
 pub(super) use turns::{next_turn, races, set_races, set_turn, turn};

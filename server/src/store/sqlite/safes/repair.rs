@@ -5,7 +5,7 @@
 use parsec_protocol::ids::{ObjectId, OrganisationId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::values::{bytes, stored, unstored};
+use super::super::values::{bytes, limit, stored, unstored};
 use super::named;
 use crate::store::StoreError;
 use crate::store::safes::{Restored, SafeKey};
@@ -78,6 +78,25 @@ pub(in super::super) fn awaited(
     let adder: Option<Vec<u8>> =
         select.query_row(params![organisation, safe, object.as_bytes()], |row| row.get(0)).optional()?;
     adder.map(|adder| bytes(adder).map(UserId::from_bytes)).transpose()
+}
+
+/// Objects that are awaited and of which there is nothing.
+pub(in super::super) fn awaited_all(
+    sql: &Connection,
+    of: SafeKey<'_>,
+    most: usize,
+) -> Result<Vec<ObjectId>, StoreError> {
+    let [organisation, safe] = named(&of);
+    let mut select = sql.prepare_cached(
+        "SELECT a.object FROM safe_awaited a WHERE a.organisation = ?1 AND a.safe = ?2 AND NOT EXISTS
+             (SELECT 1 FROM safe_object o
+              WHERE o.organisation = a.organisation AND o.safe = a.safe AND o.object = a.object)
+         ORDER BY a.object LIMIT ?3",
+    )?;
+    let rows: Vec<Vec<u8>> = select
+        .query_map(params![organisation, safe, limit(most)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    rows.into_iter().map(|object| bytes(object).map(ObjectId::from_bytes)).collect()
 }
 
 /// It is awaited no more.

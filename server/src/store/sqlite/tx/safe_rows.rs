@@ -15,8 +15,8 @@ use parsec_protocol::sealing::KeyHash;
 use super::{Transaction, safes};
 use crate::store::StoreError;
 use crate::store::safes::{
-    DueObject, ObjectRow, ObjectRows, ObjectState, ObjectToAdd, PartRow, Races, RepairRows, Restored, SafeCounts,
-    SafeKey, SafeRow, SafeRows, SafeToAdd, SafeTurn, StoredItem,
+    DueObject, ObjectRow, ObjectRows, ObjectState, ObjectToAdd, PartRow, Races, RepairRows, Restored,
+    SafeCounts, SafeKey, SafeRow, SafeRows, SafeToAdd, SafeTurn, StoredItem,
 };
 
 impl SafeRows for Transaction<'_> {
@@ -263,17 +263,16 @@ impl RepairRows for Transaction<'_> {
         safes::note_restored_all(self.sql(), since)
     }
 
-    fn await_object(
-        &mut self,
-        of: SafeKey<'_>,
-        object: &ObjectId,
-        adder: &UserId,
-    ) -> Result<(), StoreError> {
+    fn await_object(&mut self, of: SafeKey<'_>, object: &ObjectId, adder: &UserId) -> Result<(), StoreError> {
         safes::await_object(self.sql(), of, object, adder)
     }
 
     fn awaited(&self, of: SafeKey<'_>, object: &ObjectId) -> Result<Option<UserId>, StoreError> {
         safes::awaited(self.sql(), of, object)
+    }
+
+    fn awaited_all(&self, of: SafeKey<'_>, most: usize) -> Result<Vec<ObjectId>, StoreError> {
+        safes::awaited_all(self.sql(), of, most)
     }
 
     fn end_awaiting(&mut self, of: SafeKey<'_>, object: &ObjectId) -> Result<(), StoreError> {
