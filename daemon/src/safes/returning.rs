@@ -49,14 +49,16 @@ pub(super) async fn give(session: &Session, safe: &OpenSafe) -> Result<u64, Prob
             let put = carried(heads.body_bytes(), || session.member.put_objects(id, &heads, &sealed)).await;
             match put {
                 Ok(()) => given = given.saturating_add(heads.0.len() as u64),
-                // Another device was faster, with other bytes: what is right, whoever added it brings.
+                // Another device was faster, with other bytes: whoever added it brings the right
+                // ones.
                 Err(error) if error.code() == Some(ErrorCode::ObjectConflict) => {
                     tracing::warn!(safe = %id, "the server has other bytes under the id of an object");
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        // The rest is not here. Where there are more than one answer names, what was given made room.
+        // The rest is not here. Where there are more than one answer names, what was given has made
+        // room.
         if given == before {
             tracing::warn!(safe = %id, lacking = awaited.len(), "the server lacks objects that are not here");
             break;

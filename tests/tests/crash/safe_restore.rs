@@ -120,11 +120,11 @@ fn open_alarms(device: &Device) -> Vec<String> {
 }
 
 /// Contents that come back from devices which keep them, as soon as they have looked.
-fn had(device: &Device, path: &str, keepers: &[&Device]) -> Vec<u8> {
+fn had(device: &Device, path: &str, others: &[&Device]) -> Vec<u8> {
     for _ in 0..200 {
         match plans(device).get(path) {
             Err(failed) if failed.name() == Some(ProblemKind::ContentsUnavailable) => {
-                keepers.iter().for_each(|keeper| drained(keeper));
+                others.iter().for_each(|other| drained(other));
             }
             done => return done.unwrap(),
         }
