@@ -10,9 +10,10 @@ use parsec_protocol::chain::organisation::certificate::{Body as OrganisationBody
 use parsec_protocol::ids::{SafeId, Timestamp};
 use parsec_protocol::relay::{
     Completed, ErrorCode, JournalPage, Least, LogRepaired, RecordAnswer, RepairItem, SAFE_REPAIR_ITEMS_MAX,
-    SAFE_REPAIR_MAX_BYTES, SafeList, SafeLogPage, SafeLogged, SafeRepair, SafeRepaired, path,
+    SAFE_REPAIR_MAX_BYTES, SafeCertificate, SafeList, SafeLogPage, SafeLogged, SafeRepair, SafeRepaired,
+    path,
 };
-use parsec_protocol::safe_log::certificate::{self, Body};
+use parsec_protocol::safe_log::certificate::{self, Body, State};
 use parsec_protocol::safe_log::ring::RingHead;
 use parsec_protocol::safe_log::roles::Role;
 use support::safes::{Object, change};
@@ -146,11 +147,22 @@ async fn members_put_back_what_a_restore_took_off_a_safe_and_everybody_goes_on()
         // Whoever has the objects brings them; they are the record's at once.
         let ids = objects.clone().map(|object| object.id);
         assert_eq!(alice.missing(&bench, &safe, &ids).await, ids);
+        let mut awaited = carol.missing(&bench, &safe, &[]).await;
+        awaited.sort_unstable_by_key(|id| ids.iter().position(|named| named == id));
+        assert_eq!(awaited, ids);
+        if !repairs_only {
+            // Also where nothing new is written any more.
+            let view = alice.view(&bench, &safe).await;
+            let body = Body::State { state: State::ReadOnly, format: 1, suite: 1 };
+            let closed = alice.signed_certificate(&alice.safe_certificate(&bench, &view, body));
+            let closed = SafeCertificate { certificate: closed, ring: None, boxes: vec![] };
+            alice.append(&bench, &safe, &closed).await.record::<SafeLogged>();
+            let new = alice.put_objects(&bench, &safe, &[Object::of(9)]).await;
+            assert_eq!(new.code(), ErrorCode::SafeNotOpen);
+        }
         alice.put_objects(&bench, &safe, &objects).await.done();
         assert_eq!(carol.fetch(&bench, &safe, &ids).await, objects);
-        if !repairs_only {
-            assert_eq!(bob.write(&bench, &safe, &[]).await, 4);
-        }
+        assert_eq!(carol.missing(&bench, &safe, &[]).await, []);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The organisation's log at any of its places: what items of a safe are judged by that are put
 //! back long after they were written.
 //!
-//! Decides nothing: the log is verified anew by the rules that let it in, as a member does. One
-//! organisation's is kept, since a repair is many calls of the same. Refuses to answer for a log
+//! Decides nothing: the log is verified anew by the rules that let it in, as a member does. Some
+//! organisations' are kept, since a repair is many calls of the same. Refuses to answer for a log
 //! that is another one by now.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,14 +17,27 @@ use parsec_protocol::ids::{DeviceId, OrganisationId, UserId};
 use crate::errors::Refusal;
 use crate::store::{StoreError, Tx, log};
 
-/// The log of the organisation that was last repaired, as far as it was read.
+/// Logs that are kept: each takes its certificates' signatures to be read anew, and some tens of
+/// megabytes where it is among the longest.
+const KEPT: usize = 8;
+
+/// The logs of the organisations that were repaired last, as far as they were read; the newest
+/// last.
 #[derive(Debug, Default)]
-pub(crate) struct PastLogs(Mutex<Option<Arc<VerifiedLog>>>);
+pub(crate) struct PastLogs(Mutex<Vec<Arc<VerifiedLog>>>);
 
 impl PastLogs {
     fn kept(&self, organisation: &OrganisationId) -> Option<Arc<VerifiedLog>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().filter(|kept| kept.organisation() == organisation).map(Arc::clone)
+        kept.iter().find(|kept| kept.organisation() == organisation).map(Arc::clone)
+    }
+
+    fn keep(&self, log: &Arc<VerifiedLog>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|other| other.organisation() != log.organisation());
+        kept.push(Arc::clone(log));
+        let surplus = kept.len().saturating_sub(KEPT);
+        kept.drain(..surplus);
     }
 
     /// The log as it is in this transaction.
@@ -56,7 +69,7 @@ impl PastLogs {
             }
         }
         let past = Arc::new(past);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&past));
+        self.keep(&past);
         Ok(past)
     }
 }
