@@ -176,6 +176,13 @@ impl Server {
             // The server works all the same; a full disk must not keep it from answering.
             tracing::warn!("the budgets could not be noted for `organisation usage`");
         }
+        if config.repairs_only {
+            // Items whose authors had not seen what the logs get from now on may come back.
+            let now = config.clock.now();
+            if store.write(move |tx| Ok(tx.note_restored_all(now)?)).await.is_err() {
+                tracing::warn!("that the database was restored could not be noted");
+            }
+        }
         let folder = objects::beside(&config.database);
         let objects = objects::Folder::open(folder.clone())
             .map_err(|source| RunError::Objects { path: folder, source })?;
@@ -183,6 +190,7 @@ impl Server {
             store,
             safe_quotas: safes::Quotas::new(&config.safe_quotas),
             turns_over: http::TurnsOver::default(),
+            past_logs: safes::PastLogs::default(),
             objects: http::Objects { store: objects, publishing: tokio::sync::RwLock::new(()) },
             watchers,
             quota: quota::Quota::new(config.rates),

@@ -21,6 +21,7 @@ use parsec_protocol::limits::LOG_PAGE_MAX_CERTIFICATES;
 use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::ErrorCode;
 
+use crate::clock::Clock;
 use crate::errors::Refusal;
 use crate::intake::{founding_fingerprint, read_founding, refused};
 use crate::repair::put_back;
@@ -128,7 +129,8 @@ pub fn repair_organisation(database: &Path, name: &str, file: &Path) -> Result<R
         // An exported log has no keys: members put them back, by their hashes.
         // Part by part, so that a running server waits for none of them longer than for a member's
         // call.
-        let done = store.change(|tx| put_back(tx, &organisation, from, part, Ok(Vec::new())))?;
+        let done = store
+            .change(|tx| put_back(tx, &organisation, from, part, Ok(Vec::new()), Clock::System.now()))?;
         added = added.saturating_add(done.added);
         from =
             verified.head_at(from.count.saturating_add(part.len() as u64)).ok_or(ReinstateError::Conflict)?;

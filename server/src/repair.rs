@@ -10,12 +10,13 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::chain::view::{LogView as _, NotAccepted};
-use parsec_protocol::ids::OrganisationId;
+use parsec_protocol::ids::{OrganisationId, Timestamp};
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::sealing::EncryptionKey;
 
 use crate::errors::Refusal;
 use crate::intake::{IntakeFault, Piece, pieces};
+use crate::safes::note_restored;
 use crate::store::log::{NotAppended, RightsChange};
 use crate::store::{Tx, log};
 
@@ -53,6 +54,7 @@ pub(crate) fn put_back(
     from: Head,
     certificates: &[ByteVec],
     keys: Result<Vec<EncryptionKey>, IntakeFault>,
+    now: Timestamp,
 ) -> Result<PutBack, Refusal> {
     let mut log = log::lock(tx, organisation)?;
     let held = log.head().count;
@@ -87,5 +89,8 @@ pub(crate) fn put_back(
         tx.put_key(organisation, key)?;
     }
     let count = log.head().count;
+    if count > held {
+        note_restored(tx, organisation, held, now)?;
+    }
     Ok(PutBack { count, added: count.saturating_sub(held), rights })
 }

@@ -27,6 +27,10 @@ pub(crate) async fn run(session: &Arc<Session>) -> Result<TrustRepaired, Problem
     outbox::finish_all(session).await?;
     session.put_keys_back(&log).await?;
     session.put_past_boxes_back(&log).await?;
+    for safe in session.safes.all() {
+        safe.memory().await.repairs.by_word();
+        safe.wanted.notify_one();
+    }
     let trouble = Trouble::new(None);
     match tokio::time::timeout(ANSWER_WAIT, manifest::keep(session, &trouble)).await {
         Ok(Ok(())) => {}

@@ -11,6 +11,7 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::UserId;
 use parsec_protocol::keys::SafeKey;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, SafeCertificate};
 use parsec_protocol::safe_log::certificate::{Body, Change, Key, Payload};
 use parsec_protocol::safe_log::ring::{BoxFor, Recipient, boxes_hash};
@@ -71,6 +72,11 @@ pub(super) async fn certify(
                 let envelope = draft.call.certificate.to_vec();
                 let batch = Batch { certificates: vec![envelope], records: Vec::new() };
                 reading::take(session, safe, batch).await?;
+                if let (Some((epoch, _)), Some(head)) = (&draft.key, &draft.call.ring) {
+                    let pieces = std::iter::once(head.to_vec()).chain(draft.parts);
+                    let pieces = pieces.map(|bytes| (Hash::of(&[&bytes]), bytes)).collect();
+                    keys::keep_ring(session, safe.id, *epoch, pieces).await;
+                }
                 if let Some((epoch, key)) = draft.key {
                     session
                         .store({

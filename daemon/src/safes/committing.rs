@@ -21,8 +21,7 @@ use parsec_protocol::safes::seal::{SealRecordError, seal_record};
 use parsec_protocol::safes::tree::Tree as _;
 
 use super::brake::{self, Waiting};
-use super::items::Batch;
-use super::reading::ends;
+use super::items::{Batch, ends};
 use super::staged::Wanted;
 use super::{anew, damaged, dropped, forgone, holding, reading, refusals, staged};
 use crate::os::{blocking_in, clock, entropy};

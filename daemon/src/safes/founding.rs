@@ -12,6 +12,7 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{Label, OperationId, SafeId};
 use parsec_protocol::keys::{SafeKey, random};
 use parsec_protocol::limits::BODY_MAX_BYTES;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, NewSafe};
 use parsec_protocol::safe_log::certificate::{Body, Payload, first_journal_head, first_log_head};
 use parsec_protocol::safe_log::ring::Recipient;
@@ -22,7 +23,7 @@ use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsec_protocol::safes::rebase::Pending;
 
 use super::items::Batch;
-use super::{certifying, folding, loading, reading, refusals};
+use super::{certifying, folding, keys, loading, reading, refusals};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::open_safes::{OpenSafe, Queued};
@@ -136,6 +137,9 @@ pub(super) async fn post(session: &Session, safe: &OpenSafe) -> Result<(), Probl
         })?;
         match answered(|| session.member.found_safe(&new)).await {
             Ok(_) => {
+                let pieces = std::iter::once(new.ring).chain(new.parts);
+                let pieces = pieces.map(|bytes| (Hash::of(&[&bytes]), bytes.to_vec())).collect();
+                keys::keep_ring(session, id, 0, pieces).await;
                 let certificates = vec![new.certificate.to_vec()];
                 reading::take(session, safe, Batch { certificates, records: Vec::new() }).await?;
                 return Ok(());

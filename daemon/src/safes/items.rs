@@ -8,12 +8,24 @@
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::UserId;
-use parsec_protocol::safe_log::certificate;
+use parsec_protocol::safe_log::certificate::{self, first_journal_head, first_log_head};
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
+use crate::session::open_safes::OpenSafe;
 use crate::store::StoredRecord;
+
+/// Where a safe's two logs end, as far as they were verified here.
+pub(super) fn ends(safe: &OpenSafe, verified: &VerifiedSafe) -> [Head; 2] {
+    match verified.present() {
+        Some(now) => [now.log, now.journal],
+        None => [
+            first_log_head(&safe.organisation, &safe.id, &safe.founder),
+            first_journal_head(&safe.organisation, &safe.id, &safe.founder),
+        ],
+    }
+}
 
 /// What came from the server, unverified.
 #[derive(Debug, Default)]
@@ -109,6 +121,31 @@ fn place_of(bytes: &[u8]) -> u64 {
 fn log_of(bytes: &[u8]) -> u64 {
     let payload = record::Envelope::decode(bytes).and_then(|envelope| envelope.payload());
     payload.map_or(0, |payload| payload.log.count)
+}
+
+/// An item, of one kind or the other.
+pub(super) enum Step {
+    Certificate(Vec<u8>),
+    Record(Vec<u8>),
+}
+
+impl Batch {
+    /// The items in their one order, from behind so many certificates and records on, as far as
+    /// they are here: they were verified before.
+    pub(super) fn steps(self, from: [u64; 2]) -> impl Iterator<Item = Step> {
+        let [mut log, mut journal] = from;
+        let mut certificates = self.certificates.into_iter().peekable();
+        let mut records = self.records.into_iter().peekable();
+        std::iter::from_fn(move || {
+            if let Some(envelope) = certificates.next_if(|bytes| place_of(bytes) <= journal) {
+                log = log.saturating_add(1);
+                return Some(Step::Certificate(envelope));
+            }
+            let record = records.next_if(|bytes| log_of(bytes) <= log)?;
+            journal = journal.saturating_add(1);
+            Some(Step::Record(record))
+        })
+    }
 }
 
 /// Verifies as far as the items go on from `safe`, which then has them. The second is why the next

@@ -10,6 +10,7 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{DeviceId, SafeId, UserId};
 use parsec_protocol::keys::SafeKey;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::ring::{Expected, RingHead, RingPart};
 use parsec_protocol::safe_log::safe::EpochRecord;
@@ -145,8 +146,18 @@ pub(super) async fn ring(
     let head = RingHead::decode(&bytes).ok().filter(|head| head.fits(&expected).is_ok());
     if head.is_none() {
         wrong(session, safe, record.author, "The ring").await;
+    } else {
+        keep_ring(session, safe.id, record.key.epoch, vec![(record.key.ring, bytes)]).await;
     }
     Ok(head)
+}
+
+/// Keeps the head or parts of a ring for a server that is restored one day. What can't be kept is
+/// kept by others.
+pub(super) async fn keep_ring(session: &Session, safe: SafeId, epoch: u64, pieces: Vec<(Hash, Vec<u8>)>) {
+    if let Err(error) = session.store(move |store| store.keep_ring(safe, epoch, &pieces)).await {
+        tracing::info!(%safe, %error, "a ring is not kept");
+    }
 }
 
 /// A part of a ring, by its number; nothing where the server lacks it, or gives another one: that
@@ -163,8 +174,11 @@ pub(super) async fn part(
     let Some(hash) = head.parts.get(number) else { return Ok(None) };
     match answered(|| session.member.safe_part(safe.id, hash)).await {
         Ok(bytes) => {
-            let part = RingPart::decode(&bytes).ok();
-            Ok(part.filter(|part| head.part_fits(number, part).is_ok()))
+            let part = RingPart::decode(&bytes).ok().filter(|part| head.part_fits(number, part).is_ok());
+            if part.is_some() {
+                keep_ring(session, safe.id, head.epoch, vec![(*hash, bytes)]).await;
+            }
+            Ok(part)
         }
         Err(error) if error.code() == Some(ErrorCode::RingMissing) => Ok(None),
         Err(TransportError::Misbehaved(_)) => Ok(None),

@@ -51,6 +51,7 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
         ..Memory::new(organisation, id, stored.standing)
     };
     keys::take_stored(&open.store, id, &mut memory)?;
+    memory.repairs.open = open.store.is_safe_lacking(&id)?;
     // One that does not fit, or is of a later version, is folded anew.
     let kept = open.store.safe_state(id)?.filter(|(seq, _)| *seq <= stored.folded);
     let kept = kept.and_then(|(_, bytes)| codec::decode(&bytes, STATE_MAX_BYTES).ok());

@@ -171,7 +171,10 @@ pub(crate) async fn stands(session: &Session, safe: SafeId, standing: Standing) 
 /// The server's and the store's.
 pub(super) async fn has_gone(session: &Session, safe: &OpenSafe) -> Result<bool, Problem> {
     let listed = listed(session).await?;
-    let gone = listed.iter().any(|entry| entry.safe == safe.id && entry.role.is_none());
+    // A server that was restored may know less than was verified here: that is no leaving.
+    let known = safe.memory().await.verified.present().map_or(0, |now| now.log.count);
+    let later = |entry: &SafeEntry| entry.role.is_none() && entry.log.count >= known;
+    let gone = listed.iter().any(|entry| entry.safe == safe.id && later(entry));
     if gone {
         stands(session, safe.id, Standing::Left).await?;
         session.safes_changed();

@@ -15,30 +15,20 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{SafeId, UserId};
 use parsec_protocol::public_keys::Hash;
-use parsec_protocol::relay::Least;
-use parsec_protocol::safe_log::certificate::{self, first_journal_head, first_log_head};
+use parsec_protocol::relay::{ErrorCode, Least};
+use parsec_protocol::safe_log::certificate;
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::rules::Fault;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
-use super::items::{Batch, Refused, Verified, verify};
+use super::items::{Batch, Refused, Verified, ends, verify};
+use super::repairing::{self, Less};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{Halt, StoreError, StoredSafe, TakenItems};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
-
-/// Where a safe's two logs end, as far as they were verified here.
-pub(super) fn ends(safe: &OpenSafe, verified: &VerifiedSafe) -> [Head; 2] {
-    match verified.present() {
-        Some(now) => [now.log, now.journal],
-        None => [
-            first_log_head(&safe.organisation, &safe.id, &safe.founder),
-            first_journal_head(&safe.organisation, &safe.id, &safe.founder),
-        ],
-    }
-}
 
 /// Takes in all that the server has. The caller holds the safe's turn.
 ///
@@ -48,6 +38,7 @@ pub(super) async fn read(session: &Session, safe: &OpenSafe) -> Result<(), Probl
     // How many certificates the server has shown that there are, and how many of the organisation's
     // were known before it was asked. It is not asked with each page of a long journal.
     let mut shown: Option<(u64, u64)> = None;
+    let mut given_back = false;
     loop {
         let before = session.log().count();
         let stored = marked(session, safe).await?;
@@ -61,14 +52,31 @@ pub(super) async fn read(session: &Session, safe: &OpenSafe) -> Result<(), Probl
         let (count, known) = match shown.filter(|_| !asked) {
             Some(shown) => shown,
             None => {
-                let page = answered(|| session.member.safe_log(safe.id, log.count, least[0])).await?;
+                let page = match answered(|| session.member.safe_log(safe.id, log.count, least[0])).await {
+                    Err(error) if error.code() == Some(ErrorCode::SafeUnknown) && !given_back => {
+                        let has =
+                            repairing::unknown(session, safe).await?.ok_or_else(|| Problem::from(error))?;
+                        let known = least.map(|least| least.0);
+                        repairing::give_back(session, safe, Less { shown: has, known }).await?;
+                        given_back = true;
+                        continue;
+                    }
+                    page => page?,
+                };
                 certificates = page.certificates;
                 (page.count, before)
             }
         };
         let records = answered(|| session.member.safe_journal(safe.id, journal.count, least[1])).await?;
         if count < least[0].0 || records.seq < least[1].0 {
-            return Err(rolled_back(session, [count, records.seq], least.map(|least| least.0)).await);
+            let less = Less { shown: [count, records.seq], known: least.map(|least| least.0) };
+            // Given back, and it shows no more: it never lacked anything.
+            if given_back {
+                return Err(repairing::rolled_back(session, less).await);
+            }
+            repairing::give_back(session, safe, less).await?;
+            given_back = true;
+            continue;
         }
         let batch = Batch {
             certificates: certificates.into_iter().map(Vec::from).collect(),
@@ -82,6 +90,7 @@ pub(super) async fn read(session: &Session, safe: &OpenSafe) -> Result<(), Probl
             ends(safe, &memory.verified)
         };
         if now[0].count >= count && now[1].count >= records.seq {
+            repairing::settle(session, safe).await?;
             return raise_floor(session, safe, known).await;
         }
         if asked && taken == 0 {
@@ -113,16 +122,6 @@ fn halted(halt: &Halt) -> Problem {
     let hint = "Files that are here can be read. Look what was found (`parsecctl safe status`), ask the members whose \
                 devices it names, and tell an administrator; `parsecctl safe confirm SAFE --accept` takes it in after all.";
     Problem { hint: hint.to_owned(), ..Problem::new(ProblemKind::RolledBack, halt.found.clone()) }
-}
-
-async fn rolled_back(session: &Session, shown: [u64; 2], known: [u64; 2]) -> Problem {
-    let text = format!(
-        "The server shows {} certificates and {} records of a safe, of which {} and {} were there.",
-        shown[0], shown[1], known[0], known[1]
-    );
-    let problem = Problem::new(ProblemKind::RolledBack, text);
-    session.alarm(&problem).await;
-    problem
 }
 
 /// From here on what comes is judged by at least what was known when the server was asked.

@@ -15,8 +15,8 @@ use super::committing::Tried;
 use super::due::{self, Between};
 use super::folding::Outcome;
 use super::{
-    boxes, committing, damaged, folding, founding, holding, keeping, keys, offers, pruning, reading, staged,
-    views,
+    boxes, committing, damaged, folding, founding, holding, keeping, keys, offers, pruning, reading,
+    returning, staged, views,
 };
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
@@ -38,15 +38,42 @@ fn again_after(problem: &Problem, pauses: &mut Pauses) -> Option<Duration> {
     }
 }
 
+/// For how long after a stream was opened anew objects may be awaited of which this device was not
+/// told: another device has given records back meanwhile.
+const REOPENED_FOR: Duration = Duration::from_secs(600);
+
+/// When the device's event stream was opened last.
+#[derive(Debug, Default)]
+struct Reopened {
+    streams: u64,
+    at: Option<Instant>,
+}
+
+impl Reopened {
+    /// Whether that was of late.
+    fn is_recent(&mut self, session: &Session) -> bool {
+        let streams = session.member.safe_news().borrow().streams;
+        if streams != self.streams {
+            *self = Self { streams, at: Some(Instant::now()) };
+        }
+        self.at.is_some_and(|at| at.elapsed() < REOPENED_FOR)
+    }
+}
+
 /// Runs for as long as the device is unlocked, or the safe is there.
 pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
     let mut pauses = Pauses::default();
     let mut between = Between::default();
     let mut news = session.news();
+    let mut reopened = Reopened::default();
     while session.safes.get(safe.id).is_some_and(|open| Arc::ptr_eq(&open, &safe)) {
         news.mark_unchanged();
         let begun = Instant::now();
+        let before = items(&safe).await;
         let done = round(&session, &safe, &mut between).await;
+        if done.is_ok() && items(&safe).await == before && reopened.is_recent(&session) {
+            safe.memory().await.repairs.objects = true;
+        }
         let looked = done.is_ok().then_some(begun);
         let pause = match &done {
             Ok(at) => {
@@ -59,6 +86,9 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
                 again_after(problem, &mut pauses)
             }
         };
+        let lacking = safe.memory().await.repairs.again().filter(|_| done.is_err());
+        let lacking = lacking.map(|at| at.saturating_duration_since(Instant::now()));
+        let pause = pause.into_iter().chain(lacking).min();
         let problem = match done {
             Err(problem) => Some(problem),
             Ok(_) => match holding::waiting_in(&session, &safe).await {
@@ -85,6 +115,22 @@ async fn tidied(session: &Session, safe: &OpenSafe) {
     if let Err(problem) = without_added(session, safe).await {
         tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "what was shared waits on");
     }
+    if let Err(problem) = returned(session, safe).await {
+        tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "objects can't be given back yet");
+    }
+}
+
+/// What a restored server lacks beside the logs, once these are whole there.
+async fn returned(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+    let due = {
+        let memory = safe.memory().await;
+        memory.repairs.objects && !memory.repairs.open && memory.standing == Standing::Accepted
+    };
+    if due {
+        returning::give(session, safe).await?;
+        safe.memory().await.repairs.objects = false;
+    }
+    Ok(())
 }
 
 /// A turn for each part, so that nobody waits long for theirs.
@@ -186,8 +232,15 @@ async fn round(
             return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
         }
     }
+    let lost = safe.memory().await.repairs.boxes;
+    if lost {
+        between.given.clear();
+    }
     boxes::give(session, safe, between).await?;
     settled(session, safe, between).await?;
+    if lost {
+        safe.memory().await.repairs.boxes = false;
+    }
     if waiting > 0 || items(safe).await != before {
         views::tell(session, safe, "shared").await;
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Alarm, Problem, ProblemKind, TrustAcknowledged};
+use parsec_protocol::ids::SafeId;
 
 use super::device::Device;
 use super::forks::{self, ForkEvidence};
@@ -107,6 +108,44 @@ pub(crate) async fn mended(device: &Device) -> Result<Vec<Alarm>, Problem> {
     let alarms: Vec<_> = stored.iter().filter_map(|stored| view(&device.open.summary, stored)).collect();
     alarms.iter().for_each(|alarm| device.events().acknowledged(alarm));
     Ok(alarms)
+}
+
+/// Raises an alarm that something is missing of a safe, which its repair closes again. Returns once
+/// it is kept and told; what can't be kept is told all the same.
+pub(crate) async fn raise_of_safe(device: &Device, safe: SafeId, problem: &Problem) {
+    let (kind, found) = (problem.name.name(), problem.message.clone());
+    let kept = device.store(move |store| store.raise_of_safe(kind, &found, clock::now())).await;
+    let summary = &device.open.summary;
+    match kept {
+        Ok(stored) => {
+            let told = stored.and_then(|stored| view(summary, &stored));
+            told.into_iter().for_each(|alarm| device.events().alarm(alarm));
+        }
+        Err(error) => {
+            tracing::warn!(%safe, problem = error.name.name(), "an alarm could not be kept");
+            let (device_id, organisation) = (Some(summary.device), summary.organisation.clone());
+            let (problem, since) = (problem.clone(), clock::now());
+            device.events().alarm(Alarm {
+                id: None,
+                device: device_id,
+                organisation,
+                problem,
+                since,
+                proof: false,
+            });
+        }
+    }
+}
+
+/// Closes what the repair of a safe has dealt with.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn mended_of_safe(device: &Device, safe: SafeId) -> Result<(), Problem> {
+    let stored = device.store(move |store| store.mend_safe_alarms(&safe, clock::now())).await?;
+    let alarms = stored.iter().filter_map(|stored| view(&device.open.summary, stored));
+    alarms.for_each(|alarm| device.events().acknowledged(&alarm));
+    Ok(())
 }
 
 /// Those that nobody has dealt with.

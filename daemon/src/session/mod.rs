@@ -21,6 +21,7 @@ pub mod rekey;
 pub mod removed;
 mod repair;
 mod safe_marks;
+pub mod safe_repairs;
 pub mod sending;
 pub mod upkeep;
 mod user_keys;

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::removed::RecentlyRemoved;
+use super::safe_repairs::Repairs;
 use super::sending::Sending;
 use crate::store::Standing;
 
@@ -78,6 +79,8 @@ pub struct Memory {
     pub unreadable_looked: Option<Instant>,
     /// What accepted records of this device have removed of late.
     pub removed: RecentlyRemoved,
+    /// What the server lacks of it, and how often it was given back.
+    pub repairs: Repairs,
     /// Whether the tree has to be folded anew from its beginning: a key was declared lost.
     pub refold: bool,
     /// Who last gave the device's user a role, or took it away, since the device was unlocked.
@@ -106,6 +109,7 @@ impl Memory {
             removed: RecentlyRemoved::default(),
             unreadable: BTreeMap::new(),
             unreadable_looked: None,
+            repairs: Repairs::default(),
             refold: false,
             gave_role: None,
             problem: None,

@@ -5,7 +5,7 @@
 //! not raised again. Refuses to keep more than a person will read: each needs somebody's
 //! acknowledgement before the next of its kind.
 
-use parsec_protocol::ids::Timestamp;
+use parsec_protocol::ids::{SafeId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::integers::integer;
@@ -30,6 +30,27 @@ pub struct StoredAlarm {
     pub proof: bool,
 }
 
+/// What closes an alarm besides a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mend {
+    Never,
+    /// A repair of the organisation's log.
+    Log,
+    /// One of a safe.
+    Safe,
+}
+
+impl Mend {
+    /// As it lies in the database, where 2 is one that was mended.
+    const fn number(self) -> i64 {
+        match self {
+            Self::Never => 0,
+            Self::Log => 1,
+            Self::Safe => 3,
+        }
+    }
+}
+
 /// What [`read`] reads.
 const ROW: &str = "id, kind, found, since, EXISTS (SELECT 1 FROM fork WHERE fork.alarm = alarm.id)";
 
@@ -49,7 +70,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
 fn is_known(connection: &Connection, kind: &str, found: &str, mendable: bool) -> rusqlite::Result<bool> {
     connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND
-             (acknowledged IS NULL AND (mend = 0 OR ?3 OR found = ?2) OR acknowledged IS NOT NULL AND found = ?2 AND mend <> 2))",
+             (acknowledged IS NULL AND (mend = 0 OR ?3 AND mend <> 3 OR found = ?2) OR acknowledged IS NOT NULL AND found = ?2 AND mend <> 2))",
         (kind, found, mendable),
         |row| row.get(0),
     )
@@ -90,7 +111,7 @@ impl Store {
         now: Timestamp,
         proof: Option<&[u8]>,
     ) -> Result<Option<StoredAlarm>, StoreError> {
-        self.raise(kind, found, now, proof, false)
+        self.raise(kind, found, now, proof, Mend::Never)
     }
 
     /// The same for what a repair of the server's log deals with: certificates are missing there,
@@ -104,7 +125,47 @@ impl Store {
         found: &str,
         now: Timestamp,
     ) -> Result<Option<StoredAlarm>, StoreError> {
-        self.raise(kind, found, now, None, true)
+        self.raise(kind, found, now, None, Mend::Log)
+    }
+
+    /// The same for what the repair of one safe deals with.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn raise_of_safe(
+        &self,
+        kind: &str,
+        found: &str,
+        now: Timestamp,
+    ) -> Result<Option<StoredAlarm>, StoreError> {
+        self.raise(kind, found, now, None, Mend::Safe)
+    }
+
+    /// Whether an open alarm says that a safe's end is missing at the server.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn is_safe_lacking(&self, safe: &SafeId) -> Result<bool, StoreError> {
+        Ok(self.inner()?.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM alarm WHERE acknowledged IS NULL AND mend = 3 AND instr(found, ?1) > 0)",
+            [safe.to_string()],
+            |row| row.get(0),
+        )?)
+    }
+
+    /// What was missing of a safe is there again: closes the open alarms that said so, and says
+    /// which. Durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn mend_safe_alarms(&self, safe: &SafeId, now: Timestamp) -> Result<Vec<StoredAlarm>, StoreError> {
+        let inner = self.inner()?;
+        let mut update = inner.connection.prepare(&format!(
+            "UPDATE alarm SET acknowledged = ?1, mend = 2
+             WHERE acknowledged IS NULL AND mend = 3 AND instr(found, ?2) > 0 RETURNING {ROW}"
+        ))?;
+        let rows = update.query_map((integer(now.0)?, safe.to_string()), read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn raise(
@@ -113,11 +174,11 @@ impl Store {
         found: &str,
         now: Timestamp,
         proof: Option<&[u8]>,
-        mendable: bool,
+        mend: Mend,
     ) -> Result<Option<StoredAlarm>, StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
-        if is_known(&transaction, kind, found, mendable)? {
+        if is_known(&transaction, kind, found, mend != Mend::Never)? {
             // Evidence is kept all the same: with the newest alarm of its kind that has none.
             if let Some(file) = proof {
                 let bare = transaction.query_row(
@@ -135,7 +196,7 @@ impl Store {
         }
         let mut alarm = transaction.query_row(
             &format!("INSERT INTO alarm (kind, found, since, mend) VALUES (?1, ?2, ?3, ?4) RETURNING {ROW}"),
-            (kind, found, integer(now.0)?, mendable),
+            (kind, found, integer(now.0)?, mend.number()),
             read,
         )?;
         if let Some(file) = proof {

@@ -231,6 +231,12 @@ pub fn safe_usage(org: &OrganisationId, safe: &SafeId) -> String {
 pub fn safe_objects_fetch(org: &OrganisationId, safe: &SafeId) -> String {
     format!("{}/fetch", safe_objects(org, safe))
 }
+/// POST, authenticated: [`super::SafeRepair`] → [`super::SafeRepaired`].
+#[must_use]
+pub fn safe_repair(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/repair", one_safe(org, safe))
+}
+
 fn one_safe(org: &OrganisationId, safe: &SafeId) -> String {
     format!("{}/{safe}", safes(org))
 }

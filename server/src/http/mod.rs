@@ -73,6 +73,7 @@ pub(crate) struct App {
     pub(crate) budgets: Budgets,
     pub(crate) safe_quotas: Quotas,
     pub(crate) turns_over: TurnsOver,
+    pub(crate) past_logs: crate::safes::PastLogs,
     pub(crate) objects: Objects,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
@@ -155,7 +156,7 @@ async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) 
         Route::Member(organisation, call) => {
             // Of all calls the one with the largest body and the most signatures: its address pays,
             // whoever signs.
-            if call == route::MemberCall::Repair {
+            if call.is_repair() {
                 app.quota.take(&Key::address(address))?;
             }
             authenticated::answer(app, organisation, call, address, &parts, body).await

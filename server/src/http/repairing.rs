@@ -36,7 +36,7 @@ pub(super) async fn repair(
     // Hashed here, where nobody else waits.
     let keys = repaired_keys(&certificates, keys);
     let put_back = move |tx: &mut dyn Tx| {
-        repair_in(tx, &caller, |tx| put_back(tx, &caller.organisation, from, &certificates, keys), now)
+        repair_in(tx, &caller, |tx| put_back(tx, &caller.organisation, from, &certificates, keys, now), now)
     };
     let repaired = store.write(put_back).await?;
     if repaired.added > 0 {

@@ -10,7 +10,7 @@ use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, Least};
 use parsec_protocol::sealing::KeyHash;
 
-use super::safes::SafeCall;
+use super::safes::{OneSafe, SafeCall};
 
 /// A call that needs no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,14 @@ pub(crate) enum MemberCall {
     Manifest { least: Least },
     PutManifest,
     Safe(SafeCall),
+}
+
+impl MemberCall {
+    /// Whether it puts back what a restore has lost: of all calls those with the largest bodies and
+    /// the most signatures.
+    pub(crate) const fn is_repair(&self) -> bool {
+        matches!(self, Self::Repair | Self::Safe(SafeCall::One(_, OneSafe::Repair)))
+    }
 }
 
 impl Route {

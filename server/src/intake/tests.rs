@@ -479,8 +479,9 @@ impl Both {
     fn check_repair(&self, read: bool, envelopes: &[Vec<u8>], place: &str) {
         let certificates = brought(envelopes);
         let head = self.org.log.head();
-        let back =
-            self.tried(|tx| put_back(tx, &organisation(), head, &certificates, Ok(Vec::new())).is_ok());
+        let back = self.tried(|tx| {
+            put_back(tx, &organisation(), head, &certificates, Ok(Vec::new()), Timestamp(1)).is_ok()
+        });
         assert!(read || !back, "the server would put back what readers refuse, {place}");
         let whole = pieces(&certificates);
         assert!(back || !read || whole.is_err(), "the server would not put back what readers take, {place}");

@@ -49,7 +49,7 @@ pub(super) fn may_bring_keys(tx: &dyn Tx, asking: &Asking<'_>) -> Result<SafeRow
 }
 
 /// Role\* of a user now, of one who is not suspended.
-fn counting(tx: &dyn Tx, of: SafeKey<'_>, user: &UserId) -> Result<Option<Role>, Refusal> {
+pub(super) fn counting(tx: &dyn Tx, of: SafeKey<'_>, user: &UserId) -> Result<Option<Role>, Refusal> {
     let n = log::end(tx, of.organisation)?.head.count;
     let (Some(role), Some(at)) = (tx.role(of, user)?, tx.user_at(of.organisation, user, n)?) else {
         return Ok(None);

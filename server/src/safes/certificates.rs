@@ -6,7 +6,7 @@
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::candidate::Candidate;
-use parsec_protocol::ids::Timestamp;
+use parsec_protocol::ids::{Timestamp, UserId};
 use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::certificate::{Body, SafeCertificate};
@@ -78,11 +78,17 @@ pub(crate) fn found(
     if tx.lock_safe(asking.of)?.is_some() {
         return again(tx, asking, &certificate)?.ok_or_else(|| ErrorCode::SafeConflict.into());
     }
-    let counts = tx.safe_counts(asking.of.organisation, &asking.user)?;
+    check_counts(tx, asking.of, &asking.user)?;
+    take_in(tx, log, asking, certificate, None, comes, terms)
+}
+
+/// Refuses a safe more than a member makes, or an organisation has.
+pub(super) fn check_counts(tx: &dyn Tx, of: SafeKey<'_>, founder: &UserId) -> Result<(), Refusal> {
+    let counts = tx.safe_counts(of.organisation, founder)?;
     if counts.own >= SAFES_PER_MEMBER_MAX || counts.all >= SAFES_MAX {
         return Err(ErrorCode::QuotaReached.into());
     }
-    take_in(tx, log, asking, certificate, None, comes, terms)
+    Ok(())
 }
 
 /// What became of a certificate that breaks no rule.

@@ -9,8 +9,10 @@ mod access;
 mod certificates;
 mod faults;
 mod objects;
+mod past;
 mod quota;
 mod records;
+mod repairing;
 mod rings;
 mod totals;
 mod turns;
@@ -27,9 +29,11 @@ pub(crate) use certificates::{Appended, Comes, append, found, read as read_certi
 pub(crate) use objects::{
     Presence, Wanted, added, expired, fetched, kept, presence, put as put_objects, wanted,
 };
+pub(crate) use past::PastLogs;
 pub(crate) use quota::{Quotas, is_room};
 pub use quota::{SafeQuota, SafeQuotaError};
 pub(crate) use records::{Posted, post, read as read_record};
+pub(crate) use repairing::{note_restored, put_back, read as read_repair};
 pub(crate) use rings::{part, post_box, put_part, remove_parts, ring};
 pub(crate) use totals::{lengths, totals};
 pub(crate) use turns::TURN_SECONDS;

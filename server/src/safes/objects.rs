@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use parsec_protocol::ids::{ObjectId, Timestamp};
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads};
-
+use parsec_protocol::relay::{ErrorCode, OBJECT_MISSING_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads};
 use parsec_protocol::safe_log::record;
 
+use super::access::counting;
 use super::quota::Wish;
 use super::{Asking, Terms, reader, writer};
 use crate::errors::Refusal;
@@ -37,7 +37,11 @@ pub(crate) fn wanted(
     heads: &ObjectHeads,
     terms: &Terms<'_>,
 ) -> Result<Wanted, Refusal> {
-    writer(tx, asking)?;
+    match writer(tx, asking) {
+        // What a safe has lost it gets back, also where nothing new is written to it.
+        Err(refusal) if refusal.code == ErrorCode::SafeNotOpen && are_awaited(tx, asking, heads)? => {}
+        writer => drop(writer?),
+    }
     let mut wanted = Wanted::new();
     let mut bytes = 0_usize;
     for head in &heads.0 {
@@ -56,8 +60,39 @@ fn is_here(tx: &dyn Tx, asking: &Asking<'_>, head: &ObjectHead) -> Result<bool, 
     match tx.object(asking.of, &head.object)? {
         None => Ok(false),
         Some(there) if there.hash == head.hash => Ok(true),
+        Some(_) if is_trusted_with(tx, asking, &head.object)? => Ok(false),
         Some(_) => Err(ErrorCode::ObjectConflict.into()),
     }
+}
+
+/// Whether all of these are objects of records that were put back.
+fn are_awaited(tx: &dyn Tx, asking: &Asking<'_>, heads: &ObjectHeads) -> Result<bool, Refusal> {
+    for head in &heads.0 {
+        if tx.awaited(asking.of, &head.object)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the bytes of an object that a repair has named may be replaced by those that this member
+/// brings: nobody but its record's author and those who manage the safe is sure to mean well by it,
+/// and no hash of it is known here.
+fn is_trusted_with(tx: &dyn Tx, asking: &Asking<'_>, object: &ObjectId) -> Result<bool, Refusal> {
+    let Some(adder) = tx.awaited(asking.of, object)? else { return Ok(false) };
+    Ok(adder == asking.user || counting(tx, asking.of, &asking.user)?.is_some_and(|role| role.manages()))
+}
+
+/// An object that a record has added, which was put back, is the safe's at once.
+fn settle_awaited(tx: &mut dyn Tx, asking: &Asking<'_>, object: &ObjectId) -> Result<(), Refusal> {
+    if tx.awaited(asking.of, object)?.is_none() {
+        return Ok(());
+    }
+    tx.set_object_state(asking.of, object, ObjectState::Added, None)?;
+    if is_trusted_with(tx, asking, object)? {
+        tx.end_awaiting(asking.of, object)?;
+    }
+    Ok(())
 }
 
 /// Keeps objects whose bytes have come and are right; those of the large ones are in their files.
@@ -83,14 +118,19 @@ pub(crate) fn put(
             if let Some((_, Some(bytes))) = found {
                 tx.mend_object(asking.of, &head.object, bytes)?;
             }
+            settle_awaited(tx, asking, &head.object)?;
             continue;
         }
         // One that was here when its bytes would have come, and has gone since.
         let (_, bytes) = found.ok_or(Refusal::UNAVAILABLE)?;
         let ObjectHead { object, hash, length } = head;
         let bytes = bytes.as_deref();
-        let object = ObjectToAdd { object, hash, length: *length, author: &asking.user, bytes };
-        tx.insert_object(asking.of, &object, due)?;
+        if tx.object(asking.of, object)?.is_some() {
+            tx.remove_object(asking.of, object)?;
+        }
+        let added = ObjectToAdd { object, hash, length: *length, author: &asking.user, bytes };
+        tx.insert_object(asking.of, &added, due)?;
+        settle_awaited(tx, asking, object)?;
     }
     Ok(())
 }
@@ -106,7 +146,8 @@ pub(crate) enum Presence {
     File(Named),
 }
 
-/// Where objects are, in the order of the question.
+/// Where objects are, in the order of the question; to a question about none, those that records
+/// name which were put back, and of which nobody has brought the bytes.
 ///
 /// # Errors
 /// `safe_unknown`.
@@ -116,6 +157,10 @@ pub(crate) fn presence(
     objects: Vec<ObjectId>,
 ) -> Result<Vec<(ObjectId, Presence)>, Refusal> {
     reader(tx, asking)?;
+    if objects.is_empty() {
+        let awaited = tx.awaited_all(asking.of, OBJECT_MISSING_MAX)?;
+        return Ok(awaited.into_iter().map(|object| (object, Presence::Missing)).collect());
+    }
     let mut found = Vec::with_capacity(objects.len());
     for object in objects {
         let presence = match tx.object(asking.of, &object)? {
@@ -162,7 +207,7 @@ pub(crate) fn added(tx: &mut dyn Tx, asking: &Asking<'_>, seq: u64) -> Result<()
     for object in payload.map_err(|_| StoreError::Damaged("record"))?.adds {
         let there = tx.object(asking.of, &object)?;
         if there.is_some_and(|there| there.state == ObjectState::Uploaded) {
-            tx.set_object_state(asking.of, &object, ObjectState::Added)?;
+            tx.set_object_state(asking.of, &object, ObjectState::Added, None)?;
         }
     }
     Ok(())

@@ -18,9 +18,9 @@ use super::turns::Admission;
 use super::view::StoredSafe;
 use super::{Asking, Terms, carry_out, check_seen, turns};
 use crate::errors::Refusal;
-use crate::store::Tx;
 use crate::store::log::OpenLog;
 use crate::store::safes::{ObjectState, SafeKey, StoredItem, Urgency};
+use crate::store::{StoreError, Tx};
 
 /// A record that came in.
 pub(crate) type Incoming = Candidate<'static, JournalRecord>;
@@ -90,15 +90,7 @@ pub(crate) fn post(
     let judged = judged.map_err(|error| not_accepted(Kind::Record, error))?;
     let (accepted, effects) = judged.into_parts();
     let payload = accepted.payload();
-    // Whether it is void inside, only members can tell: what a void one drops they keep, and have
-    // the time of grace for it.
-    let due = terms.now.plus_seconds(DROPPED_SECONDS);
-    for object in &payload.drops {
-        // One that has gone is dropped as well as can be. What no record has added goes by itself.
-        if tx.object(of, object)?.is_some_and(|there| there.state == ObjectState::Added) {
-            tx.set_object_state(of, object, ObjectState::Dropped, Some(due))?;
-        }
-    }
+    drop_objects(tx, of, payload, terms.now)?;
     // Behind it: what a record drops and keeps, it keeps.
     added(tx, asking, &payload.adds)?;
     added(tx, asking, &payload.keeps)?;
@@ -107,6 +99,25 @@ pub(crate) fn post(
     carry_out(tx, of, &effects)?;
     turns::used(tx, of, &asking.user, terms.now)?;
     Ok(Posted::Answered(RecordAnswer::Accepted { seq: accepted.after().count }))
+}
+
+/// Lets go what an accepted record drops, after a time of grace.
+pub(super) fn drop_objects(
+    tx: &mut dyn Tx,
+    of: SafeKey<'_>,
+    payload: &Payload,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // Whether it is void inside, only members can tell: what a void one drops they keep, and have
+    // the time of grace for it.
+    let due = now.plus_seconds(DROPPED_SECONDS);
+    for object in &payload.drops {
+        // One that has gone is dropped as well as can be. What no record has added goes by itself.
+        if tx.object(of, object)?.is_some_and(|there| there.state == ObjectState::Added) {
+            tx.set_object_state(of, object, ObjectState::Dropped, Some(due))?;
+        }
+    }
+    Ok(())
 }
 
 /// What stands where the record was to stand.

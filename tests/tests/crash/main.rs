@@ -24,5 +24,6 @@ mod lost_boxes;
 mod restore;
 mod safe_disks;
 mod safe_kills;
+mod safe_restore;
 mod short_of_memory;
 mod two_daemons;

@@ -295,6 +295,14 @@ impl Store {
         Ok(())
     }
 
+    /// The objects of a safe that are kept here, by what they were when they came.
+    #[must_use]
+    pub fn kept_objects(&self, safe: SafeId) -> Vec<(ObjectId, ObjectHash)> {
+        let state = self.pieces.state();
+        let keys = state.index.of(safe).into_iter();
+        keys.filter_map(|key| state.index.get(&key).map(|kept| (key.1, kept.hash))).collect()
+    }
+
     /// What each safe takes on the disk, of those that take anything; and how much may be kept.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ mod keys;
 mod objects;
 mod offers;
 mod queue;
+mod rings;
 mod verifying;
 
 use parsec_protocol::chain::head::Head;

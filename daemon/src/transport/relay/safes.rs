@@ -8,8 +8,8 @@ use parsec_protocol::ids::{OrganisationId, SafeId, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     AddedBy, JournalPage, LogPage, NewRecord, NewSafe, OBJECT_HEADS_LENGTH_BYTES, ObjectHeads, ObjectIds,
-    ObjectLengths, PostedBoxes, RecordAnswer, SafeCertificate, SafeEntry, SafeList, SafeLogged, SafeTotals,
-    path,
+    ObjectLengths, PostedBoxes, RecordAnswer, SafeCertificate, SafeEntry, SafeList, SafeLogged, SafeRepair,
+    SafeRepaired, SafeTotals, path,
 };
 use parsec_protocol::relay::{Least, MEDIA_TYPE};
 use reqwest::Method;
@@ -162,6 +162,18 @@ impl Member {
     /// [`TransportError`].
     pub async fn post_record(&self, safe: SafeId, new: &NewRecord) -> Result<RecordAnswer, TransportError> {
         self.ask(Call::new(Method::POST, path::safe_journal(self.organisation(), &safe)).with(new)).await
+    }
+
+    /// Gives back items that the server has lost.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn repair_safe(
+        &self,
+        safe: SafeId,
+        repair: &SafeRepair,
+    ) -> Result<SafeRepaired, TransportError> {
+        self.ask(Call::new(Method::POST, path::safe_repair(self.organisation(), &safe)).with(repair)).await
     }
 
     /// Puts objects: `sealed` is the bytes of each, in the order of their heads.

@@ -16,12 +16,14 @@ use crate::safe_log::roles::Role;
 use crate::sealing::SECRET_BOX_BYTES;
 
 mod objects;
+mod repair;
 mod totals;
 
 pub use objects::{
     OBJECT_FETCH_MAX, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, OBJECT_MISSING_MAX, OBJECTS_MAX,
     OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectsFault,
 };
+pub use repair::{RepairItem, SAFE_REPAIR_ITEMS_MAX, SAFE_REPAIR_MAX_BYTES, SafeRepair, SafeRepaired};
 pub use totals::{AddedBy, ObjectLengths, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes};
 
 /// Safes in one answer of the list: some 250 KB a page.

@@ -5,6 +5,7 @@
 //! rules say.
 
 mod objects;
+mod repairing;
 mod route;
 mod waiting;
 
@@ -247,6 +248,7 @@ async fn one(
             let read = move |tx: &dyn Tx| safes::totals(tx, &caller.asking(tx, &safe)?, &app.safe_quotas);
             Ok(body::record(&store.read(read).await?))
         }
+        OneSafe::Repair => repairing::repair(app, caller, safe, body::decode(&content)?, now).await,
         OneSafe::Fetch => objects::fetch(app, caller, safe, body::decode(&content)?).await,
         // Its body is read as it comes, by `put_objects`.
         OneSafe::PutObjects => Err(ErrorCode::Internal.into()),

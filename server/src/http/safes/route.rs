@@ -8,7 +8,7 @@ use parsec_protocol::limits::RING_PART_MAX_BYTES;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     ErrorCode, Least, NEW_SAFE_MAX_BYTES, OBJECT_FETCH_MAX, OBJECT_MISSING_MAX, OBJECTS_MAX_BYTES,
-    RECORD_CALL_MAX_BYTES, SAFE_CERTIFICATE_CALL_MAX_BYTES,
+    RECORD_CALL_MAX_BYTES, SAFE_CERTIFICATE_CALL_MAX_BYTES, SAFE_REPAIR_MAX_BYTES,
 };
 use parsec_protocol::sealing::SECRET_BOX_BYTES;
 
@@ -50,6 +50,7 @@ pub(crate) enum OneSafe {
     Added,
     Fetch,
     Usage,
+    Repair,
 }
 
 impl SafeCall {
@@ -69,6 +70,7 @@ impl SafeCall {
                 OneSafe::Added => "safes/S/objects/added",
                 OneSafe::Fetch => "safes/S/objects/fetch",
                 OneSafe::Usage => "safes/S/usage",
+                OneSafe::Repair => "safes/S/repair",
             },
         }
     }
@@ -87,6 +89,7 @@ impl SafeCall {
                 OneSafe::Missing | OneSafe::Lengths => OBJECT_MISSING_MAX * ID_BYTES + IDS_FRAME_BYTES,
                 OneSafe::Added => SEQ_CALL_BYTES,
                 OneSafe::Fetch => OBJECT_FETCH_MAX * ID_BYTES + IDS_FRAME_BYTES,
+                OneSafe::Repair => SAFE_REPAIR_MAX_BYTES,
                 OneSafe::Log { .. }
                 | OneSafe::Ring(_)
                 | OneSafe::Part(_)
@@ -118,6 +121,7 @@ impl SafeCall {
                 | OneSafe::Added
                 | OneSafe::Fetch
                 | OneSafe::Usage => false,
+                OneSafe::Fetch | OneSafe::Repair => false,
             },
         }
     }
@@ -189,6 +193,7 @@ fn one(method: &str, rest: &[&str]) -> Result<OneSafe, ErrorCode> {
         ("POST", ["objects", "added"]) => Ok(OneSafe::Added),
         ("POST", ["objects", "fetch"]) => Ok(OneSafe::Fetch),
         ("GET", ["usage"]) => Ok(OneSafe::Usage),
+        ("POST", ["repair"]) => Ok(OneSafe::Repair),
         _ => Err(ErrorCode::UnknownCall),
     }
 }
@@ -241,6 +246,7 @@ mod tests {
             (Method::POST, path::safe_objects_added(&org, &safe), one(OneSafe::Added)),
             (Method::POST, path::safe_objects_fetch(&org, &safe), one(OneSafe::Fetch)),
             (Method::GET, path::safe_usage(&org, &safe), one(OneSafe::Usage)),
+            (Method::POST, path::safe_repair(&org, &safe), one(OneSafe::Repair)),
         ] {
             let expected = Route::Member(org.clone(), MemberCall::Safe(call));
             assert_eq!(of(method, &target), Ok(expected), "{target}");

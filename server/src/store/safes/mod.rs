@@ -4,6 +4,7 @@
 //! next is for the protocol's rules, over the views of `crate::safes`.
 
 mod objects;
+mod repair;
 mod rows;
 
 use parsec_protocol::chain::head::Head;
@@ -16,6 +17,7 @@ use parsec_protocol::safe_log::view::Present;
 use parsec_protocol::sealing::KeyHash;
 
 pub(crate) use objects::{DueObject, ObjectRows};
+pub(crate) use repair::{RepairRows, Restored};
 pub(crate) use rows::{
     ObjectRow, ObjectState, ObjectToAdd, PartRow, Races, SafeCounts, SafeKey, SafeRow, SafeToAdd, SafeTurn,
     StoredItem, Urgency,
@@ -27,7 +29,7 @@ use super::StoreError;
 ///
 /// # Errors
 /// [`StoreError`], of each operation.
-pub(crate) trait SafeRows: ObjectRows {
+pub(crate) trait SafeRows: ObjectRows + RepairRows {
     /// Until the end of this transaction, no other changes anything of this safe, or makes it.
     /// Taken behind the lock of the organisation's log, and before that of an invitation. Returns
     /// the safe as it is, or nothing where there is none.

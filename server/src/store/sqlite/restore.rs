@@ -147,6 +147,7 @@ fn copy<F: FnOnce(io::Error) -> RestoreError>(
         return Err(no_backup(found));
     }
     stamp::renew(&copy).map_err(unsound)?;
+    schema::note_restored(&copy).map_err(unsound)?;
     let contents = schema::contents(&copy).map_err(unsound)?;
     copy.close().map_err(|(_, error)| unsound(error))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(failed(to))?;

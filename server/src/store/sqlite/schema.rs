@@ -19,8 +19,10 @@ use crate::store::StoreError;
 /// "PRSM", so that `file` and this program know whose database it is.
 const APPLICATION_ID: i32 = 0x5052_534d;
 /// All scripts in order; `user_version` is [`BEFORE`] and the count of those that ran.
-const MIGRATIONS: &[&str] =
-    &[concat!(include_str!("schema/0001_first.sql"), include_str!("schema/0001_safes.sql"))];
+const MIGRATIONS: &[&str] = &[
+    concat!(include_str!("schema/0001_first.sql"), include_str!("schema/0001_safes.sql")),
+    include_str!("schema/0002_repairs.sql"),
+];
 /// The last `user_version` of schemas that were in use before the first release, and that no
 /// version reads any more.
 const BEFORE: usize = 7;
@@ -65,6 +67,22 @@ pub enum OpenError {
         /// Newest schema known here.
         known: usize,
     },
+}
+
+/// Notes in a backup that takes the database's place up to where each organisation's log was here
+/// then: what members put back was written by people who had seen that much.
+pub(super) fn note_restored(copy: &Connection) -> rusqlite::Result<()> {
+    // One that an earlier version has written gets the table when a server opens it.
+    let tables = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'restored')";
+    if !copy.query_row(tables, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    copy.execute(
+        "INSERT OR REPLACE INTO restored
+         SELECT id, certificates, unixepoch() * 1000000 FROM organisation WHERE certificates > 0",
+        [],
+    )?;
+    Ok(())
 }
 
 /// When a database may be made that is not there.

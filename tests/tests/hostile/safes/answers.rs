@@ -10,7 +10,7 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::codec;
 use parsec_protocol::control::{DeviceSelector, ProblemKind, Registration, SafeRole, SafeStanding, method};
 use parsec_protocol::ids::SafeId;
-use parsec_protocol::relay::{ErrorCode, JournalPage, RecordAnswer, SafeList, SafeLogPage};
+use parsec_protocol::relay::{ErrorCode, JournalPage, RecordAnswer, SafeList, SafeLogPage, SafeRepaired};
 use parsec_tests::ceremony::Bell;
 use parsec_tests::fixture::{ALICE_EMAIL, ALICE_PASSWORD, Fixture};
 use parsec_tests::lying::{Asked, asked, lies, refuses, refuses_all, says};
@@ -163,17 +163,22 @@ fn where_the_server_has_no_room_what_is_saved_waits_and_says_so() {
     }
 }
 
-/// Says that it took records of a safe, and never had them.
+/// Says that it took records of a safe, and never had them; nor does it want them when they are
+/// given back to it, or it does.
 struct Forgets {
     safe: SafeId,
     seq: u64,
     on: AtomicBool,
+    for_good: bool,
 }
 
 impl Meddler for Forgets {
     fn request(&self, request: &mut Request) -> Fate {
         if asked(request, self.safe) == Some(Asked::NewRecord) && self.on.load(Ordering::SeqCst) {
             "/v1/nowhere".clone_into(&mut request.target);
+        }
+        if self.for_good && request.target.ends_with("/repair") {
+            "/v1/nowhere/again".clone_into(&mut request.target);
         }
         Fate::Pass
     }
@@ -182,8 +187,27 @@ impl Meddler for Forgets {
         if request.target == "/v1/nowhere" {
             says(answer, &RecordAnswer::Accepted { seq: self.seq });
         }
+        if request.target == "/v1/nowhere/again" {
+            says(answer, &SafeRepaired { log: 1, seq: self.seq, added: 1 });
+        }
         Fate::Pass
     }
+}
+
+/// One that has it again as soon as it is given back has lost nothing for anybody.
+#[test]
+fn a_record_that_a_server_has_forgotten_is_given_back() {
+    let fixture = founded();
+    let safe = made(&fixture.alice);
+    let _ = alices(&fixture).put_shared("/one", b"1");
+    let on = AtomicBool::new(true);
+    fixture.proxy.meddle(Arc::new(Forgets { safe, seq: 3, on, for_good: false }));
+    let _ = alices(&fixture).put("/two", b"2", 60).unwrap();
+    let synced = alices(&fixture).sync();
+    assert_eq!((synced.waiting, synced.problem), (0, None));
+    fixture.proxy.meddle(Arc::new(Honest));
+    let _ = alices(&fixture).put_shared("/three", b"3");
+    assert!(fixture.alice.status().alarms.is_empty(), "{:?}", fixture.alice.status().alarms);
 }
 
 #[test]
@@ -191,7 +215,8 @@ fn a_server_that_takes_a_record_and_forgets_it_is_found_out() {
     let fixture = founded();
     let safe = made(&fixture.alice);
     let _ = alices(&fixture).put_shared("/one", b"1");
-    fixture.proxy.meddle(Arc::new(Forgets { safe, seq: 3, on: AtomicBool::new(true) }));
+    let on = AtomicBool::new(true);
+    fixture.proxy.meddle(Arc::new(Forgets { safe, seq: 3, on, for_good: true }));
     let _ = alices(&fixture).put("/two", b"2", 60).unwrap();
     stopped_by(&fixture.alice, safe, ProblemKind::RolledBack);
     let told = alarm(&fixture.alice, ProblemKind::RolledBack);

@@ -6,6 +6,7 @@
 mod items;
 mod members;
 mod objects;
+mod repair;
 mod rings;
 mod totals;
 mod turns;
@@ -20,6 +21,10 @@ pub(super) use members::{
 pub(super) use objects::{
     insert_object, is_due, mend_object, object, object_bytes, put_off_object, remove_due_objects,
     set_object_state,
+};
+pub(super) use repair::{
+    await_object, awaited, awaited_all, end_awaiting, note_restored_all, remove_object, restored,
+    set_restored,
 };
 pub(super) use rings::{insert_ring, keep_part, part, post_box, posted, put_part, remove_due_parts, ring};
 pub(super) use totals::totals;

@@ -15,8 +15,8 @@ use parsec_protocol::sealing::KeyHash;
 use super::{Transaction, safes};
 use crate::store::StoreError;
 use crate::store::safes::{
-    DueObject, ObjectRow, ObjectRows, ObjectState, ObjectToAdd, PartRow, Races, SafeCounts, SafeKey, SafeRow,
-    SafeRows, SafeToAdd, SafeTurn, StoredItem,
+    DueObject, ObjectRow, ObjectRows, ObjectState, ObjectToAdd, PartRow, Races, RepairRows, Restored,
+    SafeCounts, SafeKey, SafeRow, SafeRows, SafeToAdd, SafeTurn, StoredItem,
 };
 
 impl SafeRows for Transaction<'_> {
@@ -256,5 +256,39 @@ impl ObjectRows for Transaction<'_> {
 
     fn remove_due_objects(&mut self, now: Timestamp, most: usize) -> Result<Vec<DueObject>, StoreError> {
         safes::remove_due_objects(self.sql(), now, most)
+    }
+}
+
+impl RepairRows for Transaction<'_> {
+    fn restored(&self, organisation: &OrganisationId) -> Result<Option<Restored>, StoreError> {
+        safes::restored(self.sql(), organisation)
+    }
+
+    fn set_restored(&mut self, organisation: &OrganisationId, restored: &Restored) -> Result<(), StoreError> {
+        safes::set_restored(self.sql(), organisation, restored)
+    }
+
+    fn note_restored_all(&mut self, since: Timestamp) -> Result<(), StoreError> {
+        safes::note_restored_all(self.sql(), since)
+    }
+
+    fn await_object(&mut self, of: SafeKey<'_>, object: &ObjectId, adder: &UserId) -> Result<(), StoreError> {
+        safes::await_object(self.sql(), of, object, adder)
+    }
+
+    fn awaited(&self, of: SafeKey<'_>, object: &ObjectId) -> Result<Option<UserId>, StoreError> {
+        safes::awaited(self.sql(), of, object)
+    }
+
+    fn awaited_all(&self, of: SafeKey<'_>, most: usize) -> Result<Vec<ObjectId>, StoreError> {
+        safes::awaited_all(self.sql(), of, most)
+    }
+
+    fn end_awaiting(&mut self, of: SafeKey<'_>, object: &ObjectId) -> Result<(), StoreError> {
+        safes::end_awaiting(self.sql(), of, object)
+    }
+
+    fn remove_object(&mut self, of: SafeKey<'_>, object: &ObjectId) -> Result<(), StoreError> {
+        safes::remove_object(self.sql(), of, object)
     }
 }
