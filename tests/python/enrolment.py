@@ -80,6 +80,15 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert looked["change"] is None and looked["record"] == 1 and before >= 0, looked
     whole = alice.file.restore_tree(safe=closed, path="/", record=done[0]["seq"], wait_seconds=30)
     assert whole["lost"] == 0 and whole["change"]["saved"], whole
+    # What is here, and stays here, is this device's own business.
+    pin = alice.file.pin(safe=closed, path="/gone")
+    assert pin["path"] == "/gone" and pin["files"] == 0, pin
+    assert [it["entry"] for it in alice.file.pins(safe=closed)["pins"]] == [pin["entry"]]
+    assert alice.file.unpin(safe=closed, path="/gone")["entry"] == pin["entry"]
+    assert alice.cache.set(limit_bytes=1 << 20)["limit_by"] == "device"
+    assert alice.cache.show()["limit_bytes"] == 1 << 20
+    assert alice.cache.clear()["limit_by"] == "device"
+    assert alice.cache.set()["limit_by"] == "auto"
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

@@ -5,9 +5,11 @@
 //! anything through that was not verified, and to keep a part of a file. What is written over a
 //! large file is compared with what of it is here, and sealed where it differs.
 
+pub(crate) mod bring;
 mod get;
 mod many;
 mod open_file;
+pub(crate) mod parts;
 mod put;
 mod room;
 mod stop;
@@ -41,7 +43,7 @@ use get::Objects;
 use open_file::{FileError, OpenFile};
 pub(crate) use put::Taken;
 use put::{PutError, PutKeys, Stage};
-use room::Room;
+use room::room;
 use unchanged::{Earlier, Held};
 
 /// The store as the place where objects wait.
@@ -343,10 +345,4 @@ async fn kept(session: &Session) -> Result<(), Problem> {
             Ok(())
         })
         .await
-}
-
-/// The room of this process.
-fn room() -> &'static Room {
-    static ROOM: std::sync::LazyLock<Room> = std::sync::LazyLock::new(Room::default);
-    &ROOM
 }

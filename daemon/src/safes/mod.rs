@@ -27,6 +27,8 @@ pub(crate) mod members;
 pub(crate) mod offers;
 mod overlay;
 pub(crate) mod paths;
+pub(crate) mod pinning;
+pub(crate) mod presence;
 mod reading;
 mod refusals;
 pub(crate) mod restoring;

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::committing::Tried;
 use super::due::{self, Between};
 use super::folding::Outcome;
-use super::{boxes, committing, damaged, folding, founding, holding, keys, offers, reading, staged, views};
+use super::{
+    boxes, committing, damaged, folding, founding, holding, keys, offers, pinning, reading, staged, views,
+};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
@@ -65,6 +67,8 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
         };
         noted(&session, &safe, problem, looked).await;
         safe.went_on();
+        // Before anything of what was just shared is kept, or is not.
+        pinning::mark(&session, &safe).await;
         // Behind what anybody waits for: what was shared is, and this is the housekeeping of it.
         tidied(&session, &safe).await;
         tokio::select! {

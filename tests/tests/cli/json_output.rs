@@ -241,6 +241,11 @@ fn live_in_a_safe(script: &Script, alice: &Device, bob: &Device, folder: &Path) 
     script.ask(alice, "safe history Plans:/moved", "");
     script.ask(alice, &format!("safe get Plans:/a/file {}", place("got")), "");
     script.ask(alice, &format!("safe get -r Plans:/tree {}", place("got-tree")), "");
+    script.ask(alice, "safe pin Plans:/a", "");
+    script.ask(alice, "safe pins", "");
+    script.ask(alice, "safe unpin Plans:/a", "");
+    script.ask(alice, "safe cache --limit 100M", "");
+    script.ask(alice, "safe cache", "");
     script.ask(alice, "safe rename Plans Designs --wait 120", "");
     script.ask(alice, "safe share Designs bob@acme.example --role reader --yes", "");
     script.ask(alice, "safe members Designs", "");
