@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::relay::{OBJECT_FETCH_MAX, OBJECTS_MAX_BYTES, ObjectIds};
+use parsec_protocol::relay::{OBJECT_FETCH_MAX, ObjectIds};
 use parsec_protocol::safes::content_ref::Reference;
 
 use super::room::room;
 use crate::session::Session;
-use crate::transport::retry::carried;
 
 /// A piece that is wanted, and the most bytes that it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +41,8 @@ pub(crate) async fn bring(session: &Session, safe: SafeId, wanted: &[Want]) -> R
     let mut brought = Brought::default();
     while !missing.is_empty() && !brought.no_room {
         let asked = ObjectIds { objects: missing.keys().copied().take(OBJECT_FETCH_MAX).collect() };
-        let most = missing.values().map(|(_, most)| *most).fold(0, usize::saturating_add);
-        let came =
-            carried(most.min(OBJECTS_MAX_BYTES), || session.member.fetch_objects(safe, &asked)).await?;
+        // Once: nobody waits for it, and whoever wants it tries again.
+        let came = session.member.fetch_objects(safe, &asked).await?;
         let known = missing.len();
         let came: Vec<_> = came
             .into_iter()

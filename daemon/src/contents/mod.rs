@@ -36,6 +36,7 @@ use zeroize::Zeroizing;
 
 use crate::os::{blocking_in, entropy};
 use crate::session::Session;
+use crate::session::keeping::Keeping;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{SMALL_MAX_BYTES, StagedObject, Store, StoreError};
 use crate::transport::retry::{BRISK, carried};
@@ -177,6 +178,7 @@ const PIECES_OF_A_CALL: usize = OBJECTS_MAX_BYTES / OBJECT_MAX_BYTES;
 struct HereAndThere<'a> {
     session: &'a Session,
     safe: SafeId,
+    keeping: &'a Keeping,
     /// Whether the last call was fast. Only then several are made at once.
     brisk: AtomicBool,
 }
@@ -198,8 +200,8 @@ fn take_room(left: &AtomicUsize, bytes: usize) -> Result<(), Problem> {
 type Came = (ObjectId, ObjectHash, Vec<u8>);
 
 impl<'a> HereAndThere<'a> {
-    const fn new(session: &'a Session, safe: SafeId) -> Self {
-        Self { session, safe, brisk: AtomicBool::new(false) }
+    const fn new(session: &'a Session, safe: &'a OpenSafe) -> Self {
+        Self { session, safe: safe.id, keeping: &safe.keeping, brisk: AtomicBool::new(false) }
     }
 
     /// Brings pieces, by as many calls as it takes: those that the server has.
@@ -263,6 +265,10 @@ impl<'a> HereAndThere<'a> {
 }
 
 impl Objects for HereAndThere<'_> {
+    fn opened(&self, page: &Reference, references: &[Option<Reference>]) {
+        self.keeping.know_page(page.object, Arc::new(references.to_vec()));
+    }
+
     async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let (safe, ids) = (self.safe, wanted.iter().map(|reference| reference.object));
         let hashes: BTreeMap<ObjectId, ObjectHash> =
@@ -313,7 +319,7 @@ pub(crate) async fn give(
 ) -> Result<u64, Problem> {
     let keys = Arc::new(safe.memory().await.keys.copied());
     let _share = room().share().await?;
-    let objects = HereAndThere::new(session, safe.id);
+    let objects = HereAndThere::new(session, safe);
     let given = get::get(&session.tasks, &objects, keys, &content, file.into()).await;
     kept(session).await?;
     given
@@ -331,7 +337,7 @@ pub(crate) async fn give_many(
 ) -> Result<u64, Problem> {
     let keys = Arc::new(safe.memory().await.keys.copied());
     let _share = room().share().await?;
-    let objects = HereAndThere::new(session, safe.id);
+    let objects = HereAndThere::new(session, safe);
     let given = many::give(&session.tasks, &objects, keys, contents, file.into()).await;
     kept(session).await?;
     given

@@ -32,8 +32,10 @@ use crate::transport::retry::Pauses;
 /// After which time pins are looked at though nothing has happened: what the disk has damaged or
 /// lost is noticed by whoever reads it, and told to nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1_800);
-/// After which time a disk that was full is looked at again: whoever makes room tells nobody.
-const ROOM_WAIT: Duration = Duration::from_secs(60);
+/// After which time a disk that was full is looked at again: whoever makes room tells nobody. A
+/// server that does not answer is not asked more often either, since the safe's own task hears when
+/// it is back: each look is a walk through all that is pinned.
+const WAIT: Duration = Duration::from_secs(60);
 /// Pieces that are fetched before the next look: half a gigabyte of a large file at most.
 const FETCHED_AT_ONCE: usize = 1_024;
 /// Most bytes of the pieces of one call: so many are asked for together.
@@ -198,7 +200,8 @@ async fn fetched(session: &Session, safe: &Arc<OpenSafe>) -> Result<bool, Proble
 /// When to try again.
 fn again_after(problem: &Problem, pauses: &mut Pauses) -> Duration {
     match problem.name {
-        ProblemKind::DiskFull | ProblemKind::TooLarge => ROOM_WAIT,
+        ProblemKind::DiskFull | ProblemKind::TooLarge => WAIT,
+        _ if problem.retryable && pauses.failed_before() => WAIT,
         _ if problem.retryable => pauses.next_own(),
         _ => LOOK_AGAIN,
     }

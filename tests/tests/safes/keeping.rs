@@ -137,7 +137,7 @@ fn what_is_pinned_is_read_without_the_server_and_the_rest_is_said_not_to_be_here
     for (path, bytes) in &files {
         alice.put_shared(path, bytes);
     }
-    alice.put_shared("/other", &contents(4, MIB));
+    alice.put_shared("/other", &contents(4, 100_000));
     alice.put_shared("/comes", &contents(5, 700_000));
     // Who wrote it has it.
     assert_eq!(here(alice, "/trip/film"), (Some(FileHere::Yes), false));
@@ -180,12 +180,10 @@ fn what_is_pinned_is_read_without_the_server_and_the_rest_is_said_not_to_be_here
         assert!(there.get("/journey/deep/comes").unwrap() == contents(5, 700_000));
         let [pin] = pins(there).try_into().unwrap();
         assert_eq!((pin.path.as_deref(), pin.state), (Some("/journey"), PinState::Complete), "{pin:?}");
-        let refused = there.get("/other").unwrap_err();
-        assert_eq!(refused.name(), Some(ProblemKind::ContentsUnavailable), "{refused:?}");
-        let said = tablet.ctl(&["safe", "cat", &format!("{id}:/other")]);
-        assert!(said.code == 75 && said.stderr.contains("not on this device"), "{said:?}");
     };
     reads(&tablet);
+    let said = tablet.ctl(&["safe", "cat", &format!("{id}:/other")]);
+    assert!(said.code == 75 && said.stderr.contains("not on this device"), "{said:?}");
     assert_eq!(tablet.ctl(&["device", "lock"]).code, 0);
     tablet.unlock(ALICE_AGAIN.password).unwrap();
     reads(&tablet);
@@ -206,7 +204,7 @@ fn what_is_pinned_is_read_without_the_server_and_the_rest_is_said_not_to_be_here
     fixture.restart_server();
     let there = Safe { device: &tablet, name: &id };
     there.sync();
-    assert!(there.get("/other").unwrap() == contents(4, MIB));
+    assert!(there.get("/other").unwrap() == contents(4, 100_000));
 }
 
 #[test]
@@ -291,7 +289,6 @@ fn a_lower_limit_gives_up_what_was_unused_longest_and_nothing_pinned_or_unshared
         assert_eq!((now.limit_bytes, now.limit_by), (1100 * 1024, CacheLimitBy::Device));
         assert!(now.kept_bytes - now.pinned_bytes <= now.limit_bytes, "{now:?}");
         assert_eq!((now.waiting_bytes, now.pinned_bytes), (before.waiting_bytes, before.pinned_bytes));
-        assert_eq!(alice.get("/c").unwrap_err().name(), Some(ProblemKind::ContentsUnavailable));
     }
     // For this device from now on, also under a daemon that begins anew.
     fixture.alice.kill();

@@ -56,9 +56,7 @@ impl Index {
         if kept.pinned {
             self.wanted.entry(key.0).or_default().insert(key.1);
         }
-        // Two that were used at one time are two all the same.
-        let used = if kept.used > self.last_use { kept.used } else { self.next_use() };
-        self.put(key, Kept { used, ..kept });
+        self.put(key, kept);
     }
 
     /// A piece that is kept from now on; what was kept of it before is given back.
@@ -118,11 +116,27 @@ impl Index {
     fn settle(&mut self, key: &Key) {
         let Some(kept) = self.all.get(key).copied() else { return };
         let loose = !self.held.contains_key(&kept.place.file);
-        if loose && self.by_use.insert(kept.used, *key).is_none() {
+        if !loose {
+            self.unlist(key, &kept);
+        } else if self.by_use.get(&kept.used) != Some(key) {
+            // Two that were used at one time are two all the same.
+            let taken = self.by_use.contains_key(&kept.used);
+            let used = if taken { self.next_use() } else { kept.used };
+            self.all.insert(*key, Kept { used, ..kept });
+            self.last_use = self.last_use.max(used);
+            self.by_use.insert(used, *key);
             self.loose_bytes = self.loose_bytes.saturating_add(kept.length);
-        } else if !loose && self.by_use.remove(&kept.used).is_some() {
+        }
+    }
+
+    /// It is not among those that may go; whether it was.
+    fn unlist(&mut self, key: &Key, kept: &Kept) -> bool {
+        let listed = self.by_use.get(&kept.used) == Some(key);
+        if listed {
+            self.by_use.remove(&kept.used);
             self.loose_bytes = self.loose_bytes.saturating_sub(kept.length);
         }
+        listed
     }
 
     fn settle_pack(&mut self, file: FileName) {
@@ -172,14 +186,13 @@ impl Index {
 
     /// One that is kept and is being used.
     pub(in crate::store) fn used(&mut self, key: &Key) -> Option<Kept> {
-        let next = self.next_use();
-        let kept = self.all.get_mut(key)?;
-        if self.by_use.remove(&kept.used).is_some() {
-            self.by_use.insert(next, *key);
-        }
-        kept.used = next;
-        let kept = *kept;
-        self.last_use = next;
+        let before = self.get(key)?;
+        let used = self.next_use();
+        self.unlist(key, &before);
+        let kept = Kept { used, ..before };
+        self.last_use = used;
+        self.all.insert(*key, kept);
+        self.settle(key);
         self.note(*key, 0);
         Some(kept)
     }
@@ -187,9 +200,7 @@ impl Index {
     /// It is not kept any more.
     pub(in crate::store) fn remove(&mut self, key: &Key) -> Option<Kept> {
         let kept = self.all.remove(key)?;
-        if self.by_use.remove(&kept.used).is_some() {
-            self.loose_bytes = self.loose_bytes.saturating_sub(kept.length);
-        }
+        self.unlist(key, &kept);
         self.bytes = self.bytes.saturating_sub(kept.length);
         self.in_packs.remove(&(kept.place.file, *key));
         if kept.pinned {
@@ -355,5 +366,32 @@ mod tests {
         assert_eq!(index.forget(safe).len(), 4);
         assert_eq!((index.bytes(), index.loose(), index.pinned()), (60, (1, 60), (0, 0)));
         assert!(!index.is_wanted(&key(1, 1)));
+    }
+
+    #[test]
+    fn the_order_of_uses_is_one_of_all_safes_and_pins_disturb_none_of_it() {
+        let mut index = Index::default();
+        let kept = |file, used, pinned| Kept {
+            hash: ObjectHash::of(b"x"),
+            length: 1,
+            place: place(file),
+            used,
+            pinned,
+        };
+        // As an opening reads them: safe by safe.
+        index.restore(key(1, 1), kept(1, 4, false));
+        index.restore(key(1, 2), kept(2, 8, true));
+        index.restore(key(2, 1), kept(3, 2, false));
+        index.restore(key(2, 2), kept(4, 8, false));
+        assert_eq!(index.oldest(), Some(key(2, 1)));
+        // One that was used at the same time as another is unpinned, and both are there.
+        index.pin(SafeId::from_bytes([1; 16]), BTreeSet::new());
+        let mut order = Vec::new();
+        while let Some(oldest) = index.oldest() {
+            index.remove(&oldest).unwrap();
+            order.push(oldest);
+        }
+        assert_eq!(order, [key(2, 1), key(1, 1), key(2, 2), key(1, 2)]);
+        assert_eq!((index.bytes(), index.loose(), index.pinned()), (0, (0, 0), (0, 0)));
     }
 }
