@@ -145,7 +145,7 @@ impl Keeping {
         self.state().looked == Some(seq)
     }
 
-    /// It was.
+    /// It was looked for in a tree of so many records.
     pub fn set_looked_at(&self, changes: u64, seq: u64) {
         let mut state = self.state();
         if state.changes == changes {

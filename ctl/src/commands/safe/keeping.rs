@@ -9,7 +9,7 @@ use parsec_protocol::control::{
 };
 
 use super::past::one_of;
-use super::{Context, counted, named, problem, short};
+use super::{Context, named, problem, short};
 use crate::args::{Cache, Keeping, Limit, Unpin};
 use crate::client::Connection;
 use crate::failure::{Done, Failure};
@@ -210,10 +210,9 @@ pub(super) fn of_safe(bytes: u64, here_bytes: u64, pinned_bytes: u64, kept_bytes
 }
 
 /// How much may be kept, in a sentence.
-pub(super) fn limits(limit_bytes: u64, floor_bytes: u64, safes: usize) -> String {
+pub(super) fn limits(limit_bytes: u64, floor_bytes: u64) -> String {
     format!(
-        "{}: {} may be kept beside what is pinned, and {} are left to the disk",
-        counted(safes as u64, "safe"),
+        "Kept on this device beside what is pinned: at most {}; {} are left to the disk",
         human(limit_bytes),
         human(floor_bytes)
     )

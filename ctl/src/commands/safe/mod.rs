@@ -225,7 +225,7 @@ fn status(context: &Context<'_>, safe: Option<String>) -> Result<(), Failure> {
             return "No safes.".to_owned();
         }
         let mut parts: Vec<_> = result.safes.iter().map(|safe| waiting(context, safe)).collect();
-        parts.push(keeping::limits(result.limit_bytes, result.floor_bytes, result.safes.len()));
+        parts.push(keeping::limits(result.limit_bytes, result.floor_bytes));
         parts.join("\n\n")
     })
 }

@@ -3,8 +3,8 @@
 //!
 //! Decides how much is kept, that what was not used for the longest time goes first, and that a
 //! disk is never filled to its end: what would do so is refused where it waits to be shared, and
-//! not kept otherwise. What waits is never removed to make room, nor is what a person has pinned. Nothing here is believed: a piece
-//! counts where its hash is the one that is asked for.
+//! not kept otherwise. What waits is never removed to make room, nor is what a person has pinned.
+//! Nothing here is believed: a piece counts where its hash is the one that is asked for.
 
 pub(super) mod files;
 mod index;
