@@ -80,6 +80,7 @@ schemas! {
     Schema RPC_DISCOVER "parsec.rpc.discover/1" "`rpc discover`: the OpenRPC document, under `document`.";
     Schema RPC_HELLO "parsec.rpc.hello/1" "`rpc hello`";
     Change SAFE_ACCEPT "parsec.safe.accept/1" "`safe accept`: the safe as it is now.";
+    Change SAFE_CACHE "parsec.safe.cache/1" "`safe cache`: what is kept on this device, and how much may be.";
     Change SAFE_CONFIRM "parsec.safe.confirm/1" "`safe confirm`: what was decided about.";
     Schema SAFE_CONFLICTS "parsec.safe.conflicts/1" "Each line of `safe conflicts`: one copy.";
     Change SAFE_CP "parsec.safe.cp/1" "`safe cp`";
@@ -94,6 +95,8 @@ schemas! {
     Schema SAFE_MEMBERS "parsec.safe.members/1" "`safe members`";
     Change SAFE_MKDIR "parsec.safe.mkdir/1" "`safe mkdir`";
     Change SAFE_MV "parsec.safe.mv/1" "`safe mv`";
+    Change SAFE_PIN "parsec.safe.pin/1" "`safe pin`: how far the pin has come.";
+    Schema SAFE_PINS "parsec.safe.pins/1" "Each line of `safe pins`: one pin.";
     Change SAFE_PRUNE "parsec.safe.prune/1" "`safe prune`, `safe purge`: what went.";
     Schema SAFE_PRUNE_PLAN "parsec.safe.prune-plan/1" "`safe prune --dry-run`, `safe retention` without days: what would go.";
     Change SAFE_PUT "parsec.safe.put/1" "`safe put`";
@@ -109,6 +112,7 @@ schemas! {
     Schema SAFE_STATUS "parsec.safe.status/1" "`safe status`";
     Schema SAFE_SYNC "parsec.safe.sync/1" "`safe sync`, also where it isn't done in time.";
     Schema SAFE_TRASH "parsec.safe.trash/1" "Each line of `safe trash`: something that was removed.";
+    Change SAFE_UNPIN "parsec.safe.unpin/1" "`safe unpin`: what is pinned no more.";
     Change SAFE_UNSHARE "parsec.safe.unshare/1" "`safe unshare`: who is out.";
     Schema SAFE_USAGE "parsec.safe.usage/1" "Each line of `safe usage`: what one safe takes.";
     Schema SAFE_VERIFY "parsec.safe.verify/1" "`safe verify`, also where something is not well.";

@@ -89,6 +89,15 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert kept["retention_days"] == 30 and kept["entries"] == 0, kept
     assert refuses(Problem, alice.safe.prune, safe=closed, entries=[closed])
     assert refuses(WrongParameters, alice.safe.retention, safe=closed)
+    # What is here, and stays here, is this device's own business.
+    pin = alice.file.pin(safe=closed, path="/gone")
+    assert pin["path"] == "/gone" and pin["files"] == 0, pin
+    assert [it["entry"] for it in alice.file.pins(safe=closed)["pins"]] == [pin["entry"]]
+    assert alice.file.unpin(safe=closed, path="/gone")["entry"] == pin["entry"]
+    assert alice.cache.set(limit_bytes=1 << 20)["limit_by"] == "device"
+    assert alice.cache.show()["limit_bytes"] == 1 << 20
+    assert alice.cache.clear()["limit_by"] == "device"
+    assert alice.cache.set()["limit_by"] == "auto"
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

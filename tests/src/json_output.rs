@@ -7,15 +7,15 @@
 use std::path::PathBuf;
 
 use parsec_protocol::control::{
-    CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
-    FileChanged, FileConflict, FileEntry, FileGot, FileHistoryResult, FileTreeRestored, HelloResult,
-    InviteListResult, InviteResult, LogRecord, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
-    OrgMoved, Problem, ReceiptListResult, RecoveryDrilled, RecoveryKit, RecoveryListResult, RecoveryUsed,
-    Role, SafeConfirmed, SafeListResult, SafeMembersResult, SafePruned, SafeShared, SafeShowResult,
-    SafeStatusResult, SafeSynced, SafeUnshared, SafeUsed, SafeVerified, SafeView, StatusResult, StreamId,
-    TokenListResult, TokenSelector, TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged,
-    TrustImported, TrustLogResult, TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult,
-    UserRekeyed, UserShowResult,
+    CacheView, CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult,
+    EventItem, FileChanged, FileConflict, FileEntry, FileGot, FileHistoryResult, FileTreeRestored,
+    FileUnpinned, HelloResult, InviteListResult, InviteResult, LogRecord, Member, NetPeers, NetPinged,
+    NetStatus, OrgBootstrapped, OrgMoved, Pin, Problem, ReceiptListResult, RecoveryDrilled, RecoveryKit,
+    RecoveryListResult, RecoveryUsed, Role, SafeConfirmed, SafeListResult, SafeMembersResult, SafePruned,
+    SafeShared, SafeShowResult, SafeStatusResult, SafeSynced, SafeUnshared, SafeUsed, SafeVerified, SafeView,
+    StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult, TokenView, TransportName,
+    TrashEntry, TrustAcknowledged, TrustImported, TrustLogResult, TrustRepaired, TrustShowResult,
+    TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -363,6 +363,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<RecoveryListResult>("parsec.recovery.list/1"),
     kind::<RecoveryUsed>("parsec.recovery.use/1"),
     kind::<SafeView>("parsec.safe.accept/1"),
+    kind::<CacheView>("parsec.safe.cache/1"),
     kind::<SafeConfirmed>("parsec.safe.confirm/1"),
     kind::<FileConflict>("parsec.safe.conflicts/1"),
     kind::<FileChanged>("parsec.safe.cp/1"),
@@ -379,6 +380,8 @@ const TABLE: &[DocumentKind] = &[
     kind::<FileChanged>("parsec.safe.mv/1"),
     kind::<SafePruned>("parsec.safe.prune/1"),
     kind::<SafePruned>("parsec.safe.prune-plan/1"),
+    kind::<Pin>("parsec.safe.pin/1"),
+    kind::<Pin>("parsec.safe.pins/1"),
     kind::<FileChanged>("parsec.safe.put/1"),
     kind::<PutTree>("parsec.safe.put-tree/1"),
     kind::<FileChanged>("parsec.safe.rename/1"),
@@ -394,6 +397,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<TrashEntry>("parsec.safe.trash/1"),
     kind::<SafeUsed>("parsec.safe.usage/1"),
     kind::<SafeVerified>("parsec.safe.verify/1"),
+    kind::<FileUnpinned>("parsec.safe.unpin/1"),
     kind::<SafeUnshared>("parsec.safe.unshare/1"),
     kind::<UserListResult>("parsec.user.list/1"),
     kind::<TrustLogResult>("parsec.trust.log/1"),

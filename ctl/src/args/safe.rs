@@ -11,7 +11,7 @@ use parsec_protocol::control::SafeRole;
 use parsec_protocol::control::paths::{PathFault, read_path, write_path};
 use parsec_protocol::ids::Label;
 
-use super::Sure;
+use super::{Keeping, Sure};
 
 /// Longest wait that the daemon takes, in seconds.
 const WAIT_MAX_SECONDS: i64 = 600;
@@ -126,7 +126,7 @@ pub(crate) enum Safe {
         after_long_help = "Examples:\n  parsecctl safe ls Plans:/\n  parsecctl safe ls -l -R Plans:/2027"
     )]
     Ls {
-        /// Also kind, size, time, and whether it is shared
+        /// Also kind, size, time, whether it is shared, and how much of it is on this device
         #[arg(short = 'l', long)]
         long: bool,
         /// Also what is in its folders
@@ -305,6 +305,8 @@ pub(crate) enum Safe {
         #[arg(value_name = "SAFE:/PATH")]
         place: SafePath,
     },
+    #[command(flatten)]
+    Keeping(Keeping),
     /// Show files that two devices changed at once, and the copies beside them
     Conflicts {
         /// Its name, or the start of its id

@@ -257,10 +257,10 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
     let pieces = match session.store(Store::pieces_sizes).await {
         Ok((sizes, limit)) => {
             let all = |of: fn(&SafeSize) -> u64| sizes.values().map(of).sum::<u64>() / (1024 * 1024);
-            let (waiting, kept, limit) =
-                (all(|size| size.waiting), all(|size| size.kept), limit / (1024 * 1024));
+            let (waiting, pinned) = (all(|size| size.waiting), all(|size| size.pinned));
+            let (loose, limit) = (all(|size| size.kept).saturating_sub(pinned), limit / (1024 * 1024));
             let found = format!(
-                "{kept} MiB of at most {limit} MiB kept of what is in safes; {waiting} MiB wait to be shared"
+                "{loose} MiB of at most {limit} MiB kept of what is in safes, beside {pinned} MiB that are pinned; {waiting} MiB wait to be shared"
             );
             ok("pieces", subject(), &found)
         }

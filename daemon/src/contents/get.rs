@@ -41,6 +41,9 @@ pub(crate) trait Objects: Sync {
         wanted: &[Reference],
         most: usize,
     ) -> impl Future<Output = Result<Vec<Zeroizing<Vec<u8>>>, Problem>> + Send;
+
+    /// A page was opened, with these references in it.
+    fn opened(&self, _page: &Reference, _references: &[Option<Reference>]) {}
 }
 
 /// Why contents were not let out.
@@ -125,7 +128,9 @@ impl<O: Objects> Pieces<'_, O> {
                         || Problem::new(ProblemKind::ContentsUnavailable, "The contents did not come.");
                     let mut bytes = came.ok_or_else(lost)?;
                     let opened = open_page(self.keys, self.content.size, number, page, &mut bytes);
-                    self.page = Some((number, opened.map_err(GetError::from)?));
+                    let references = opened.map_err(GetError::from)?;
+                    self.objects.opened(page, &references);
+                    self.page = Some((number, references));
                 }
                 at
             }

@@ -5,10 +5,12 @@
 //! anything through that was not verified, and to keep a part of a file. What is written over a
 //! large file is compared with what of it is here, and sealed where it differs.
 
+pub(crate) mod bring;
 mod get;
 mod many;
 mod open_file;
 pub(crate) mod pages;
+pub(crate) mod parts;
 mod put;
 mod room;
 mod stop;
@@ -35,6 +37,7 @@ use zeroize::Zeroizing;
 
 use crate::os::{blocking_in, entropy};
 use crate::session::Session;
+use crate::session::keeping::Keeping;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{SMALL_MAX_BYTES, StagedObject, Store, StoreError};
 use crate::transport::retry::{BRISK, carried};
@@ -42,7 +45,7 @@ use get::Objects;
 use open_file::{FileError, OpenFile};
 pub(crate) use put::Taken;
 use put::{PutError, PutKeys, Stage};
-use room::Room;
+use room::room;
 use unchanged::{Earlier, Held};
 
 /// The store as the place where objects wait.
@@ -176,6 +179,7 @@ const PIECES_OF_A_CALL: usize = OBJECTS_MAX_BYTES / OBJECT_MAX_BYTES;
 struct HereAndThere<'a> {
     session: &'a Session,
     safe: SafeId,
+    keeping: &'a Keeping,
     /// Whether the last call was fast. Only then several are made at once.
     brisk: AtomicBool,
 }
@@ -197,8 +201,8 @@ fn take_room(left: &AtomicUsize, bytes: usize) -> Result<(), Problem> {
 type Came = (ObjectId, ObjectHash, Vec<u8>);
 
 impl<'a> HereAndThere<'a> {
-    const fn new(session: &'a Session, safe: SafeId) -> Self {
-        Self { session, safe, brisk: AtomicBool::new(false) }
+    const fn new(session: &'a Session, safe: &'a OpenSafe) -> Self {
+        Self { session, safe: safe.id, keeping: &safe.keeping, brisk: AtomicBool::new(false) }
     }
 
     /// Brings pieces, by as many calls as it takes: those that the server has.
@@ -262,6 +266,10 @@ impl<'a> HereAndThere<'a> {
 }
 
 impl Objects for HereAndThere<'_> {
+    fn opened(&self, page: &Reference, references: &[Option<Reference>]) {
+        self.keeping.know_page(page.object, Arc::new(references.to_vec()));
+    }
+
     async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let (safe, ids) = (self.safe, wanted.iter().map(|reference| reference.object));
         let hashes: BTreeMap<ObjectId, ObjectHash> =
@@ -312,7 +320,7 @@ pub(crate) async fn give(
 ) -> Result<u64, Problem> {
     let keys = Arc::new(safe.memory().await.keys.copied());
     let _share = room().share().await?;
-    let objects = HereAndThere::new(session, safe.id);
+    let objects = HereAndThere::new(session, safe);
     let given = get::get(&session.tasks, &objects, keys, &content, file.into()).await;
     kept(session).await?;
     given
@@ -330,7 +338,7 @@ pub(crate) async fn give_many(
 ) -> Result<u64, Problem> {
     let keys = Arc::new(safe.memory().await.keys.copied());
     let _share = room().share().await?;
-    let objects = HereAndThere::new(session, safe.id);
+    let objects = HereAndThere::new(session, safe);
     let given = many::give(&session.tasks, &objects, keys, contents, file.into()).await;
     kept(session).await?;
     given
@@ -344,10 +352,4 @@ async fn kept(session: &Session) -> Result<(), Problem> {
             Ok(())
         })
         .await
-}
-
-/// The room of this process.
-fn room() -> &'static Room {
-    static ROOM: std::sync::LazyLock<Room> = std::sync::LazyLock::new(Room::default);
-    &ROOM
 }

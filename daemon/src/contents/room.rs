@@ -34,3 +34,9 @@ impl Room {
         share.map_err(|_| Problem::new(ProblemKind::ShuttingDown, "The device is being locked."))
     }
 }
+
+/// The room of this process.
+pub(super) fn room() -> &'static Room {
+    static ROOM: std::sync::LazyLock<Room> = std::sync::LazyLock::new(Room::default);
+    &ROOM
+}

@@ -36,6 +36,8 @@ pub(crate) fn entry(tree: &dyn Tree, found: &Entry, path: &Path) -> FileEntry {
         shared: shared && tree.seq() > 0,
         added_by: shared.then_some(found.added_by),
         conflict_of: found.conflict_of.as_ref().map(|of| of.entry),
+        here: None,
+        pinned: false,
     }
 }
 

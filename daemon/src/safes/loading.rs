@@ -15,6 +15,7 @@ use parsec_protocol::safes::state::State;
 use super::{folding, keys, overlay, staged};
 use crate::os::blocking_in;
 use crate::session::Session;
+use crate::session::keeping::Keeping;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
 use crate::session::removed::RecentlyRemoved;
 use crate::store::{OpenDevice, Standing, Store, StoreError, StoredSafe};
@@ -84,7 +85,9 @@ pub(crate) async fn open(session: &Session, id: SafeId) -> Result<Option<Arc<Ope
     let read = blocking_in(&session.tasks, move || {
         let Some(stored) = open.store.safe(id)? else { return Ok::<_, StoreError>(None) };
         let memory = remembered(&open, &stored)?;
-        Ok(Some(OpenSafe::new(id, open.summary.organisation.clone(), stored.founder, memory)))
+        let mut found = OpenSafe::new(id, open.summary.organisation.clone(), stored.founder, memory);
+        found.keeping = Keeping::new(open.store.pins(id)?);
+        Ok(Some(found))
     })
     .await?;
     let Some(found) = read.map(Arc::new) else { return Ok(None) };

@@ -29,6 +29,8 @@ pub(crate) mod members;
 pub(crate) mod offers;
 mod overlay;
 pub(crate) mod paths;
+pub(crate) mod pinning;
+pub(crate) mod presence;
 pub(crate) mod pruning;
 mod reading;
 mod refusals;

@@ -5,8 +5,9 @@
 use parsec_protocol::control::paths::{read_path, write_path};
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::EntryId;
+use parsec_protocol::safes::entry::Entry;
 use parsec_protocol::safes::name::EntryName;
-use parsec_protocol::safes::tree::Tree;
+use parsec_protocol::safes::tree::{DEPTH_MAX, Tree};
 
 use crate::problems::sentence;
 
@@ -78,4 +79,17 @@ pub(crate) fn of(tree: &dyn Tree, entry: EntryId) -> Option<Path> {
     }
     path.reverse();
     Some(path)
+}
+
+/// Where something in the trash was: through folders that are in the trash, too.
+pub(crate) fn was_at(tree: &dyn Tree, found: &Entry) -> Path {
+    let mut path = vec![found.name.clone()];
+    let mut at = found.last_parent();
+    // Deeper than that nothing was in a tree; what stood in the trash one in another is cut there.
+    while let Some(above) = at.and_then(|at| tree.entry(at)).filter(|_| path.len() < DEPTH_MAX) {
+        path.push(above.name.clone());
+        at = above.last_parent();
+    }
+    path.reverse();
+    path
 }

@@ -15,7 +15,7 @@ use super::committing::Tried;
 use super::due::{self, Between};
 use super::folding::Outcome;
 use super::{
-    boxes, committing, damaged, folding, founding, holding, keeping, keys, offers, pruning, reading,
+    boxes, committing, damaged, folding, founding, holding, keeping, keys, offers, pinning, pruning, reading,
     returning, staged, views,
 };
 use crate::session::Session;
@@ -98,6 +98,8 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
         };
         noted(&session, &safe, problem, looked).await;
         safe.went_on();
+        // Before anything of what was just shared is kept, or is not.
+        pinning::mark(&session, &safe).await;
         // Behind what anybody waits for: what was shared is, and this is the housekeeping of it.
         tidied(&session, &safe).await;
         tokio::select! {

@@ -10,6 +10,7 @@ pub mod forks;
 #[cfg(feature = "p2p")]
 pub mod host_store;
 mod import;
+pub mod keeping;
 mod log_sync;
 pub mod manifest;
 pub mod names;

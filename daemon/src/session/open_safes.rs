@@ -19,6 +19,7 @@ use parsec_protocol::safes::state::State;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::keeping::{Bringing, Keeping};
 use super::removed::RecentlyRemoved;
 use super::safe_repairs::Repairs;
 use super::sending::Sending;
@@ -135,6 +136,8 @@ pub struct OpenSafe {
     pub wanted: Notify,
     /// Its objects on their way to the server.
     pub sending: Sending,
+    /// What of it is wanted here in any case.
+    pub keeping: Keeping,
     /// Counts what was read, written or tried, for those who wait for something.
     progress: watch::Sender<u64>,
 }
@@ -147,6 +150,7 @@ impl OpenSafe {
     #[must_use]
     pub fn new(id: SafeId, organisation: OrganisationId, founder: DeviceId, memory: Memory) -> Self {
         Self {
+            keeping: Keeping::default(),
             id,
             organisation,
             founder,
@@ -183,6 +187,8 @@ pub struct OpenSafes {
     pub opening: tokio::sync::Mutex<()>,
     /// There may be others than before.
     pub changed: Notify,
+    /// Turns of those who fetch what is pinned.
+    pub bringing: Bringing,
     /// Held by whoever decides which offers are kept. Nobody who holds it waits for a safe's turn:
     /// others have a turn and wait for this.
     pub offers: tokio::sync::Mutex<()>,

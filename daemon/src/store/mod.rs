@@ -49,10 +49,11 @@ pub use device::Devices;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};
+pub(crate) use pieces::PINNED_MAX;
 pub(crate) use pieces::packs::SMALL_MAX_BYTES;
 pub use safes::{
-    Folded, Halt, Here, PieceHere, Requeued, SafeSize, StagedObject, Standing, StoredRecord, StoredSafe,
-    TakenItems, ToSend, WaitingPiece,
+    Folded, Halt, Here, KeptTotals, PINS_MAX, PieceHere, Requeued, SafeSize, StagedObject, Standing,
+    StoredRecord, StoredSafe, TakenItems, ToSend, WaitingPiece,
 };
 pub use tokens::{TokenRecord, TokenStore};
 pub use user_keys::PendingChange;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::keeping::FileHere;
 use super::methods::DeviceSelector;
 use super::problem::Problem;
 use crate::ids::{EntryId, OperationId, SafeId, UserId};
@@ -58,6 +59,14 @@ pub struct FileEntry {
     pub added_by: Option<UserId>,
     /// Id of the entry that this one is a conflict copy of.
     pub conflict_of: Option<EntryId>,
+    /// How much of a file's contents is on this device, by `file.list` and `file.stat`; absent for
+    /// everything else, and by other methods.
+    #[serde(default)]
+    pub here: Option<FileHere>,
+    /// Whether it is pinned to this device, itself or with a folder above; by `file.list` and
+    /// `file.stat`.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// Chooses a file or folder of a safe.

@@ -137,6 +137,18 @@ pub const FILE_PUT_MANY: &str = "file.put_many";
 pub const FILE_GET_MANY: &str = "file.get_many";
 /// [`super::FileConflicts`] → [`super::FileConflictsResult`]
 pub const FILE_CONFLICTS: &str = "file.conflicts";
+/// [`super::FileSelector`] → [`super::Pin`]
+pub const FILE_PIN: &str = "file.pin";
+/// [`super::FileUnpin`] → [`super::FileUnpinned`]
+pub const FILE_UNPIN: &str = "file.unpin";
+/// [`super::FilePins`] → [`super::FilePinsResult`]
+pub const FILE_PINS: &str = "file.pins";
+/// [`super::DeviceSelector`] → [`super::CacheView`]
+pub const CACHE_SHOW: &str = "cache.show";
+/// [`super::CacheSet`] → [`super::CacheView`]
+pub const CACHE_SET: &str = "cache.set";
+/// [`super::DeviceSelector`] → [`super::CacheView`]
+pub const CACHE_CLEAR: &str = "cache.clear";
 /// [`super::FileHistory`] → [`super::FileHistoryResult`]
 pub const FILE_HISTORY: &str = "file.history";
 /// [`super::FileRestore`] → [`super::FileChanged`]

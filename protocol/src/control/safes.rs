@@ -378,10 +378,16 @@ pub struct SafeWaiting {
     pub more: bool,
     /// When this device last heard from the server where the safe's logs end; absent: never.
     pub heard: Option<Timestamp>,
-    /// Bytes of sealed contents that lie on this device to save the way to the server. They may go
-    /// at any time.
+    /// Bytes of sealed contents that lie on this device and that the server has, too. What is not
+    /// pinned may go at any time.
     #[serde(default)]
     pub kept_bytes: u64,
+    /// Bytes of the live files' contents that are on this device, of `bytes` of the safe.
+    #[serde(default)]
+    pub here_bytes: u64,
+    /// Bytes of the live files that are pinned.
+    #[serde(default)]
+    pub pinned_bytes: u64,
     /// Removals that wait for a person; absent where none do.
     #[serde(default)]
     pub removals: Option<HeldRemovals>,
@@ -396,6 +402,12 @@ pub struct SafeWaiting {
 pub struct SafeStatusResult {
     /// In the order of `safe.list`; those without anything waiting included.
     pub safes: Vec<SafeWaiting>,
+    /// Bytes of contents that the device may keep beside what is pinned and what waits.
+    #[serde(default)]
+    pub limit_bytes: u64,
+    /// Free bytes that are left to the disk in any case.
+    #[serde(default)]
+    pub floor_bytes: u64,
 }
 
 /// `safe.sync`: everything that is saved goes out, everything new comes in.

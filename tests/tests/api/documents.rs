@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use parsec_protocol::codec;
 use parsec_protocol::control::{
-    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
-    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRestore, DeviceRevoke,
-    DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch,
-    FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGet, FileGetMany, FileGot, FileHistory,
-    FileHistoryResult, FileList, FileListResult, FileMakeFolder, FileMove, FilePart, FilePut, FilePutMany,
-    FileRemove, FileRestore, FileRestoreTree, FileSelector, FileTreeRestored, FilesChanged, FilesGot,
+    CacheSet, CacheView, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify,
+    CeremonyListResult, CeremonySelector, CeremonyView, ClaimStart, DeviceForget, DeviceListResult,
+    DevicePassword, DeviceRestore, DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult,
+    Empty, Event, EventItem, EventsWatch, FileChanged, FileConflicts, FileConflictsResult, FileEntry,
+    FileGet, FileGetMany, FileGot, FileHistory, FileHistoryResult, FileList, FileListResult, FileMakeFolder,
+    FileMove, FilePart, FilePins, FilePinsResult, FilePut, FilePutMany, FileRemove, FileRestore,
+    FileRestoreTree, FileSelector, FileTreeRestored, FileUnpin, FileUnpinned, FilesChanged, FilesGot,
     GreetStart, Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser,
     Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer,
-    Outcome, Problem, ProblemKind, ReceiptExport, ReceiptListResult, RecoveryCreate, RecoveryCreated,
+    Outcome, Pin, Problem, ProblemKind, ReceiptExport, ReceiptListResult, RecoveryCreate, RecoveryCreated,
     RecoveryDrill, RecoveryDrilled, RecoveryListResult, RecoveryUse, RecoveryUsed, SafeConfirm,
     SafeConfirmed, SafeCreate, SafeListResult, SafeLog, SafeLogResult, SafeMembersResult, SafePrune,
     SafePruned, SafeRename, SafeRetention, SafeSelector, SafeShare, SafeShared, SafeShowResult, SafeStatus,
@@ -134,6 +135,13 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::FILE_PUT => (is::<FilePut>(parameters), is::<FileChanged>(result)),
         method::FILE_GET => (is::<FileGet>(parameters), is::<FileGot>(result)),
         method::FILE_HISTORY => (is::<FileHistory>(parameters), is::<FileHistoryResult>(result)),
+        method::FILE_PIN => (is::<FileSelector>(parameters), is::<Pin>(result)),
+        method::FILE_UNPIN => (is::<FileUnpin>(parameters), is::<FileUnpinned>(result)),
+        method::FILE_PINS => (is::<FilePins>(parameters), is::<FilePinsResult>(result)),
+        method::CACHE_SHOW | method::CACHE_CLEAR => {
+            (is::<DeviceSelector>(parameters), is::<CacheView>(result))
+        }
+        method::CACHE_SET => (is::<CacheSet>(parameters), is::<CacheView>(result)),
         method::FILE_RESTORE => (is::<FileRestore>(parameters), is::<FileChanged>(result)),
         method::FILE_RESTORE_TREE => (is::<FileRestoreTree>(parameters), is::<FileTreeRestored>(result)),
         method::SAFE_LOG => (is::<SafeLog>(parameters), is::<SafeLogResult>(result)),

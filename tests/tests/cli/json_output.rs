@@ -246,6 +246,11 @@ fn live_in_a_safe(script: &Script, alice: &Device, bob: &Device, folder: &Path) 
     script.ask(alice, "safe retention Plans", "");
     script.ask(alice, "safe retention Plans 365 --wait 120", "");
     script.ask(alice, "safe prune Plans --yes", "");
+    script.ask(alice, "safe pin Plans:/a", "");
+    script.ask(alice, "safe pins", "");
+    script.ask(alice, "safe unpin Plans:/a", "");
+    script.ask(alice, "safe cache --limit 100M", "");
+    script.ask(alice, "safe cache", "");
     script.ask(alice, "safe rename Plans Designs --wait 120", "");
     script.ask(alice, "safe share Designs bob@acme.example --role reader --yes", "");
     script.ask(alice, "safe members Designs", "");

@@ -18,6 +18,7 @@ mod damaged;
 mod edits;
 mod ends;
 mod halted;
+mod keeping;
 mod names;
 mod offers;
 mod offline;

@@ -11,6 +11,7 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::ids::Timestamp;
 
+use super::keeping::here;
 use super::{Context, ended, short};
 use crate::args::{Moving, SafePath, Sharing};
 use crate::client::Connection;
@@ -51,7 +52,7 @@ pub(super) fn list(
             return context.output.line(&lines.join("\n"));
         }
         let rows: Vec<Vec<String>> = files.iter().map(|file| row(file, name(file))).collect();
-        let heads = ["KIND", "SIZE", "CHANGED", "STATE", "NAME"];
+        let heads = ["KIND", "SIZE", "CHANGED", "STATE", "HERE", "NAME"];
         let table = context.output.table(&heads, &rows);
         // One heading, also over several pages.
         let table = if shown { table.lines().skip(1).collect::<Vec<_>>().join("\n") } else { table };
@@ -111,6 +112,7 @@ fn row(file: &FileEntry, name: String) -> Vec<String> {
         file.size.map(human).unwrap_or_default(),
         moment(modified(file)),
         if file.shared { "shared" } else { "saved" }.to_owned(),
+        here(file.here, file.pinned).to_owned(),
         match &file.target {
             Some(target) => format!("{name} -> {}", pasteable(target)),
             None => name,
@@ -196,6 +198,8 @@ pub(super) fn stat(context: &Context<'_>, place: &SafePath) -> Result<(), Failur
         lines.push(format!("Changed:   {}", moment(modified(&file))));
         let state = if file.shared { "shared" } else { "saved on this device, not shared yet" };
         lines.push(format!("State:     {state}"));
+        let here = here(file.here, file.pinned);
+        lines.extend((!here.is_empty()).then(|| format!("Here:      {here}")));
         lines.push(format!("Entry:     {}", file.entry));
         lines.extend(file.version.map(|version| format!("Version:   {version}, {} earlier", file.versions)));
         lines.extend(file.target.as_ref().map(|target| format!("Leads to:  {}", pasteable(target))));

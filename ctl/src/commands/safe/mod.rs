@@ -9,6 +9,7 @@ mod files;
 mod get;
 mod incoming;
 mod journal;
+mod keeping;
 mod past;
 mod pruning;
 mod put;
@@ -73,6 +74,7 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
             journal::restore(context, &command)
         }
         Safe::Restore(command) => past::restore(context, &command),
+        Safe::Keeping(command) => keeping::run(context, command),
         Safe::Stat { place } => files::stat(context, &place),
         Safe::Conflicts { safe } => files::conflicts(context, &safe),
     }
@@ -231,7 +233,9 @@ fn status(context: &Context<'_>, safe: Option<String>) -> Result<(), Failure> {
         if result.safes.is_empty() {
             return "No safes.".to_owned();
         }
-        result.safes.iter().map(|safe| waiting(context, safe)).collect::<Vec<_>>().join("\n\n")
+        let mut parts: Vec<_> = result.safes.iter().map(|safe| waiting(context, safe)).collect();
+        parts.push(keeping::limits(result.limit_bytes, result.floor_bytes));
+        parts.join("\n\n")
     })
 }
 
@@ -239,9 +243,8 @@ fn waiting(context: &Context<'_>, safe: &SafeWaiting) -> String {
     let heard = safe.heard.map_or_else(|| "never".to_owned(), moment);
     let mut lines = vec![format!("{}: {}; server last heard: {heard}", named(&safe.safe), state(&safe.safe))];
     lines.extend(safe.safe.problem.as_ref().map(problem));
-    if safe.kept_bytes > 0 {
-        lines.push(format!("{} of contents kept on this device", human(safe.kept_bytes)));
-    }
+    let bytes = safe.safe.bytes.unwrap_or_default();
+    lines.extend(keeping::of_safe(bytes, safe.here_bytes, safe.pinned_bytes, safe.kept_bytes));
     if !safe.changes.is_empty() {
         let row = |change: &WaitingChange| {
             vec![

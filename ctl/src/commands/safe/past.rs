@@ -70,7 +70,7 @@ fn row(version: &FileVersion) -> Vec<String> {
 }
 
 /// The one of these ids that begins so.
-fn one_of<T: Copy + ToString>(
+pub(super) fn one_of<T: Copy + ToString>(
     ids: impl Iterator<Item = T>,
     start: &str,
     what: &str,

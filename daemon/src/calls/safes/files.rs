@@ -15,6 +15,7 @@ use parsec_protocol::control::{
 use parsec_protocol::ids::OperationId;
 
 use super::choose;
+use super::here::Filling;
 use super::status::{Wanted, until};
 use crate::contents::{self, Taken};
 use crate::safes::acts::{self, Done, Sealed};
@@ -85,7 +86,10 @@ pub async fn list(session: &Session, params: FileList) -> Result<FileListResult,
     let safe = choose(session, &params.safe).await?;
     let memory = safe.memory().await;
     readable(&memory)?;
-    let (files, more) = listing::list(&memory, &path, params.recursive, after.as_ref())?;
+    let (mut files, more) = listing::list(&memory, &path, params.recursive, after.as_ref())?;
+    let filling = Filling::of(&safe, &memory, &files);
+    drop(memory);
+    filling.fill(session, &safe, &mut files).await?;
     Ok(FileListResult { safe: safe.id, files, more })
 }
 
@@ -98,7 +102,12 @@ pub async fn stat(session: &Session, params: FileSelector) -> Result<FileEntry, 
     let safe = choose(session, &params.safe).await?;
     let memory = safe.memory().await;
     readable(&memory)?;
-    listing::stat(&memory, &path)
+    let mut files = [listing::stat(&memory, &path)?];
+    let filling = Filling::of(&safe, &memory, &files);
+    drop(memory);
+    filling.fill(session, &safe, &mut files).await?;
+    let [file] = files;
+    Ok(file)
 }
 
 /// Conflict copies that nobody has cleared away.

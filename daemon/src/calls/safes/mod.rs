@@ -5,7 +5,9 @@
 
 pub mod confirm;
 pub mod files;
+mod here;
 pub mod journal;
+pub mod keeping;
 pub mod membership;
 pub mod past;
 pub mod pruning;

@@ -14,10 +14,9 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::ids::{DeviceId, EntryId, OperationId, SafeId, Timestamp, UserId};
 use parsec_protocol::safe_log::record;
-use parsec_protocol::safes::entry::Entry;
 use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::seal::open_record;
-use parsec_protocol::safes::tree::{DEPTH_MAX, Tree};
+use parsec_protocol::safes::tree::Tree as _;
 
 use super::choose;
 use super::files::{changed, readable};
@@ -161,19 +160,6 @@ pub async fn restore(session: &Session, params: FileRestore) -> Result<FileChang
     Ok(changed(session, &safe, done, 0, params.wait_seconds).await)
 }
 
-/// Where something in the trash was: through folders that are in the trash, too.
-fn was_at(tree: &dyn Tree, found: &Entry) -> paths::Path {
-    let mut path = vec![found.name.clone()];
-    let mut at = found.last_parent();
-    // Deeper than that nothing was in a tree; what stood in the trash one in another is cut there.
-    while let Some(above) = at.and_then(|at| tree.entry(at)).filter(|_| path.len() < DEPTH_MAX) {
-        path.push(above.name.clone());
-        at = above.last_parent();
-    }
-    path.reverse();
-    path
-}
-
 /// What was removed from a safe, the last one first.
 ///
 /// # Errors
@@ -206,7 +192,7 @@ fn listed(memory: &Memory, after: Option<EntryId>) -> Result<(Vec<Gone>, bool), 
     });
     all.sort_unstable_by_key(|(time, id, _)| Reverse((*time, *id)));
     let after = after.map(|after| move |one: &(Timestamp, EntryId, DeviceId)| one.1 == after);
-    let path = |id: EntryId| tree.entry(id).map(|found| was_at(&tree, found)).unwrap_or_default();
+    let path = |id: EntryId| tree.entry(id).map(|found| paths::was_at(&tree, found)).unwrap_or_default();
     let length = |one: &(Timestamp, EntryId, DeviceId)| paths::written(&path(one.1)).len();
     let (page, more) = page(all, after, "It is not in the safe's trash any more.", length)?;
     let shown = page.into_iter().filter_map(|(time, id, device)| {

@@ -18,7 +18,7 @@ use parsec_protocol::safes::change::Change;
 
 use tokio::time::Instant;
 
-use super::choose;
+use super::{choose, here};
 use crate::safes::brake::Waiting;
 use crate::safes::{acts, deciding, holding, listing, loading, paths, views};
 use crate::session::Session;
@@ -152,13 +152,15 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
         Some(text) => vec![choose(session, text).await?],
         None => loading::open_all(session).await?,
     };
-    let (sizes, _) = session.store(Store::pieces_sizes).await?;
+    let (sizes, limit_bytes) = session.store(Store::pieces_sizes).await?;
+    let floor_bytes = session.store(Store::kept_totals).await?.floor;
     let mut safes = Vec::new();
     for safe in all {
         let kept_bytes = sizes.get(&safe.id).map_or(0, |size| size.kept);
         let shown = views::view(session, &safe).await;
         let halt = halt(session, &safe).await?;
         let held = holding::waiting_in(session, &safe).await?;
+        let (here_bytes, pinned_bytes) = here::of_safe(session, &safe).await?;
         let memory = safe.memory().await;
         let changes = memory
             .queue
@@ -169,9 +171,19 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
         let more = memory.queue.len() > WAITING_SHOWN_MAX;
         let removals = removals(&held);
         let heard = memory.heard;
-        safes.push(SafeWaiting { safe: shown, changes, more, heard, kept_bytes, removals, halt });
+        safes.push(SafeWaiting {
+            safe: shown,
+            changes,
+            more,
+            heard,
+            kept_bytes,
+            here_bytes,
+            pinned_bytes,
+            removals,
+            halt,
+        });
     }
-    Ok(SafeStatusResult { safes })
+    Ok(SafeStatusResult { safes, limit_bytes, floor_bytes })
 }
 
 /// What waits for a person, as they are shown it.

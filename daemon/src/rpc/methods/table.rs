@@ -4,18 +4,19 @@
 //! session that the loop chooses.
 
 use parsec_protocol::control::{
-    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
-    DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList, FileMakeFolder,
-    FileMove, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree, FileSelector, InviteCancel,
-    InviteDevice, InviteUser, ReceiptExport, RecoveryCreate, RecoveryDrill, SafeConfirm, SafeCreate, SafeLog,
-    SafePrune, SafeRename, SafeRetention, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare,
-    SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport,
-    TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    CacheSet, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector,
+    DeviceRevoke, DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList,
+    FileMakeFolder, FileMove, FilePins, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree,
+    FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, ReceiptExport, RecoveryCreate,
+    RecoveryDrill, SafeConfirm, SafeCreate, SafeLog, SafePrune, SafeRename, SafeRetention, SafeSelector,
+    SafeShare, SafeStatus, SafeSync, SafeUnshare, SafeUsage, SafeVerify, TrashList, TrashRestore,
+    TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke,
+    UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
-use crate::calls::safes::{confirm, files, journal, membership, past, pruning, status, truth};
+use crate::calls::safes::{confirm, files, journal, keeping, membership, past, pruning, status, truth};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -230,6 +231,13 @@ pub(super) const TABLE: &[MethodSpec] = &[
         file.into()
     )),
     on_session!(FILE_CONFLICTS, Look, |session, params: FileConflicts| files::conflicts(&session, params)),
+    // What it fetches costs room of this machine, and nothing of anybody else's.
+    on_session!(FILE_PIN, Own, |session, params: FileSelector| keeping::pin(&session, params)),
+    on_session!(FILE_UNPIN, Own, |session, params: FileUnpin| keeping::unpin(&session, params)),
+    on_session!(FILE_PINS, Look, |session, params: FilePins| keeping::pins(&session, params)),
+    on_session!(CACHE_SHOW, Look, |session| keeping::cache(&session)),
+    on_session!(CACHE_SET, Own, |session, params: CacheSet| keeping::set_limit(&session, params)),
+    on_session!(CACHE_CLEAR, Own, |session| keeping::clear(&session)),
     on_session!(FILE_HISTORY, Look, |session, params: FileHistory| past::history(&session, params)),
     on_session!(FILE_RESTORE, Own, |session, params: FileRestore| past::restore(&session, params)),
     on_session!(FILE_RESTORE_TREE, Own, |session, params: FileRestoreTree| {

@@ -1,7 +1,8 @@
 //! Which pieces are kept to save the way to the server, and which of them was used last.
 //!
-//! Decides who goes first: whoever was not used for the longest time. Decides nothing about what
-//! waits to be shared, which it does not know.
+//! Decides who goes first: whoever was not used for the longest time, and never what a person has
+//! pinned, nor what is in one file with it. Decides nothing about what waits to be shared, which it
+//! does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,14 +25,26 @@ pub(in crate::store) struct Kept {
     pub(in crate::store) place: Location,
     /// Grows with each use of any piece.
     pub(in crate::store) used: u64,
+    /// Whether a pin covers it.
+    pub(in crate::store) pinned: bool,
 }
 
 /// All of them, in memory: a use costs no write.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Index {
     all: BTreeMap<Key, Kept>,
+    /// Those that may go, by their last use.
     by_use: BTreeMap<u64, Key>,
+    last_use: u64,
     bytes: u64,
+    /// Bytes of those that may go.
+    loose_bytes: u64,
+    /// Which pieces of a safe pins cover, whether they are here or not.
+    wanted: BTreeMap<SafeId, BTreeSet<ObjectId>>,
+    /// Files with pinned pieces in them, and how many: such a file stays as a whole.
+    held: BTreeMap<FileName, usize>,
+    /// What is in files of several.
+    in_packs: BTreeSet<(FileName, Key)>,
     /// Those of which the database says something else.
     unsaved: BTreeSet<Key>,
     unsaved_bytes: u64,
@@ -40,10 +53,10 @@ pub(in crate::store) struct Index {
 impl Index {
     /// As the database has it.
     pub(in crate::store) fn restore(&mut self, key: Key, kept: Kept) {
-        // Two that were used at one time are two all the same.
-        let taken = self.by_use.contains_key(&kept.used);
-        let used = if taken { self.next_use() } else { kept.used };
-        self.put(key, Kept { used, ..kept });
+        if kept.pinned {
+            self.wanted.entry(key.0).or_default().insert(key.1);
+        }
+        self.put(key, kept);
     }
 
     /// A piece that is kept from now on; what was kept of it before is given back.
@@ -56,19 +69,108 @@ impl Index {
     ) -> Option<Kept> {
         let before = self.remove(&key);
         let used = self.next_use();
-        self.put(key, Kept { hash, length, place, used });
+        self.put(key, Kept { hash, length, place, used, pinned: self.is_wanted(&key) });
         self.note(key, length);
         before
     }
 
     fn put(&mut self, key: Key, kept: Kept) {
         self.bytes = self.bytes.saturating_add(kept.length);
-        self.by_use.insert(kept.used, key);
+        self.last_use = self.last_use.max(kept.used);
+        if kept.place.at.is_some() {
+            self.in_packs.insert((kept.place.file, key));
+        }
         self.all.insert(key, kept);
+        if kept.pinned {
+            self.hold(kept.place);
+        }
+        self.settle(&key);
     }
 
     fn next_use(&self) -> u64 {
-        self.by_use.last_key_value().map_or(0, |(used, _)| used.saturating_add(1))
+        self.last_use.saturating_add(1)
+    }
+
+    /// One more pinned piece is in this file.
+    fn hold(&mut self, place: Location) {
+        let pinned = self.held.entry(place.file).or_default();
+        *pinned = pinned.saturating_add(1);
+        if *pinned == 1 && place.at.is_some() {
+            self.settle_pack(place.file);
+        }
+    }
+
+    /// One less.
+    fn let_go(&mut self, place: Location) {
+        let Some(pinned) = self.held.get_mut(&place.file) else { return };
+        *pinned = pinned.saturating_sub(1);
+        if *pinned == 0 {
+            self.held.remove(&place.file);
+            if place.at.is_some() {
+                self.settle_pack(place.file);
+            }
+        }
+    }
+
+    /// Whether a piece may go, by what is in its file.
+    fn settle(&mut self, key: &Key) {
+        let Some(kept) = self.all.get(key).copied() else { return };
+        let loose = !self.held.contains_key(&kept.place.file);
+        if !loose {
+            self.unlist(key, &kept);
+        } else if self.by_use.get(&kept.used) != Some(key) {
+            // Two that were used at one time are two all the same.
+            let taken = self.by_use.contains_key(&kept.used);
+            let used = if taken { self.next_use() } else { kept.used };
+            self.all.insert(*key, Kept { used, ..kept });
+            self.last_use = self.last_use.max(used);
+            self.by_use.insert(used, *key);
+            self.loose_bytes = self.loose_bytes.saturating_add(kept.length);
+        }
+    }
+
+    /// It is not among those that may go; whether it was.
+    fn unlist(&mut self, key: &Key, kept: &Kept) -> bool {
+        let listed = self.by_use.get(&kept.used) == Some(key);
+        if listed {
+            self.by_use.remove(&kept.used);
+            self.loose_bytes = self.loose_bytes.saturating_sub(kept.length);
+        }
+        listed
+    }
+
+    fn settle_pack(&mut self, file: FileName) {
+        self.in_file(file).iter().for_each(|key| self.settle(key));
+    }
+
+    /// Pins cover these pieces of a safe and no others. Whether that is news for any that is here.
+    pub(in crate::store) fn pin(&mut self, safe: SafeId, wanted: BTreeSet<ObjectId>) -> bool {
+        let mut news = false;
+        for key in self.of(safe) {
+            let pinned = wanted.contains(&key.1);
+            let Some(kept) = self.all.get_mut(&key).filter(|kept| kept.pinned != pinned) else { continue };
+            kept.pinned = pinned;
+            let place = kept.place;
+            if pinned {
+                self.hold(place)
+            } else {
+                self.let_go(place)
+            }
+            self.settle(&key);
+            self.note(key, 0);
+            news = true;
+        }
+        if wanted.is_empty() {
+            self.wanted.remove(&safe);
+        } else {
+            self.wanted.insert(safe, wanted);
+        }
+        news
+    }
+
+    /// Whether a pin covers it.
+    pub(in crate::store) fn is_wanted(&self, key: &Key) -> bool {
+        self.wanted.get(&key.0).is_some_and(|wanted| wanted.contains(&key.1))
     }
 
     fn note(&mut self, key: Key, bytes: u64) {
@@ -84,12 +186,13 @@ impl Index {
 
     /// One that is kept and is being used.
     pub(in crate::store) fn used(&mut self, key: &Key) -> Option<Kept> {
-        let next = self.next_use();
-        let kept = self.all.get_mut(key)?;
-        self.by_use.remove(&kept.used);
-        kept.used = next;
-        self.by_use.insert(next, *key);
-        let kept = *kept;
+        let before = self.get(key)?;
+        let used = self.next_use();
+        self.unlist(key, &before);
+        let kept = Kept { used, ..before };
+        self.last_use = used;
+        self.all.insert(*key, kept);
+        self.settle(key);
         self.note(*key, 0);
         Some(kept)
     }
@@ -97,13 +200,24 @@ impl Index {
     /// It is not kept any more.
     pub(in crate::store) fn remove(&mut self, key: &Key) -> Option<Kept> {
         let kept = self.all.remove(key)?;
-        self.by_use.remove(&kept.used);
+        self.unlist(key, &kept);
         self.bytes = self.bytes.saturating_sub(kept.length);
+        self.in_packs.remove(&(kept.place.file, *key));
+        if kept.pinned {
+            self.let_go(kept.place);
+        }
         self.note(*key, 0);
         Some(kept)
     }
 
-    /// The one that was not used for the longest time.
+    /// Of a safe nothing is kept any more, and no pin covers any of it.
+    pub(in crate::store) fn forget(&mut self, safe: SafeId) -> Vec<Kept> {
+        self.wanted.remove(&safe);
+        let kept = self.of(safe);
+        kept.iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    /// The one of those that may go that was not used for the longest time.
     pub(in crate::store) fn oldest(&self) -> Option<Key> {
         self.by_use.first_key_value().map(|(_, key)| *key)
     }
@@ -115,12 +229,11 @@ impl Index {
         self.all.range(first..=last).map(|(key, _)| *key).collect()
     }
 
-    /// All of one safe that are in one file.
-    pub(in crate::store) fn in_file(&self, safe: SafeId, file: FileName) -> Vec<Key> {
-        let first = (safe, ObjectId::from_bytes([0; 16]));
-        let last = (safe, ObjectId::from_bytes([u8::MAX; 16]));
-        let in_it = self.all.range(first..=last).filter(|(_, kept)| kept.place.file == file);
-        in_it.map(|(key, _)| *key).collect()
+    /// All that are in one file of several.
+    pub(in crate::store) fn in_file(&self, file: FileName) -> Vec<Key> {
+        let first = (SafeId::from_bytes([0; 16]), ObjectId::from_bytes([0; 16]));
+        let last = (SafeId::from_bytes([u8::MAX; 16]), ObjectId::from_bytes([u8::MAX; 16]));
+        self.in_packs.range((file, first)..=(file, last)).map(|(_, key)| *key).collect()
     }
 
     /// Bytes of all of them.
@@ -129,8 +242,25 @@ impl Index {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(in crate::store) fn count(&self) -> usize {
         self.all.len()
+    }
+
+    /// How many of them may go, and their bytes.
+    pub(in crate::store) fn loose(&self) -> (usize, u64) {
+        (self.by_use.len(), self.loose_bytes)
+    }
+
+    /// How many of them may not go, and their bytes.
+    pub(in crate::store) fn pinned(&self) -> (usize, u64) {
+        (self.all.len().saturating_sub(self.by_use.len()), self.bytes.saturating_sub(self.loose_bytes))
+    }
+
+    /// Bytes of those of a safe that may not go.
+    pub(in crate::store) fn pinned_of(&self, safe: SafeId) -> u64 {
+        let held = |kept: &Kept| self.held.contains_key(&kept.place.file);
+        self.of(safe).iter().filter_map(|key| self.get(key)).filter(held).map(|kept| kept.length).sum()
     }
 
     /// How many the database does not know as they are, and bytes of those that are new.
@@ -187,7 +317,8 @@ mod tests {
     #[test]
     fn safes_are_told_apart_and_a_use_is_nobodys_twice() {
         let mut index = Index::default();
-        let kept = |file| Kept { hash: ObjectHash::of(b"x"), length: 1, place: place(file), used: 5 };
+        let kept =
+            |file| Kept { hash: ObjectHash::of(b"x"), length: 1, place: place(file), used: 5, pinned: false };
         index.restore(key(1, 1), kept(1));
         index.restore(key(2, 0), kept(2));
         index.restore(key(2, 255), kept(3));
@@ -198,5 +329,69 @@ mod tests {
         assert_eq!(index.to_save().len(), 1);
         index.saved();
         assert_eq!(index.unsaved(), (0, 0));
+    }
+
+    #[test]
+    fn what_is_pinned_does_not_go_nor_what_is_in_one_file_with_it() {
+        let mut index = Index::default();
+        let hash = ObjectHash::of(b"x");
+        let pack = |at| Location { file: FileName::from_bytes([9; 16]), at: Some(at) };
+        let ids = |all: &[u8]| all.iter().map(|object| ObjectId::from_bytes([*object; 16])).collect();
+        let safe = SafeId::from_bytes([1; 16]);
+        // Here before it is pinned, and coming after.
+        index.insert(key(1, 1), hash, 10, place(1));
+        index.insert(key(1, 2), hash, 20, pack(0));
+        index.insert(key(1, 3), hash, 30, pack(20));
+        index.pin(safe, ids(&[1, 3, 4]));
+        index.insert(key(1, 4), hash, 40, place(4));
+        index.insert(key(1, 5), hash, 50, place(5));
+        index.insert(key(2, 1), hash, 60, place(6));
+        assert_eq!((index.bytes(), index.loose(), index.pinned()), (210, (2, 110), (4, 100)));
+        assert_eq!((index.pinned_of(safe), index.oldest()), (100, Some(key(1, 5))));
+        index.used(&key(1, 1));
+        index.used(&key(1, 5));
+        assert_eq!(index.oldest(), Some(key(2, 1)));
+        // As the database has it.
+        let mut again = Index::default();
+        for (key, kept) in index.to_save() {
+            again.restore(key, kept.unwrap());
+        }
+        assert_eq!((again.loose(), again.pinned()), (index.loose(), index.pinned()));
+        assert!(again.is_wanted(&key(1, 3)) && !again.is_wanted(&key(1, 2)));
+        // No pin covers the pack any more; one more covers the last.
+        index.pin(safe, ids(&[1, 4, 5]));
+        assert_eq!((index.loose(), index.oldest()), ((3, 110), Some(key(1, 2))));
+        index.remove(&key(1, 4));
+        assert_eq!(index.pinned(), (2, 60));
+        assert_eq!(index.forget(safe).len(), 4);
+        assert_eq!((index.bytes(), index.loose(), index.pinned()), (60, (1, 60), (0, 0)));
+        assert!(!index.is_wanted(&key(1, 1)));
+    }
+
+    #[test]
+    fn the_order_of_uses_is_one_of_all_safes_and_pins_disturb_none_of_it() {
+        let mut index = Index::default();
+        let kept = |file, used, pinned| Kept {
+            hash: ObjectHash::of(b"x"),
+            length: 1,
+            place: place(file),
+            used,
+            pinned,
+        };
+        // As an opening reads them: safe by safe.
+        index.restore(key(1, 1), kept(1, 4, false));
+        index.restore(key(1, 2), kept(2, 8, true));
+        index.restore(key(2, 1), kept(3, 2, false));
+        index.restore(key(2, 2), kept(4, 8, false));
+        assert_eq!(index.oldest(), Some(key(2, 1)));
+        // One that was used at the same time as another is unpinned, and both are there.
+        index.pin(SafeId::from_bytes([1; 16]), BTreeSet::new());
+        let mut order = Vec::new();
+        while let Some(oldest) = index.oldest() {
+            index.remove(&oldest).unwrap();
+            order.push(oldest);
+        }
+        assert_eq!(order, [key(2, 1), key(1, 1), key(2, 2), key(1, 2)]);
+        assert_eq!((index.bytes(), index.loose(), index.pinned()), (0, (0, 0), (0, 0)));
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Decides how much is kept, that what was not used for the longest time goes first, and that a
 //! disk is never filled to its end: what would do so is refused where it waits to be shared, and
-//! not kept otherwise. What waits is never removed to make room. Nothing here is believed: a piece
-//! counts where its hash is the one that is asked for.
+//! not kept otherwise. What waits is never removed to make room, nor is what a person has pinned.
+//! Nothing here is believed: a piece counts where its hash is the one that is asked for.
 
 pub(super) mod files;
 mod index;
@@ -29,8 +29,11 @@ use packs::Packs;
 const KEPT_MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 /// What part of the free disk that may be: what others need of it, they find.
 const KEPT_PART_OF_FREE: u64 = 10;
-/// Most pieces that are kept: some twenty megabytes of memory for their index.
+/// Most pieces that are kept without being pinned: some twenty megabytes of memory for their index.
 const KEPT_MAX: usize = 100_000;
+/// Most pieces that pins hold: twice as much memory for their index, and half of the files that are
+/// looked through at an opening.
+pub(crate) const PINNED_MAX: usize = 200_000;
 /// Free bytes that are left to the disk: what the database of a device, and everybody else's
 /// programs, need for the next moment. On a small disk a part of it.
 const FLOOR_BYTES: u64 = 64 * 1024 * 1024;
@@ -57,6 +60,8 @@ pub(super) struct State {
     pub(super) packs: Packs,
     /// Names of the safes' folders.
     pub(super) folders: BTreeMap<SafeId, FileName>,
+    /// Bytes that may be kept by a person's word, who says it for this one device.
+    pub(super) limit: Option<u64>,
 }
 
 impl Pieces {
@@ -73,21 +78,31 @@ impl Pieces {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that may be kept.
-    pub(super) fn limit(&self, kept: u64) -> Result<u64, StoreError> {
-        match self.limit {
-            Some(limit) => Ok(limit),
-            None => {
-                let (free, _) = self.files.disk()?;
-                Ok((free.saturating_add(kept) / KEPT_PART_OF_FREE).min(KEPT_MAX_BYTES))
-            }
+    /// Bytes that may be kept without being pinned: by a person's word, by the daemon's option, or
+    /// by the room that there is.
+    pub(super) fn limit(&self, state: &State) -> Result<u64, StoreError> {
+        if let Some(limit) = state.limit.or(self.limit) {
+            return Ok(limit);
         }
+        let (free, _) = self.files.disk()?;
+        let (_, loose) = state.index.loose();
+        Ok((free.saturating_add(loose) / KEPT_PART_OF_FREE).min(KEPT_MAX_BYTES))
+    }
+
+    /// What the daemon's option says.
+    pub(super) const fn option(&self) -> Option<u64> {
+        self.limit
+    }
+
+    /// Free bytes of the disk, and those that are left to it.
+    pub(super) fn floor(&self) -> Result<(u64, u64), StoreError> {
+        let (free, all) = self.files.disk()?;
+        Ok((free, FLOOR_BYTES.min(all / FLOOR_PART_OF_DISK)))
     }
 
     /// Bytes that are missing until so many more fit, and the disk has still what it is left.
     fn missing(&self, more: u64) -> Result<u64, StoreError> {
-        let (free, all) = self.files.disk()?;
-        let floor = FLOOR_BYTES.min(all / FLOOR_PART_OF_DISK);
+        let (free, floor) = self.floor()?;
         Ok(more.saturating_add(floor).saturating_sub(free))
     }
 
@@ -102,26 +117,26 @@ impl Pieces {
             if missing == 0 {
                 return Ok(());
             }
-            if state.index.bytes() == 0 {
+            let (_, loose) = state.index.loose();
+            if loose == 0 {
                 return Err(StoreError::DiskFull);
             }
-            let target = state.index.bytes().saturating_sub(missing);
-            self.shrink(state, target, KEPT_MAX);
+            self.shrink(state, loose.saturating_sub(missing), KEPT_MAX);
         }
     }
 
     /// Gives up so many bytes of what need not be kept, for something that the disk refused: it may
     /// be full for this user alone, which no count of free bytes tells. Whether there was anything.
     pub(super) fn give_up(&self, state: &mut State, bytes: u64) -> bool {
-        let before = state.index.bytes();
+        let (_, before) = state.index.loose();
         self.shrink(state, before.saturating_sub(bytes.saturating_add(FLOOR_BYTES)), KEPT_MAX);
-        state.index.bytes() < before
+        state.index.loose().1 < before
     }
 
     /// Whether so many pieces of so many bytes may be kept that need not be, after others have made
     /// room for them.
     pub(super) fn may_keep(&self, state: &mut State, pieces: usize, bytes: u64) -> Result<bool, StoreError> {
-        let limit = self.limit(state.index.bytes())?;
+        let limit = self.limit(state)?;
         if bytes > limit || self.missing(bytes)? > 0 {
             return Ok(false);
         }
@@ -129,9 +144,29 @@ impl Pieces {
         Ok(true)
     }
 
-    /// Removes what was not used for the longest time, until so much is left.
-    fn shrink(&self, state: &mut State, bytes: u64, count: usize) {
-        while state.index.bytes() > bytes || state.index.count() > count {
+    /// Whether so many pieces of so many bytes may be kept that are pinned: whatever the limit is,
+    /// as far as the disk has room, which others make.
+    pub(super) fn may_pin(&self, state: &mut State, pieces: usize, bytes: u64) -> Result<bool, StoreError> {
+        if state.index.pinned().0.saturating_add(pieces) > PINNED_MAX {
+            return Ok(false);
+        }
+        match self.make_room(state, bytes) {
+            Ok(()) => Ok(true),
+            Err(StoreError::DiskFull) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is kept beyond the limit goes.
+    pub(super) fn keep_to_limit(&self, state: &mut State) -> Result<(), StoreError> {
+        let limit = self.limit(state)?;
+        self.shrink(state, limit, KEPT_MAX);
+        Ok(())
+    }
+
+    /// Removes what may go and was not used for the longest time, until so much of that is left.
+    pub(super) fn shrink(&self, state: &mut State, bytes: u64, count: usize) {
+        while state.index.loose().1 > bytes || state.index.loose().0 > count {
             let Some(oldest) = state.index.oldest() else { return };
             self.drop_kept(state, &oldest);
         }
@@ -143,7 +178,7 @@ impl Pieces {
         let Some(kept) = state.index.remove(key) else { return };
         let mut gone = vec![kept.place.file];
         if kept.place.at.is_some() {
-            for other in state.index.in_file(key.0, kept.place.file) {
+            for other in state.index.in_file(kept.place.file) {
                 gone.extend(state.index.remove(&other).map(|other| other.place.file));
             }
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Pieces;
 use super::files::{FileName, Location};
@@ -35,7 +35,7 @@ fn known(connection: &Connection) -> Result<Known, StoreError> {
         }
     }
     let mut select = connection
-        .prepare("SELECT safe, object, hash, length, file, at, used FROM safe_kept ORDER BY used")?;
+        .prepare("SELECT safe, object, hash, length, file, at, used, pinned FROM safe_kept ORDER BY used")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         if let Some((_, _, all)) = known.get_mut(&SafeId::from_bytes(row.get(0)?)) {
@@ -44,11 +44,18 @@ fn known(connection: &Connection) -> Result<Known, StoreError> {
                 length: natural(row.get(3)?)?,
                 place: place(row.get(4)?, row.get(5)?)?,
                 used: natural(row.get(6)?)?,
+                pinned: row.get(7)?,
             };
             all.push((ObjectId::from_bytes(row.get(1)?), kept));
         }
     }
     Ok(known)
+}
+
+/// How much may be kept by a person's word.
+fn limit(connection: &Connection) -> Result<Option<u64>, StoreError> {
+    let limit = connection.query_row("SELECT bytes FROM kept_limit", [], |row| row.get(0)).optional()?;
+    limit.map(natural).transpose()
 }
 
 /// A place, as it stands in the database.
@@ -64,6 +71,7 @@ pub(in crate::store) fn place(file: [u8; 16], at: Option<i64>) -> Result<Locatio
 pub(in crate::store) fn look_through(connection: &Connection, pieces: &Pieces) -> Result<(), StoreError> {
     let known = known(connection)?;
     let mut state = pieces.state();
+    state.limit = limit(connection)?;
     let folders: BTreeSet<String> = known.values().map(|(folder, _, _)| folder.to_string()).collect();
     if let Err(error) = pieces.files().sweep_folders(&folders) {
         tracing::warn!(%error, "folders that no safe has could not be removed");

@@ -37,6 +37,8 @@ pub struct SafeSize {
     pub waiting: u64,
     /// Bytes of pieces that are kept to save the way to the server.
     pub kept: u64,
+    /// Bytes of those that don't make room for others: pinned, or in one file with what is.
+    pub pinned: u64,
 }
 
 const DELETE_KEPT: &str = "DELETE FROM safe_kept WHERE safe = ?1 AND object = ?2";
@@ -52,7 +54,8 @@ pub(super) fn put(connection: &Connection, key: Key, kept: &Kept) -> Result<(), 
     connection.prepare_cached(DELETE_KEPT)?.execute((safe, object))?;
     connection
         .prepare_cached(
-            "INSERT INTO safe_kept (safe, object, hash, length, file, at, used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO safe_kept (safe, object, hash, length, file, at, used, pinned)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute((
             safe,
@@ -62,6 +65,7 @@ pub(super) fn put(connection: &Connection, key: Key, kept: &Kept) -> Result<(), 
             kept.place.file.as_bytes(),
             kept.place.at.map(integer).transpose()?,
             integer(kept.used)?,
+            kept.pinned,
         ))?;
     Ok(())
 }
@@ -169,7 +173,8 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Keeps pieces that the server has, as far as there is room for them.
+    /// Keeps pieces that the server has, as far as there is room for them: what is pinned as far as
+    /// the disk has any. Whether all are kept.
     ///
     /// # Errors
     /// The disk's: nothing depends on it.
@@ -177,7 +182,22 @@ impl Store {
         &self,
         safe: SafeId,
         pieces: &[(ObjectId, ObjectHash, &[u8])],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        // Never in one file: a pack goes as a whole, or not.
+        let (pinned, rest): (Vec<_>, Vec<_>) = {
+            let state = self.pieces.state();
+            pieces.iter().copied().partition(|(object, _, _)| state.index.is_wanted(&(safe, *object)))
+        };
+        let kept = self.keep_alike(safe, &pinned, true)?;
+        Ok(self.keep_alike(safe, &rest, false)? && kept)
+    }
+
+    fn keep_alike(
+        &self,
+        safe: SafeId,
+        pieces: &[(ObjectId, ObjectHash, &[u8])],
+        pinned: bool,
+    ) -> Result<bool, StoreError> {
         let bytes: Vec<_> = pieces.iter().map(|(_, _, bytes)| *bytes).collect();
         let mut laid = laid_out(&bytes)?;
         let mut placed: BTreeMap<FileName, Vec<_>> = BTreeMap::new();
@@ -195,11 +215,15 @@ impl Store {
         }
         for file in &laid.files {
             let pieces = placed.remove(&file.name).unwrap_or_default();
-            if !self.keep_file(safe, file, &pieces)? {
-                return Ok(());
+            if !self.keep_file(safe, file, &pieces, pinned)? {
+                return Ok(false);
             }
         }
-        if is_to_save(&self.pieces.state().index) { self.save_pieces() } else { Ok(()) }
+        // What is pinned is counted on where there is no server.
+        if pinned && !pieces.is_empty() || is_to_save(&self.pieces.state().index) {
+            self.save_pieces()?;
+        }
+        Ok(true)
     }
 
     /// Keeps the pieces of one file; whether there is room for it.
@@ -208,14 +232,24 @@ impl Store {
         safe: SafeId,
         file: &NewFile<'_>,
         pieces: &[(ObjectId, ObjectHash, u64, Location)],
+        pinned: bool,
     ) -> Result<bool, StoreError> {
         let bytes = pieces.iter().map(|(_, _, length, _)| length).sum();
         let mut state = self.pieces.state();
-        if !self.is_kept_for(safe)? || !self.pieces.may_keep(&mut state, pieces.len(), bytes)? {
+        let room = self.is_kept_for(safe)?
+            && match pinned {
+                true => self.pieces.may_pin(&mut state, pieces.len(), bytes)?,
+                false => self.pieces.may_keep(&mut state, pieces.len(), bytes)?,
+            };
+        if !room {
             return Ok(false);
         }
         let folder = self.folder_of(&mut state, safe)?;
-        if let Err(error) = self.pieces.files().write(folder, file) {
+        let written = match pinned {
+            true => self.pieces.files().write_durably(folder, std::slice::from_ref(file)),
+            false => self.pieces.files().write(folder, file),
+        };
+        if let Err(error) = written {
             if matches!(error, StoreError::DiskFull) {
                 let _ = self.pieces.give_up(&mut state, bytes);
             }
@@ -312,7 +346,9 @@ impl Store {
         let state = self.pieces.state();
         for safe in state.folders.keys() {
             let lengths = state.index.of(*safe).into_iter().filter_map(|key| state.index.get(&key));
-            sizes.entry(*safe).or_default().kept = lengths.map(|kept| kept.length).sum();
+            let size = sizes.entry(*safe).or_default();
+            size.kept = lengths.map(|kept| kept.length).sum();
+            size.pinned = state.index.pinned_of(*safe);
         }
         let inner = self.inner()?;
         let mut select =
@@ -322,6 +358,6 @@ impl Store {
             sizes.entry(SafeId::from_bytes(row.get(0)?)).or_default().waiting = natural(row.get(1)?)?;
         }
         sizes.retain(|_, size| *size != SafeSize::default());
-        Ok((sizes, self.pieces.limit(state.index.bytes())?))
+        Ok((sizes, self.pieces.limit(&state)?))
     }
 }

@@ -13,6 +13,7 @@ mod kept;
 mod keys;
 mod objects;
 mod offers;
+mod pins;
 mod queue;
 mod rings;
 mod verifying;
@@ -31,6 +32,7 @@ pub use halting::Halt;
 pub use items::{Folded, Requeued, StoredRecord, TakenItems};
 pub use kept::{Here, SafeSize};
 pub use objects::{StagedObject, ToSend};
+pub use pins::{KeptTotals, PINS_MAX};
 pub use verifying::{PieceHere, WaitingPiece};
 
 /// How this device stands to a safe.
@@ -236,13 +238,12 @@ impl Store {
             )?;
             if standing == Standing::Left {
                 transaction.execute("DELETE FROM safe_kept WHERE safe = ?1", [safe.as_bytes()])?;
+                transaction.execute("DELETE FROM safe_pin WHERE safe = ?1", [safe.as_bytes()])?;
             }
             transaction.commit()?;
         }
         if standing == Standing::Left {
-            let kept = state.index.of(safe);
-            let gone: Vec<_> =
-                kept.iter().filter_map(|key| state.index.remove(key)).map(|kept| kept.place.file).collect();
+            let gone: Vec<_> = state.index.forget(safe).iter().map(|kept| kept.place.file).collect();
             self.pieces.drop_files(&mut state, safe, &gone);
         }
         Ok(())
@@ -322,9 +323,7 @@ impl Store {
     pub fn erase_safe(&self, safe: SafeId) -> Result<(), StoreError> {
         let mut state = self.pieces.state();
         self.inner()?.connection.execute("DELETE FROM safe WHERE id = ?1", [safe.as_bytes()])?;
-        for key in state.index.of(safe) {
-            state.index.remove(&key);
-        }
+        state.index.forget(safe);
         state.packs.gone(safe);
         if let Some(folder) = state.folders.remove(&safe)
             && let Err(error) = self.pieces.files().remove_folder(folder)

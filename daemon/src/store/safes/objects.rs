@@ -91,7 +91,8 @@ fn share(
             };
             delete.execute((safe.as_bytes(), object.as_bytes()))?;
             if let Some(place) = place {
-                let kept = Kept { hash, length, place, used: 0 };
+                // Whether it is pinned, the index says, which tells the database.
+                let kept = Kept { hash, length, place, used: 0, pinned: false };
                 kept::put(&transaction, key, &kept)?;
                 in_files.push((key, kept));
             } else if let Some(sealed) = sealed {

@@ -10,6 +10,7 @@ mod key_file;
 mod panics;
 mod password;
 mod pieces;
+mod pins;
 mod safes;
 mod user_keys;
 

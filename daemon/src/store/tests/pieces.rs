@@ -84,7 +84,7 @@ fn a_large_piece_is_a_file_whose_names_say_nothing() {
     store.share_objects(SAFE, &[large.object, small.object]).unwrap();
     assert_eq!(store.staged_objects(SAFE).unwrap(), []);
     assert_eq!((here(&store, &large), here(&store, &small)), ((true, false), (true, false)));
-    let size = SafeSize { waiting: 0, kept: (LARGE + 50) as u64 };
+    let size = SafeSize { waiting: 0, kept: (LARGE + 50) as u64, pinned: 0 };
     assert_eq!(store.pieces_sizes().unwrap().0.get(&SAFE), Some(&size));
     store.save_pieces().unwrap();
     let store = reopened(&home, store, None);
