@@ -76,7 +76,7 @@ pub(crate) async fn behind(
     mut tell: impl FnMut(ObjectId),
 ) -> Result<(), Problem> {
     let keys = Arc::new(safe.memory().await.keys.copied());
-    let objects = HereAndThere::new(session, safe.id);
+    let objects = HereAndThere::new(session, safe);
     for part in places(contents).chunks(PAGES_AT_ONCE) {
         let most = part.len().saturating_mul(OBJECT_MAX_BYTES);
         let wanted: Vec<Reference> = part.iter().map(|(_, _, page)| *page).collect();

@@ -36,25 +36,6 @@ pub struct WaitingPiece {
 }
 
 impl Store {
-    /// At most so many certificates of a safe from a position on.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn safe_certificates_page(
-        &self,
-        safe: SafeId,
-        from: u64,
-        most: u64,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let inner = self.inner()?;
-        let mut select = inner.connection.prepare_cached(
-            "SELECT envelope FROM safe_certificate WHERE safe = ?1 AND position >= ?2
-             ORDER BY position LIMIT ?3",
-        )?;
-        let rows = select.query_map((safe.as_bytes(), integer(from)?, integer(most)?), |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
     /// What the disk has of a piece, kept or waiting.
     ///
     /// # Errors

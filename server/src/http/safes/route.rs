@@ -120,8 +120,8 @@ impl SafeCall {
                 | OneSafe::Lengths
                 | OneSafe::Added
                 | OneSafe::Fetch
-                | OneSafe::Usage => false,
-                OneSafe::Fetch | OneSafe::Repair => false,
+                | OneSafe::Usage
+                | OneSafe::Repair => false,
             },
         }
     }
