@@ -208,6 +208,7 @@ async fn another_past_a_gap_and_a_foreign_signature_are_not_put_back() {
     assert_eq!(bob.write(&bench, &safe, &[]).await, 2);
     for by in [&alice, &bob] {
         assert_eq!(repair(by, &bench, &safe, &items).await.code(), ErrorCode::SafeConflict);
+        assert_eq!(repair(by, &bench, &safe, &items[..5]).await.code(), ErrorCode::SafeConflict);
     }
     assert_eq!(repair(&carol, &bench, &safe, &items).await.code(), ErrorCode::SafeUnknown);
     assert_eq!(alice.view(&bench, &safe).await.safe.present().unwrap().journal.count, 2);
