@@ -16,6 +16,7 @@ mod members;
 mod net;
 mod recovery;
 mod safe;
+mod safe_path;
 mod token;
 
 use std::path::PathBuf;
@@ -34,7 +35,8 @@ pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use net::{Net, TransportOption};
 pub(crate) use recovery::{NewKit, Page as KitPage, Recovery, UseKit};
-pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, SafePath, Sharing};
+pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, Sharing};
+pub(crate) use safe_path::{SafePath, Target};
 pub(crate) use token::{NewToken, Token};
 
 const EXIT_CODES: &str = "\

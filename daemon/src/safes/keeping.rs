@@ -1,8 +1,8 @@
 //! Taking back what a record has dropped that may not drop it.
 //!
 //! Decides which objects a record is to keep. The server lets go what a record drops, whatever it
-//! is inside, after a time of grace; so every writer's device keeps what is still named. What stands
-//! behind a page, the fold can't see: that is looked for in the pages that are here.
+//! is inside, after a time of grace; so every writer's device keeps what is still named. What
+//! stands behind a page, the fold can't see: that is looked for in the pages that are here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
