@@ -40,7 +40,9 @@ pub(crate) fn wanted(
     match writer(tx, asking) {
         // What a safe has lost it gets back, also where nothing new is written to it.
         Err(refusal) if refusal.code == ErrorCode::SafeNotOpen && are_awaited(tx, asking, heads)? => {}
-        writer => drop(writer?),
+        writer => {
+            writer?;
+        }
     }
     let mut wanted = Wanted::new();
     let mut bytes = 0_usize;
