@@ -5,6 +5,7 @@
 //! author sealed wrongly is the author's fault and nobody else's. What one side lost is taken from
 //! the other, where that is wanted. Holds no more than some pieces at a time.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -124,13 +125,13 @@ impl<'a> Looking<'a> {
 
     async fn take(&mut self, owner: Owner, piece: Piece) -> Result<(), Problem> {
         let object = piece.reference.object;
-        if self.met.contains_key(&object) {
-            self.again.push((owner, object));
-        } else {
-            self.met.insert(object, None);
+        if let Entry::Vacant(new) = self.met.entry(object) {
+            new.insert(None);
             let sums = self.findings.sums(owner.class);
             sums.objects = sums.objects.saturating_add(1);
             self.together.push((owner, piece));
+        } else {
+            self.again.push((owner, object));
         }
         if self.together.len() >= TOGETHER || self.again.len() >= AGAIN_MAX {
             self.look().await?;

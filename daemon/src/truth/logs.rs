@@ -15,6 +15,8 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{FindingKind, FindingState, Problem};
 use parsec_protocol::ids::{SafeId, UserId};
 use parsec_protocol::relay::Least;
+use parsec_protocol::safe_log::certificate;
+use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::state::State;
@@ -87,9 +89,9 @@ fn stored(
     at: [u64; 2],
     ends: [Head; 2],
 ) -> Result<(Vec<Vec<u8>>, Vec<StoredRecord>), StoreError> {
-    let most = |log: usize| ends[log].count.saturating_sub(at[log]).min(STEP_ITEMS);
-    let certificates = open.store.safe_certificates_page(safe, at[0], most(0))?;
-    Ok((certificates, open.store.safe_records(safe, at[1], most(1))?))
+    let most = |end: Head, at: u64| end.count.saturating_sub(at).min(STEP_ITEMS);
+    let certificates = open.store.safe_certificates_page(safe, at[0], most(ends[0], at[0]))?;
+    Ok((certificates, open.store.safe_records(safe, at[1], most(ends[1], at[1]))?))
 }
 
 impl Work<'_> {
@@ -98,7 +100,7 @@ impl Work<'_> {
         let (open, id, at) = (Arc::clone(&self.session.open), self.safe.id, counts(&self.fresh));
         let (members, own, ends) =
             (Arc::clone(&self.members), self.session.open.summary.user, self.snapshot.ends);
-        let mut fresh = self.fresh.clone();
+        let mut fresh = self.taken();
         let (fresh, others) = blocking_in(&self.session.tasks, move || {
             let (certificates, kept) = stored(&open, id, at, ends)?;
             let records = kept.iter().map(|record| record.envelope.clone()).collect();
@@ -114,7 +116,7 @@ impl Work<'_> {
     }
 
     /// Takes the next item from the server, where what is kept does not fit. Whether it gave one.
-    async fn from_server(&mut self, findings: &mut Findings) -> Result<bool, Problem> {
+    async fn ask_for_next(&mut self, findings: &mut Findings) -> Result<bool, Problem> {
         let (at, ends, id) = (counts(&self.fresh), self.snapshot.ends, self.safe.id);
         let mut batch = Batch::default();
         if at[0] < ends[0].count {
@@ -126,7 +128,7 @@ impl Work<'_> {
             batch.records.extend(page.records.into_iter().map(Vec::from).take(1));
         }
         let (members, own) = (Arc::clone(&self.members), self.session.open.summary.user);
-        let (open, mut fresh) = (Arc::clone(&self.session.open), self.fresh.clone());
+        let (open, mut fresh) = (Arc::clone(&self.session.open), self.taken());
         let (fresh, verified, kept) = blocking_in(&self.session.tasks, move || {
             let (verified, _) = verify(&mut fresh, &members, own, batch);
             let kept = stored(&open, id, at, ends)?;
@@ -146,6 +148,13 @@ impl Work<'_> {
             }
         }
         Ok(taken)
+    }
+
+    /// The logs as far as they were judged, to be worked on elsewhere: with many keys a copy for
+    /// each step would be more work than the step. What fails ends all of the work.
+    fn taken(&mut self) -> VerifiedSafe {
+        let empty = VerifiedSafe::empty(self.safe.organisation.clone(), self.safe.id);
+        std::mem::replace(&mut self.fresh, empty)
     }
 
     const fn state(&self) -> FindingState {
@@ -190,7 +199,7 @@ impl Work<'_> {
             for (seq, record) in self.step().await? {
                 self.record(seq, record, findings).await?;
             }
-            if counts(&self.fresh) == before && !self.from_server(findings).await? {
+            if counts(&self.fresh) == before && !self.ask_for_next(findings).await? {
                 let behind = counts(&self.fresh);
                 let (what, number) = if behind[1] < ends[1] {
                     (FindingKind::RecordDamaged, behind[1].saturating_add(1))
@@ -259,16 +268,18 @@ impl Work<'_> {
         let to = self.snapshot.base.seq();
         let kept = self.session.store(move |store| store.safe_state(id)).await?.filter(|kept| kept.0 <= to);
         let mut kept_seq = kept.as_ref().map(|(seq, _)| *seq);
+        drop(kept);
+        let judged = Arc::new(self.fresh.clone());
         while checked.state.seq() < to {
             // Stops where the kept tree stands, to be compared with it.
             let seq = checked.state.seq();
             let until = kept_seq.filter(|kept| *kept > seq).unwrap_or(to);
             let most = until.saturating_sub(seq).min(STEP_ITEMS);
             let (open, verified, keys) =
-                (Arc::clone(&self.session.open), self.fresh.clone(), Arc::clone(keys));
+                (Arc::clone(&self.session.open), Arc::clone(&judged), Arc::clone(keys));
             let substitutes: Substitutes =
                 self.substitutes.range(seq..=until).map(|(seq, record)| (*seq, record.clone())).collect();
-            let mut state = checked.state.clone();
+            let mut state = std::mem::replace(&mut checked.state, State::new(id));
             let (state, found) = blocking_in(&self.session.tasks, move || {
                 let mut found = Found::default();
                 for (number, kept) in (seq.saturating_add(1)..).zip(open.store.safe_records(id, seq, most)?) {
@@ -341,7 +352,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Whether the server shows the logs as far as they were verified here.
+    /// Whether the server shows the logs as far as they were verified here: its last items have to
+    /// lead to the very ends.
     async fn at_server(&self, findings: &mut Findings) -> Result<(), Problem> {
         let (id, ends, session) = (self.safe.id, self.snapshot.ends, self.session);
         let last = ends.map(|end| end.count.saturating_sub(1));
@@ -351,16 +363,16 @@ impl Work<'_> {
             findings.found(FindingKind::ServerBehind, FindingState::Standing, None);
             return Ok(());
         }
-        let kept = session
-            .store(move |store| {
-                let certificate = store.safe_certificates_page(id, last[0], 1)?.pop();
-                Ok((certificate, store.safe_records(id, last[1], 1)?.pop()))
-            })
-            .await?;
-        let record = self.substitutes.get(&ends[1].count).cloned().or(kept.1).map(|record| record.envelope);
-        let shown = (log.certificates.first(), journal.records.first());
-        let same = shown.0.map(|bytes| bytes.as_slice()) == kept.0.as_deref()
-            && (ends[1].count == 0 || shown.1.map(|bytes| bytes.as_slice()) == record.as_deref());
+        let certificate = log.certificates.first().is_some_and(|bytes| {
+            let payload = certificate::Envelope::decode(bytes).and_then(|envelope| envelope.payload());
+            payload.is_ok_and(|payload| payload.previous.after(bytes) == ends[0])
+        });
+        let record = journal.records.first().is_some_and(|bytes| {
+            let payload = record::Envelope::decode(bytes).and_then(|envelope| envelope.payload());
+            let before = |payload: &record::Payload| Head { count: last[1], hash: payload.previous };
+            payload.is_ok_and(|payload| before(&payload).after(bytes) == ends[1])
+        });
+        let same = certificate && (ends[1].count == 0 || record);
         if !same {
             findings.found(FindingKind::ServerDiffers, FindingState::Standing, None);
         }

@@ -6,12 +6,14 @@ use std::fs;
 use std::io::Seek as _;
 use std::os::fd::AsFd as _;
 
+use parsec_protocol::codec;
 use parsec_protocol::control::{
     ContentClass, DeviceSelector, Fault, FileChanged, FileRemove, FindingKind, FindingState, PROGRESS_WHOLE,
     ProblemKind, SafeFinding, SafeRole, SafeUsage, SafeUsageResult, SafeUsed, SafeVerified, SafeVerify,
     method,
 };
 use parsec_protocol::ids::SafeId;
+use parsec_protocol::relay::JournalPage;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::logs::files;
@@ -351,6 +353,16 @@ fn a_server_that_lies_is_named() {
     });
     let found = verify(alice, false, true);
     assert!(found.findings.iter().all(|it| it.what == FindingKind::OtherBytes), "{found:?}");
+    // Another record than the one that was verified.
+    lying::lies(&fixture.proxy, move |request, answer| {
+        if let Some(lying::Asked::Journal(_)) = lying::asked(request, id) {
+            let mut page: JournalPage = codec::decode(&answer.body, answer.body.len()).unwrap();
+            page.records.iter_mut().for_each(|record| *record.last_mut().unwrap() ^= 1);
+            lying::says(answer, &page);
+        }
+    });
+    let found = verify(alice, false, false);
+    assert_eq!(kinds(&found), [(FindingKind::ServerDiffers, FindingState::Standing, Fault::Server)]);
     lying::lies(&fixture.proxy, |_, _| {});
     assert!(verify(alice, false, true).well);
 }
