@@ -8,8 +8,12 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parsec_protocol::control::{DeviceSelector, FileGot, FileSelector, ProblemKind, method};
+use parsec_protocol::control::{
+    CacheView, DeviceSelector, FileGot, FilePins, FilePinsResult, FileSelector, Pin, PinState, ProblemKind,
+    method,
+};
 use parsec_tests::device::private_folder;
+use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, Fixture, FixtureOptions};
 use parsec_tests::own_devices::enrol_own;
 use parsec_tests::rpc::Failed;
@@ -217,4 +221,61 @@ fn a_servers_full_disk_keeps_changes_waiting_and_loses_none() {
         "C13",
         "a server's full disk: changes wait and say why, and are shared once there is room",
     );
+}
+
+/// What is pinned is fetched up to the disk's floor and then waits, while everything else goes on;
+/// and it goes on itself once there is room and its person asks.
+#[test]
+fn what_is_pinned_waits_for_room_and_leaves_the_disk_its_floor() {
+    const NAME: &str = "what_is_pinned_waits_for_room_and_leaves_the_disk_its_floor";
+    if !may_mount(NAME) {
+        return;
+    }
+    let fixture = Fixture::found(FixtureOptions::default());
+    let data = fixture.path("tablet").join("data");
+    private_folder(&data);
+    let Some(disk) = Small::mount(&data) else {
+        skip(NAME, "this machine does not let root mount a tmpfs");
+        return;
+    };
+    let tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
+    let made = create(&fixture.alice, "Plans");
+    let name = made.safe.to_string();
+    let film = large(1, 24 << 20);
+    Safe { device: &fixture.alice, name: &name }.put_shared("/film", &film);
+    let _ = tablet.until_safe(|safe| safe.safe == made.safe && is_well(safe));
+    let there = Safe { device: &tablet, name: &name };
+    there.sync();
+    let pin = || {
+        let (select, safe) = (DeviceSelector::default(), name.clone());
+        let asked = FileSelector { select, safe, path: "/film".to_owned() };
+        tablet.call::<Pin>(method::FILE_PIN, asked).unwrap()
+    };
+    let until = |wanted: PinState| {
+        let mut follower = Follower::start(&tablet.socket(), None);
+        loop {
+            let asked = FilePins { select: DeviceSelector::default(), safe: name.clone(), after: None };
+            let pins: FilePinsResult = tablet.call(method::FILE_PINS, asked).unwrap();
+            if pins.pins[0].state == wanted {
+                return pins.pins[0].clone();
+            }
+            let _ = follower.item().unwrap();
+        }
+    };
+    let _ = pin();
+    let waits = until(PinState::WaitsForRoom);
+    assert!(waits.here_bytes > 0 && waits.here_bytes < waits.bytes, "{waits:?}");
+    assert_eq!(waits.problem.as_ref().map(|problem| problem.name), Some(ProblemKind::DiskFull));
+    let cache: CacheView = tablet.call(method::CACHE_SHOW, DeviceSelector::default()).unwrap();
+    // What a database is about to write stands beside it for a moment.
+    assert!(cache.floor_bytes > 0 && cache.free_bytes >= cache.floor_bytes / 2, "{cache:?}");
+    assert!(there.get("/film").unwrap() == film, "what is not here is fetched");
+    Safe { device: &fixture.alice, name: &name }.put_shared("/small", b"new");
+    there.sync();
+    assert_eq!(there.get("/small").unwrap(), b"new");
+    let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&disk.0).status();
+    assert!(grown.unwrap().success());
+    let _ = pin();
+    let done = until(PinState::Complete);
+    assert_eq!((done.here_bytes, done.problem), (film.len() as u64, None));
 }

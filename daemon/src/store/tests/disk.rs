@@ -417,3 +417,47 @@ fn a_piece_is_synced_and_named_before_its_row_is_written() {
         "figure C10: pieces opened 0600, all written, synced, renamed, folder synced, then their rows, in this order"
     );
 }
+
+/// What is pinned is kept whatever the limit is, and makes room of what is not; but the disk keeps
+/// its floor, and nothing that is pinned or waits goes for what waits next.
+#[test]
+fn pins_take_all_room_but_the_floor_and_give_none_back() {
+    let home = Home::new();
+    let Some(small) = Small::mount(&home) else { return };
+    let devices = Devices::open_with(&small.0.join("parsec"), WorkFactor::for_tests()).unwrap();
+    let open = devices.create(&new_device(1), SERVER, None, &right()).unwrap();
+    let (store, safe) = (&open.store, SafeId::from_bytes([7; 16]));
+    let key = SafeKey::from_bytes(&mut [3; 32]);
+    store.found_safe(safe, new_device(1).device, b"founding", &key, &[]).unwrap();
+    let piece = |number: u8| {
+        let sealed = vec![number; 500_000];
+        StagedObject { object: ObjectId::from_bytes([number; 16]), hash: ObjectHash::of(&sealed), sealed }
+    };
+    let keep = |number: u8| {
+        let StagedObject { object, hash, sealed } = piece(number);
+        store.keep_pieces(safe, &[(object, hash, &sealed)]).unwrap()
+    };
+    let here = |numbers: &[u8]| {
+        let wanted: Vec<_> =
+            numbers.iter().map(|number| piece(*number)).map(|it| (it.object, it.hash)).collect();
+        store.are_here(safe, &wanted).unwrap()
+    };
+    store.limit_kept(Some(600_000)).unwrap();
+    store.stage_objects(safe, &[piece(1)]).unwrap();
+    assert!(keep(2));
+    let pinned: Vec<u8> = (10..40).collect();
+    store.pin_pieces(safe, pinned.iter().map(|number| piece(*number).object).collect()).unwrap();
+    let count = pinned.iter().take_while(|number| keep(**number)).count();
+    let totals = store.kept_totals().unwrap();
+    assert!((5..16).contains(&count), "{count}");
+    assert!(totals.floor > 0 && totals.free >= totals.floor, "{totals:?}");
+    assert_eq!((totals.pinned, totals.kept), (count as u64 * 500_000, count as u64 * 500_000));
+    assert_eq!(here(&[1, 2]), [true, false], "what is not pinned made room");
+    let refused = store.stage_objects(safe, &[piece(3)]);
+    assert!(matches!(refused, Err(StoreError::DiskFull)), "{refused:?}");
+    assert!(here(&pinned[..count]).iter().all(|here| *here));
+    // Once somebody takes a pin back there is room again.
+    store.pin_pieces(safe, pinned[2..].iter().map(|number| piece(*number).object).collect()).unwrap();
+    store.stage_objects(safe, &[piece(3)]).unwrap();
+    assert_eq!(here(&[1, 3]), [true, true]);
+}
