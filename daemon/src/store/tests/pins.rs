@@ -69,7 +69,7 @@ fn what_is_pinned_stays_under_any_limit_and_nothing_else_does() {
     store.limit_kept(Some(0)).unwrap();
     assert_eq!(here(&store, &all), [true, false, true, false]);
     assert_eq!(here(&store, &[&small[0], &small[3]]), [true, true]);
-    assert!(!keep(&store, &[four.clone()]), "there is no room for what is not pinned");
+    assert!(!keep(&store, std::slice::from_ref(&four)), "there is no room for what is not pinned");
 
     // By the device's own word, also where the daemon's option says another one.
     let store = reopened(&home, store, Some(1 << 30));
@@ -78,7 +78,7 @@ fn what_is_pinned_stays_under_any_limit_and_nothing_else_does() {
     assert_eq!((totals.limit, totals.said, totals.option), (0, Some(0), Some(1 << 30)));
     store.pin_pieces(SAFE, wanted(&[&one, &two])).unwrap();
     assert_eq!(here(&store, &all), [true, false, false, false]);
-    assert!(keep(&store, &[two.clone()]), "what is pinned has no limit");
+    assert!(keep(&store, std::slice::from_ref(&two)), "what is pinned has no limit");
     store.clear_kept().unwrap();
     assert_eq!(here(&store, &all), [true, true, false, false]);
     store.limit_kept(None).unwrap();
