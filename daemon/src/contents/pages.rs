@@ -3,13 +3,13 @@
 //! Decides that a page which nobody can open names nothing. Refuses to go on without a page that it
 //! was to look into: whoever throws away what nothing names must have looked everywhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::ObjectId;
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
-use parsec_protocol::safes::content::{PieceError, open_page};
+use parsec_protocol::safes::content::{PieceError, open_any_page};
 use parsec_protocol::safes::content_ref::{Content, Reference, References};
 use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::object::ObjectError;
@@ -33,34 +33,43 @@ pub(crate) enum Source {
     Anywhere,
 }
 
-/// A page, and where it stands: the size of its file, its number in it.
-type LocatedPage = (u64, u64, Reference);
-
-/// Each page once, wherever it is repeated.
-fn places(contents: &[Content]) -> Vec<LocatedPage> {
+/// Every page once: by all that its reference says, since one content may name another's page with
+/// an epoch or hash that is none of it.
+fn pages_of(contents: &[Content]) -> Vec<Reference> {
     let mut seen = BTreeSet::new();
-    let mut places = Vec::new();
-    for content in contents.iter().filter(|content| content.fits()) {
-        let References::Paged(pages) = &content.references else { continue };
-        let fresh = pages.iter().zip(0..).filter(|(page, _)| seen.insert(page.object));
-        places.extend(fresh.map(|(page, number)| (content.size, number, *page)));
+    let mut pages = Vec::new();
+    for content in contents {
+        let References::Paged(named) = &content.references else { continue };
+        let fresh =
+            named.iter().filter(|page| seen.insert((page.object, page.epoch, *page.blake3.as_bytes())));
+        pages.extend(fresh.copied());
     }
-    places
+    pages
 }
 
-/// The chunks that a page names; nothing where its author sealed what is no page: nobody reads a
-/// file by it.
-fn chunks_of(
+/// What came of one page.
+enum Looked {
+    /// The chunks that it names; none where its author sealed what is no page, or under a key that
+    /// nobody has: nobody reads a file by it.
+    Named(Vec<ObjectId>),
+    /// The bytes are not those that this reference says. Another one may be right.
+    Other(Problem),
+}
+
+fn looked(
     keys: &SafeKeys,
-    (size, number, page): &LocatedPage,
+    lost: &dyn Fn(u64) -> bool,
+    page: &Reference,
     mut bytes: Zeroizing<Vec<u8>>,
-) -> Result<Vec<ObjectId>, Problem> {
-    match open_page(keys, *size, *number, page, &mut bytes) {
-        Ok(references) => Ok(references.into_iter().flatten().map(|reference| reference.object).collect()),
-        Err(PieceError::Object(ObjectError::Sealed) | PieceError::Shape) => Ok(Vec::new()),
-        Err(error @ PieceError::Object(ObjectError::Hash | ObjectError::NoKey)) => {
-            Err(GetError::from(error).into())
+) -> Result<Looked, Problem> {
+    match open_any_page(keys, page, &mut bytes) {
+        Ok(references) => {
+            Ok(Looked::Named(references.into_iter().flatten().map(|reference| reference.object).collect()))
         }
+        Err(PieceError::Object(ObjectError::Sealed) | PieceError::Shape) => Ok(Looked::Named(Vec::new())),
+        Err(PieceError::Object(ObjectError::NoKey)) if lost(page.epoch) => Ok(Looked::Named(Vec::new())),
+        Err(error @ PieceError::Object(ObjectError::NoKey)) => Err(GetError::from(error).into()),
+        Err(error @ PieceError::Object(ObjectError::Hash)) => Ok(Looked::Other(GetError::from(error).into())),
     }
 }
 
@@ -75,15 +84,20 @@ pub(crate) async fn behind(
     source: Source,
     mut tell: impl FnMut(ObjectId),
 ) -> Result<(), Problem> {
-    let keys = Arc::new(safe.memory().await.keys.copied());
+    let (keys, epochs) = {
+        let memory = safe.memory().await;
+        // Of an epoch that there never was, nobody has a key; of one that was declared lost, neither.
+        let lost: Vec<bool> = memory.verified.epochs().iter().map(|epoch| epoch.lost).collect();
+        (Arc::new(memory.keys.copied()), Arc::new(lost))
+    };
     let objects = HereAndThere::new(session, safe);
-    for part in places(contents).chunks(PAGES_AT_ONCE) {
+    let (mut opened, mut others) = (BTreeSet::new(), BTreeMap::new());
+    for part in pages_of(contents).chunks(PAGES_AT_ONCE) {
         let most = part.len().saturating_mul(OBJECT_MAX_BYTES);
-        let wanted: Vec<Reference> = part.iter().map(|(_, _, page)| *page).collect();
         let found = match source {
             Source::Anywhere => {
-                let found = objects.fetch(&wanted, most).await?;
-                if found.len() != wanted.len() {
+                let found = objects.fetch(part, most).await?;
+                if found.len() != part.len() {
                     let text = "A part of the contents did not come.";
                     return Err(Problem::new(ProblemKind::ContentsUnavailable, text));
                 }
@@ -91,16 +105,36 @@ pub(crate) async fn behind(
             }
             Source::Here => {
                 let id = safe.id;
-                let asked: Vec<_> = wanted.iter().map(|page| (page.object, page.blake3)).collect();
+                let asked: Vec<_> = part.iter().map(|page| (page.object, page.blake3)).collect();
                 let mut here = session.store(move |store| store.pieces_here(id, &asked, most)).await?;
-                part.iter().filter_map(|at| Some((*at, here.found.remove(&at.2.object)?))).collect()
+                part.iter().filter_map(|page| Some((*page, here.found.remove(&page.object)?))).collect()
             }
         };
-        let keys = Arc::clone(&keys);
-        let chunks = blocking_in(&session.tasks, move || {
-            found.into_iter().map(|(at, bytes)| chunks_of(&keys, &at, bytes)).collect::<Result<Vec<_>, _>>()
+        let (keys, epochs) = (Arc::clone(&keys), Arc::clone(&epochs));
+        let looked = blocking_in(&session.tasks, move || {
+            let lost = |epoch: u64| {
+                usize::try_from(epoch).ok().and_then(|epoch| epochs.get(epoch)).copied().unwrap_or(true)
+            };
+            let look = |(page, bytes): (Reference, _)| {
+                Ok::<_, Problem>((page.object, looked(&keys, &lost, &page, bytes)?))
+            };
+            found.into_iter().map(look).collect::<Result<Vec<_>, _>>()
         });
-        chunks.await?.into_iter().flatten().for_each(&mut tell);
+        for (page, looked) in looked.await? {
+            match looked {
+                Looked::Named(chunks) => {
+                    opened.insert(page);
+                    chunks.into_iter().for_each(&mut tell);
+                }
+                Looked::Other(problem) => {
+                    others.insert(page, problem);
+                }
+            }
+        }
     }
-    Ok(())
+    // A page that no reference fits: what it names, nobody can say.
+    match others.into_iter().find(|(page, _)| !opened.contains(page)) {
+        Some((_, problem)) if source == Source::Anywhere => Err(problem),
+        Some(_) | None => Ok(()),
+    }
 }

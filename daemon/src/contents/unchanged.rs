@@ -8,9 +8,9 @@
 //! by a hash alone or by asking the server, which would learn what a file is compared with. What is
 //! not here, or damaged, is sealed like what is new.
 //!
-//! The server keeps what is named again: an accepted record has added it, and nothing is let go in
-//! format 1. Once something is, a record that names an object again has to say so in its `keeps`,
-//! or the object could go between the sealing and the record.
+//! The server keeps what is named again: an accepted record has added it. What is thrown away
+//! between the sealing and the record, because nothing else named it any more, those who prune find
+//! behind the page that names it, and take back within the time of grace.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope};

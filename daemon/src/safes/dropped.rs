@@ -18,6 +18,10 @@ use crate::transport::retry::answered;
 /// Objects that one record keeps or drops, at most: with the rest of it, they fit.
 pub(super) const OBJECTS_OF_A_RECORD: usize = 4_096;
 
+/// What keeps contents from being taken back and holds up nothing else.
+const GONE: [ProblemKind; 3] =
+    [ProblemKind::ContentsUnavailable, ProblemKind::ContentsDamaged, ProblemKind::SafeKeyMissing];
+
 /// Objects that an act names and that are neither the safe's nor sent by anything that waits.
 pub(super) fn unknown<'a>(memory: &'a Memory, act: &'a [Queued]) -> impl Iterator<Item = ObjectId> + 'a {
     let sends = |queue: &[Queued], object| queue.iter().any(|queued| queued.adds.contains(&object));
@@ -67,8 +71,16 @@ pub(super) async fn named_and_dropped(session: &Session, safe: &OpenSafe) -> Res
         });
         match pages.await {
             Ok(()) => {}
-            // It waits, and its person is told.
-            Err(problem) if problem.name == ProblemKind::ContentsUnavailable => continue,
+            // It waits, and its person is told: but not for an answer that did not come.
+            Err(problem) if GONE.contains(&problem.name) => {
+                let pages: Vec<_> = content.objects().map(|page| page.object).collect();
+                let asked = pages.len();
+                let whole = still_there(session, safe, pages).await?.len() == asked;
+                if whole && problem.name == ProblemKind::ContentsUnavailable {
+                    return Err(problem);
+                }
+                continue;
+            }
             Err(problem) => return Err(problem),
         }
         named.extend(content.objects().map(|reference| reference.object));

@@ -23,7 +23,7 @@ use parsec_protocol::safes::tree::Tree as _;
 use tokio::time::Instant;
 
 use super::committing::{Draft, Tried, post_apart, role_here};
-use super::dropped::OBJECTS_OF_A_RECORD;
+use super::dropped::{OBJECTS_OF_A_RECORD, still_there};
 use super::{folding, keys, reading, views};
 use crate::contents::pages::{Source, behind};
 use crate::os::{clock, entropy};
@@ -164,15 +164,22 @@ async fn folded(session: &Session, safe: &OpenSafe) -> Result<State, Problem> {
     Ok(memory.base.clone())
 }
 
-/// Objects that nothing in the safe names, and that have been the safe's for so many days: so long,
-/// an upload may wait for the record that names it.
-async fn unnamed(
+/// What a look into every page has found.
+struct Swept {
+    /// Objects that nothing in the safe names, and that have been the safe's for so many days: so
+    /// long, an upload may wait for the record that names it.
+    unnamed: Vec<ObjectId>,
+    /// Chunks that a page names and that are the safe's no more.
+    lost: Vec<ObjectId>,
+}
+
+async fn swept(
     session: &Session,
     safe: &OpenSafe,
     state: &State,
     days: u64,
     now: Timestamp,
-) -> Result<Vec<ObjectId>, Problem> {
+) -> Result<Swept, Problem> {
     let mut named = BTreeSet::new();
     let mut contents: Vec<Content> = Vec::new();
     state.each_content(|content| {
@@ -185,13 +192,15 @@ async fn unnamed(
         .filter(|(object, seq)| old(*seq) && !named.contains(object))
         .map(|(object, _)| object)
         .collect();
-    if !unnamed.is_empty() {
-        behind(session, safe, &contents, Source::Anywhere, |chunk| {
-            unnamed.remove(&chunk);
-        })
-        .await?;
-    }
-    Ok(unnamed.into_iter().collect())
+    let mut lost = BTreeSet::new();
+    behind(session, safe, &contents, Source::Anywhere, |chunk| {
+        unnamed.remove(&chunk);
+        if !state.has_object(chunk) {
+            lost.insert(chunk);
+        }
+    })
+    .await?;
+    Ok(Swept { unnamed: unnamed.into_iter().collect(), lost: lost.into_iter().collect() })
 }
 
 /// Throws away what may go, or says what would. The caller holds the safe's turn.
@@ -205,7 +214,7 @@ pub(crate) async fn run(
     which: Which<'_>,
     dry: bool,
 ) -> Result<Pruned, Problem> {
-    let mut state = caught_up(session, safe).await?;
+    let mut state = if dry { safe.memory().await.base.clone() } else { caught_up(session, safe).await? };
     let role = role_here(&session.open, &*safe.memory().await, &session.log())?;
     let least = days_before_pruning(role, state.retention_days());
     if least.is_none() && !dry {
@@ -228,6 +237,12 @@ pub(crate) async fn run(
     }
     (sums.entries, sums.versions) = (0, 0);
     let mut moved_on = 0;
+    // First, whatever keeps the rest from being done: without it nothing ever grows old.
+    if found.unaged && state.marks().is_due(now) {
+        // Whether it wins the race or not, somebody's record tells the time.
+        posted(session, safe, Draft::default(), &mut moved_on).await?;
+        state = folded(session, safe).await?;
+    }
     loop {
         let doomed = Doomed::of(&state, which, days, now);
         let Some((versions, entries)) = doomed.piece() else { break };
@@ -242,7 +257,18 @@ pub(crate) async fn run(
         state = folded(session, safe).await?;
     }
     'sweep: loop {
-        let unnamed = unnamed(session, safe, &state, days, now).await?;
+        let Swept { unnamed, lost } = swept(session, safe, &state, days, now).await?;
+        // Named, and dropped all the same: by a faulty record, or in a race with a change that named
+        // it again. Nothing more is dropped before it is taken back.
+        let keeps = still_there(session, safe, lost).await?;
+        for keeps in keeps.chunks(OBJECTS_OF_A_RECORD) {
+            let draft = Draft { keeps: keeps.to_vec(), ..Draft::default() };
+            let done = posted(session, safe, draft, &mut moved_on).await?;
+            state = folded(session, safe).await?;
+            if !done {
+                continue 'sweep;
+            }
+        }
         for drops in unnamed.chunks(OBJECTS_OF_A_RECORD) {
             let changes =
                 vec![Change::Prune { operation: operation()?, versions: Vec::new(), entries: Vec::new() }];
@@ -256,11 +282,6 @@ pub(crate) async fn run(
             sums.objects = sums.objects.saturating_add(drops.len() as u64);
         }
         break;
-    }
-    if found.unaged && state.marks().is_due(now) {
-        // Whether it wins the race or not, somebody's record tells the time.
-        posted(session, safe, Draft::default(), &mut moved_on).await?;
-        folded(session, safe).await?;
     }
     if sums.entries + sums.versions + sums.objects > 0 {
         tracing::info!(safe = %safe.id, entries = sums.entries, versions = sums.versions, objects = sums.objects, "pruned");

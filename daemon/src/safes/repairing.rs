@@ -329,8 +329,13 @@ async fn parted(session: &Session, safe: &OpenSafe) -> Problem {
 /// # Errors
 /// `rolled_back`, with its alarm, where it is another; the way to the server.
 pub(super) async fn settle(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
-    if !safe.memory().await.repairs.open {
-        return Ok(());
+    {
+        let mut memory = safe.memory().await;
+        if !memory.repairs.open {
+            // Whole, without anything having been told: nothing is to be looked at again.
+            memory.repairs.end();
+            return Ok(());
+        }
     }
     let listed = answered(|| session.member.safes()).await?;
     let entry = listed.iter().find(|entry| entry.safe == safe.id);

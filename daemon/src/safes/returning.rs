@@ -8,65 +8,99 @@ use std::collections::BTreeSet;
 use parsec_protocol::control::Problem;
 use parsec_protocol::ids::ObjectId;
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds};
+use parsec_protocol::relay::{
+    ErrorCode, OBJECT_MISSING_MAX, OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds,
+};
 
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::transport::retry::{answered, carried};
 
-/// Gives the server the objects that it awaits and that are here; how many.
+/// Calls at once that give objects back: then others have their turn, who wait for what is new.
+const CALLS_AT_ONCE: usize = 32;
+
+/// Gives the server objects that it awaits and that are here, each once until the next repair: a
+/// server that goes on asking gets no more. Whether there is more to give.
 ///
 /// # Errors
 /// The server's and the store's.
-pub(super) async fn give(session: &Session, safe: &OpenSafe) -> Result<u64, Problem> {
+pub(super) async fn give(session: &Session, safe: &OpenSafe) -> Result<bool, Problem> {
     let id = safe.id;
     let role = safe.memory().await.verified.role(&session.open.summary.user);
     if role.is_none_or(|role| !role.writes()) {
-        return Ok(0);
+        return Ok(false);
     }
-    let mut given = 0_u64;
-    loop {
-        let none = ObjectIds { objects: Vec::new() };
-        let awaited = answered(|| session.member.missing_objects(id, &none)).await?.objects;
-        if awaited.is_empty() {
-            break;
-        }
-        let awaited: BTreeSet<_> = awaited.into_iter().collect();
-        let mut here = session.store(move |store| Ok(store.kept_objects(id))).await?;
-        {
-            // As accepted records have added them: another content under such an id is none.
-            let memory = safe.memory().await;
-            here.retain(|(object, _)| awaited.contains(object) && memory.base.has_object(*object));
-        }
-        let before = given;
-        let mut rest = here.as_slice();
+    let none = ObjectIds { objects: Vec::new() };
+    let awaited = answered(|| session.member.missing_objects(id, &none)).await?.objects;
+    if awaited.is_empty() {
+        return Ok(false);
+    }
+    let awaited: BTreeSet<_> = awaited.into_iter().collect();
+    let mut here = session.store(move |store| Ok(store.kept_objects(id))).await?;
+    {
+        // As accepted records have added them: another content under such an id is none.
+        let memory = safe.memory().await;
+        let fresh = |object: &ObjectId| !memory.repairs.returned.contains(object);
+        here.retain(|(object, _)| memory.base.has_object(*object) && fresh(object));
+    }
+    let (mut given, mut calls) = (0, 0_usize);
+    // What it awaits may be more than one answer names, and of that nothing may be here: asked is
+    // for what is.
+    for part in here.chunks(OBJECT_MISSING_MAX) {
+        let asked = ObjectIds { objects: part.iter().map(|(object, _)| *object).collect() };
+        let missing = answered(|| session.member.missing_objects(id, &asked)).await?.objects;
+        let missing: BTreeSet<_> = missing.into_iter().collect();
+        let lacks = |object: &ObjectId| missing.contains(object) || awaited.contains(object);
+        let wanted: Vec<_> = part.iter().filter(|(object, _)| lacks(object)).copied().collect();
+        let mut rest = wanted.as_slice();
         while !rest.is_empty() {
+            if calls == CALLS_AT_ONCE {
+                return Ok(true);
+            }
             let (heads, sealed, after) = one_call(session, safe, rest).await?;
             rest = after;
             if heads.0.is_empty() {
                 continue;
             }
-            let put = carried(heads.body_bytes(), || session.member.put_objects(id, &heads, &sealed)).await;
-            match put {
-                Ok(()) => given = given.saturating_add(heads.0.len() as u64),
-                // Another device was faster, with other bytes: whoever added it brings the right
-                // ones.
-                Err(error) if error.code() == Some(ErrorCode::ObjectConflict) => {
-                    tracing::warn!(safe = %id, "the server has other bytes under the id of an object");
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        // The rest is not here. Where there are more than one answer names, what was given has made
-        // room.
-        if given == before {
-            tracing::warn!(safe = %id, lacking = awaited.len(), "the server lacks objects that are not here");
-            break;
+            calls += 1;
+            given += put(session, safe, heads, sealed).await?;
         }
     }
     if given > 0 {
         tracing::warn!(safe = %id, given, "the server had lost objects of a safe; they were given back");
     }
+    Ok(false)
+}
+
+/// Gives some back; how many the server took.
+async fn put(
+    session: &Session,
+    safe: &OpenSafe,
+    heads: ObjectHeads,
+    sealed: Vec<Vec<u8>>,
+) -> Result<usize, Problem> {
+    let id = safe.id;
+    let all: Vec<ObjectId> = heads.0.iter().map(|head| head.object).collect();
+    let mut given = 0;
+    match carried(heads.body_bytes(), || session.member.put_objects(id, &heads, &sealed)).await {
+        Ok(()) => given = all.len(),
+        // Of one of them the server has other bytes: whoever added it brings the right ones. The
+        // others go alone.
+        Err(error) if error.code() == Some(ErrorCode::ObjectConflict) => {
+            for (head, bytes) in heads.0.into_iter().zip(sealed) {
+                let (one, bytes) = (ObjectHeads(vec![head]), vec![bytes]);
+                match carried(one.body_bytes(), || session.member.put_objects(id, &one, &bytes)).await {
+                    Ok(()) => given += 1,
+                    Err(error) if error.code() == Some(ErrorCode::ObjectConflict) => {
+                        tracing::warn!(safe = %id, "the server has other bytes under the id of an object");
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    safe.memory().await.repairs.returned.extend(all);
     Ok(given)
 }
 

@@ -38,6 +38,9 @@ fn again_after(problem: &Problem, pauses: &mut Pauses) -> Option<Duration> {
     }
 }
 
+/// The least time after which a server that lacks something is looked at again.
+const LACKING_LEAST: Duration = Duration::from_secs(30);
+
 /// For how long after a stream was opened anew objects may be awaited of which this device was not
 /// told: another device has given records back meanwhile.
 const REOPENED_FOR: Duration = Duration::from_secs(600);
@@ -87,7 +90,8 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
             }
         };
         let lacking = safe.memory().await.repairs.again().filter(|_| done.is_err());
-        let lacking = lacking.map(|at| at.saturating_duration_since(Instant::now()));
+        // Never at once: what keeps the round from coming to an end has its own pauses.
+        let lacking = lacking.map(|at| at.saturating_duration_since(Instant::now()).max(LACKING_LEAST));
         let pause = pause.into_iter().chain(lacking).min();
         let problem = match done {
             Err(problem) => Some(problem),
@@ -124,13 +128,21 @@ async fn tidied(session: &Session, safe: &OpenSafe) {
 
 /// What a restored server lacks beside the logs, once these are whole there.
 async fn returned(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
-    let due = {
-        let memory = safe.memory().await;
-        memory.repairs.objects && !memory.repairs.open && memory.standing == Standing::Accepted
-    };
-    if due {
-        returning::give(session, safe).await?;
-        safe.memory().await.repairs.objects = false;
+    {
+        // Taken before: somebody's word meanwhile is another one.
+        let mut memory = safe.memory().await;
+        let due = memory.repairs.objects && !memory.repairs.open && memory.standing == Standing::Accepted;
+        if !due {
+            return Ok(());
+        }
+        memory.repairs.objects = false;
+    }
+    let given = returning::give(session, safe).await;
+    if !matches!(given, Ok(false)) {
+        safe.memory().await.repairs.objects = true;
+    }
+    if given? {
+        safe.wanted.notify_one();
     }
     Ok(())
 }
@@ -234,15 +246,15 @@ async fn round(
             return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
         }
     }
-    let lost = safe.memory().await.repairs.boxes;
+    let lost = std::mem::take(&mut safe.memory().await.repairs.boxes);
     if lost {
         between.given.clear();
     }
-    boxes::give(session, safe, between).await?;
-    settled(session, safe, between).await?;
-    if lost {
-        safe.memory().await.repairs.boxes = false;
+    if let Err(problem) = boxes::give(session, safe, between).await {
+        safe.memory().await.repairs.boxes |= lost;
+        return Err(problem);
     }
+    settled(session, safe, between).await?;
     if waiting > 0 || items(safe).await != before {
         views::tell(session, safe, "shared").await;
     }
@@ -253,8 +265,8 @@ async fn round(
 
 /// Takes back what was dropped and is named all the same.
 async fn settled(session: &Session, safe: &Arc<OpenSafe>, between: &mut Between) -> Result<(), Problem> {
-    let dropped = std::mem::take(&mut between.dropped);
-    keeping::look_behind(session, safe, &dropped, &mut between.endangered).await?;
+    keeping::look_behind(session, safe, &between.dropped, &mut between.endangered).await?;
+    between.dropped.clear();
     for _ in 0..=MOVED_ON_MAX {
         match keeping::keep(session, safe, &mut between.endangered).await? {
             // With the next round, which makes the key.

@@ -4,8 +4,10 @@
 //! Decides how often that is tried: a server that pretends to have lost something gets the same
 //! bytes again, and no more often than this. Refuses nothing else.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use parsec_protocol::ids::ObjectId;
 use tokio::time::Instant;
 
 /// Tries that need not wait: a restore is one loss, and the organisation's log may have to be
@@ -30,6 +32,8 @@ pub struct Repairs {
     pub boxes: bool,
     /// Whether objects may be.
     pub objects: bool,
+    /// Objects that were given back since: a server that asks for them again gets them no more.
+    pub returned: BTreeSet<ObjectId>,
 }
 
 impl Repairs {
@@ -43,6 +47,7 @@ impl Repairs {
         let pause = PAUSE_FIRST.saturating_mul(doubled).min(PAUSE_MAX);
         self.again = now.checked_add(pause);
         self.next = self.again.filter(|_| self.tries >= AT_ONCE);
+        self.returned.clear();
         true
     }
 

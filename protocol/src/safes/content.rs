@@ -159,12 +159,25 @@ pub fn open_page(
     reference: &Reference,
     buffer: &mut Vec<u8>,
 ) -> Result<Vec<Option<Reference>>, PieceError> {
+    let found = open_any_page(keys, reference, buffer)?;
+    let rest = chunks(size).saturating_sub(number.saturating_mul(PAGE_REFERENCES));
+    if found.len() as u64 == rest.min(PAGE_REFERENCES) { Ok(found) } else { Err(PieceError::Shape) }
+}
+
+/// Opens a page wherever it stands: what it names. Whoever throws away what nothing names must not
+/// go by what one content says of a page's place, when another one names the same page.
+///
+/// # Errors
+/// [`PieceError`].
+pub fn open_any_page(
+    keys: &SafeKeys,
+    reference: &Reference,
+    buffer: &mut Vec<u8>,
+) -> Result<Vec<Option<Reference>>, PieceError> {
     object::open(keys, reference, ObjectKind::Page, buffer)?;
     let read: Result<Vec<Option<Reference>>, _> = codec::decode(buffer, PAGE_MAX_BYTES);
     buffer.zeroize();
-    let found = read.map_err(|_| PieceError::Shape)?;
-    let rest = chunks(size).saturating_sub(number.saturating_mul(PAGE_REFERENCES));
-    if found.len() as u64 == rest.min(PAGE_REFERENCES) { Ok(found) } else { Err(PieceError::Shape) }
+    read.map_err(|_| PieceError::Shape)
 }
 
 /// Where sealed objects go before anything names them.

@@ -155,9 +155,10 @@ pub enum Void {
 pub fn fold(state: &mut State, inside: &Inside, record: &Outer<'_>) -> Result<(), Void> {
     match judge(state, inside, record) {
         Ok(delta) => {
+            // As the server does: what a record drops and keeps, it keeps.
+            state.drop_objects(record.drops);
             state.note_outside(record);
             state.absorb(delta);
-            state.drop_objects(record.drops);
             Ok(())
         }
         Err(void) => {
@@ -190,6 +191,7 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
             Change::Prune { versions, entries, .. } => {
                 prunes = true;
                 prune(&mut scratch, state, (versions, entries), record)?;
+                scratch.settle();
                 continue;
             }
             _ => {}
@@ -198,6 +200,9 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
             judge_content(state, content, record, &adds)?;
         }
         apply(&mut scratch, change, &stamp)?;
+        // All or nothing of the record: a step alone is never taken back, and what would take it
+        // back is a copy of its entry, with all of its versions.
+        scratch.settle();
     }
     judge_drops(&scratch, record.drops, prunes)?;
     if state.count() + added > SAFE_ENTRIES_MAX {

@@ -51,7 +51,7 @@ pub(super) fn prune(
             old_enough(version.until)?;
             found += 1;
         }
-        if found != versions.len() {
+        if found != versions.len() || versions.is_empty() {
             return Err(Void::NoSuchVersion);
         }
         pruned.versions.retain(|version| !goes.contains(&version.version));

@@ -160,7 +160,8 @@ pub(crate) fn presence(
 ) -> Result<Vec<(ObjectId, Presence)>, Refusal> {
     reader(tx, asking)?;
     if objects.is_empty() {
-        let awaited = tx.awaited_all(asking.of, OBJECT_MISSING_MAX)?;
+        let manages = counting(tx, asking.of, &asking.user)?.is_some_and(|role| role.manages());
+        let awaited = tx.awaited_all(asking.of, (&asking.user, manages), OBJECT_MISSING_MAX)?;
         return Ok(awaited.into_iter().map(|object| (object, Presence::Missing)).collect());
     }
     let mut found = Vec::with_capacity(objects.len());

@@ -82,7 +82,10 @@ pub(crate) fn post(
     }
     terms.check_time(payload.time)?;
     check_seen(tx, log, payload.seen.count)?;
-    terms.quotas.admit(tx, of.organisation, record.bytes().len(), Wish::Contents)?;
+    // What makes room, or takes back what somebody has thrown away, is let in where a safe is full.
+    let frees = payload.adds.is_empty() && (role.manages() || !payload.keeps.is_empty());
+    let wish = if frees { Wish::Keys } else { Wish::Contents };
+    terms.quotas.admit(tx, of.organisation, record.bytes().len(), wish)?;
     let judged = {
         let view = StoredSafe { tx, of, row: Some(&safe) };
         judge_record(&view, &log.view(tx), || Some(record))
@@ -113,6 +116,7 @@ pub(super) fn drop_objects(
     let due = now.plus_seconds(DROPPED_SECONDS);
     for object in &payload.drops {
         // One that has gone is dropped as well as can be. What no record has added goes by itself.
+        // What is awaited stays so: a void record must not keep it from coming back.
         if tx.object(of, object)?.is_some_and(|there| there.state == ObjectState::Added) {
             tx.set_object_state(of, object, ObjectState::Dropped, Some(due))?;
         }

@@ -30,8 +30,14 @@ pub(crate) trait RepairRows {
     fn await_object(&mut self, of: SafeKey<'_>, object: &ObjectId, adder: &UserId) -> Result<(), StoreError>;
     /// Whose record added an object that is awaited.
     fn awaited(&self, of: SafeKey<'_>, object: &ObjectId) -> Result<Option<UserId>, StoreError>;
-    /// Objects that are awaited and of which there is nothing; at most `most`.
-    fn awaited_all(&self, of: SafeKey<'_>, most: usize) -> Result<Vec<ObjectId>, StoreError>;
+    /// Objects that are awaited and of which there is nothing, at most `most`; for the user who added
+    /// one, and for somebody who manages the safe, also those of which others have brought bytes.
+    fn awaited_all(
+        &self,
+        of: SafeKey<'_>,
+        by: (&UserId, bool),
+        most: usize,
+    ) -> Result<Vec<ObjectId>, StoreError>;
     /// It is awaited no more.
     fn end_awaiting(&mut self, of: SafeKey<'_>, object: &ObjectId) -> Result<(), StoreError>;
     /// An object gives way to another content under its id.

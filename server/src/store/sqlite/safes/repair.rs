@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::values::{bytes, limit, stored, unstored};
 use super::named;
+use crate::safes::RESTORED_SECONDS;
 use crate::store::StoreError;
 use crate::store::safes::{Restored, SafeKey};
 
@@ -42,9 +43,11 @@ pub(in super::super) fn set_restored(
 /// Notes one for every organisation of which none is known.
 pub(in super::super) fn note_restored_all(sql: &Connection, since: Timestamp) -> Result<(), StoreError> {
     let mut insert = sql.prepare_cached(
-        "INSERT OR IGNORE INTO restored SELECT id, certificates, ?1 FROM organisation WHERE certificates > 0",
+        "INSERT INTO restored SELECT id, certificates, ?1 FROM organisation WHERE certificates > 0
+         ON CONFLICT (organisation) DO UPDATE SET certificates = excluded.certificates, since = excluded.since
+         WHERE since + ?2 < excluded.since",
     )?;
-    insert.execute([stored(since.0)])?;
+    insert.execute([stored(since.0), stored(Timestamp(0).plus_seconds(RESTORED_SECONDS).0)])?;
     Ok(())
 }
 
@@ -80,21 +83,23 @@ pub(in super::super) fn awaited(
     adder.map(|adder| bytes(adder).map(UserId::from_bytes)).transpose()
 }
 
-/// Objects that are awaited and of which there is nothing.
+/// Objects that are awaited and of which there is nothing; to whom their bytes are believed, those
+/// too of which somebody else has brought some.
 pub(in super::super) fn awaited_all(
     sql: &Connection,
     of: SafeKey<'_>,
+    (user, manages): (&UserId, bool),
     most: usize,
 ) -> Result<Vec<ObjectId>, StoreError> {
     let [organisation, safe] = named(&of);
     let mut select = sql.prepare_cached(
-        "SELECT a.object FROM safe_awaited a WHERE a.organisation = ?1 AND a.safe = ?2 AND NOT EXISTS
-             (SELECT 1 FROM safe_object o
-              WHERE o.organisation = a.organisation AND o.safe = a.safe AND o.object = a.object)
+        "SELECT a.object FROM safe_awaited a WHERE a.organisation = ?1 AND a.safe = ?2
+             AND (?5 OR a.adder = ?4 OR NOT EXISTS (SELECT 1 FROM safe_object o
+              WHERE o.organisation = a.organisation AND o.safe = a.safe AND o.object = a.object))
          ORDER BY a.object LIMIT ?3",
     )?;
     let rows: Vec<Vec<u8>> = select
-        .query_map(params![organisation, safe, limit(most)], |row| row.get(0))?
+        .query_map(params![organisation, safe, limit(most), user.as_bytes(), manages], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     rows.into_iter().map(|object| bytes(object).map(ObjectId::from_bytes)).collect()
 }

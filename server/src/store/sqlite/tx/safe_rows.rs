@@ -280,8 +280,13 @@ impl RepairRows for Transaction<'_> {
         safes::awaited(self.sql(), of, object)
     }
 
-    fn awaited_all(&self, of: SafeKey<'_>, most: usize) -> Result<Vec<ObjectId>, StoreError> {
-        safes::awaited_all(self.sql(), of, most)
+    fn awaited_all(
+        &self,
+        of: SafeKey<'_>,
+        by: (&UserId, bool),
+        most: usize,
+    ) -> Result<Vec<ObjectId>, StoreError> {
+        safes::awaited_all(self.sql(), of, by, most)
     }
 
     fn end_awaiting(&mut self, of: SafeKey<'_>, object: &ObjectId) -> Result<(), StoreError> {
