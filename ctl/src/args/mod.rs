@@ -394,7 +394,7 @@ mod tests {
             let known = |long: &&str| match command.get_name() {
                 "forget" => *long == "force",
                 // The daemon takes the device's password for it as well, once in a session.
-                "confirm" => *long == "yes",
+                "confirm" | "prune" | "purge" | "retention" => *long == "yes",
                 "revoke" | "rekey" | "profile" | "acknowledge" | "import" | "share" | "unshare" | "leave" => {
                     *long == "yes"
                 }

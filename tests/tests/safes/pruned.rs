@@ -8,8 +8,12 @@ use parsec_protocol::control::{
     ProblemKind, SafePrune, SafePruned, SafeRetention, SafeRole, TrashList, TrashListResult, method,
 };
 use parsec_protocol::ids::EntryId;
+use parsec_protocol::safes::change::{Change, Kind};
+use parsec_protocol::safes::content_ref::{Content, References};
+use parsec_protocol::safes::tree::Tree as _;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::insider::{Insider, entry_name};
 use parsec_tests::rpc::Failed;
 use parsec_tests::safes::{Safe, create, is_well};
 use parsec_tests::skip;
@@ -109,6 +113,32 @@ fn shared(fixture: &Fixture) -> Device {
     bob
 }
 
+/// Bob names the page of the large file in another one, before it in every order and as a page of
+/// fewer pieces: whoever believed that would find that nothing names the last ones.
+fn name_the_page_elsewhere(fixture: &Fixture, bob: &mut Device) {
+    let safe = Safe { device: &fixture.alice, name: PLANS }.show().unwrap().safe.safe;
+    let insider = Insider::of(bob, BOB_PASSWORD, &fixture.server);
+    let mut view = insider.view(safe);
+    let root = EntryId::from_bytes(*safe.as_bytes());
+    let large = view.state.child(root, &entry_name("large")).unwrap();
+    let content = view.state.entry(large).unwrap().content().unwrap();
+    let references = References::Paged(content.objects().copied().collect());
+    let content = Content { size: 17 * 524_288, digest: None, references };
+    let add = Change::Add {
+        operation: None,
+        entry: EntryId::from_bytes([0; 16]),
+        parent: root,
+        name: entry_name("of Bob's making"),
+        kind: Kind::File(content),
+        mtime: 0,
+        executable: false,
+        conflict_of: None,
+    };
+    let payload = insider.next_record(&view);
+    let record = insider.write(&mut view, payload, vec![add]);
+    let _ = insider.posted(safe, &record);
+}
+
 #[test]
 fn what_is_old_enough_is_thrown_away_and_what_is_there_stays_to_the_last_bit() {
     if !time_can_pass("what_is_old_enough_is_thrown_away_and_what_is_there_stays_to_the_last_bit") {
@@ -134,6 +164,7 @@ fn what_is_old_enough_is_thrown_away_and_what_is_there_stays_to_the_last_bit() {
         assert_eq!((sums.entries, sums.versions, sums.kept, sums.retention_days), (0, 0, 3, 90));
         assert_eq!(refused(prune(at_bob, |_| {})).name, ProblemKind::SafeRoleTooLow);
     }
+    name_the_page_elsewhere(&fixture, &mut bob);
     at_alice(&fixture, &mut |alice| {
         let sums = prune(alice, |_| {}).unwrap();
         assert_eq!((sums.entries, sums.versions, sums.objects, sums.kept), (0, 0, 0, 3));

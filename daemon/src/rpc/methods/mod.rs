@@ -216,6 +216,8 @@ mod tests {
                     method::CEREMONY_CHOOSE
                         | method::ORG_SERVER
                         | method::SAFE_CONFIRM
+                        | method::SAFE_PRUNE
+                        | method::SAFE_RETENTION
                         | method::TOKEN_CREATE
                         | method::TRUST_ACKNOWLEDGE
                         | method::TRUST_IMPORT
