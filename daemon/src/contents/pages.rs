@@ -86,7 +86,7 @@ pub(crate) async fn behind(
 ) -> Result<(), Problem> {
     let (keys, epochs) = {
         let memory = safe.memory().await;
-        // Of an epoch that there never was, nobody has a key; of one that was declared lost, neither.
+        // Of an epoch that never was nobody has a key; of one that was declared lost neither.
         let lost: Vec<bool> = memory.verified.epochs().iter().map(|epoch| epoch.lost).collect();
         (Arc::new(memory.keys.copied()), Arc::new(lost))
     };

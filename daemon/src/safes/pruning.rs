@@ -258,8 +258,8 @@ pub(crate) async fn run(
     }
     'sweep: loop {
         let Swept { unnamed, lost } = swept(session, safe, &state, days, now).await?;
-        // Named, and dropped all the same: by a faulty record, or in a race with a change that named
-        // it again. Nothing more is dropped before it is taken back.
+        // Named, and dropped all the same: by a faulty record, or in a race with a change that
+        // named it again. Nothing more is dropped before it is taken back.
         let keeps = still_there(session, safe, lost).await?;
         for keeps in keeps.chunks(OBJECTS_OF_A_RECORD) {
             let draft = Draft { keeps: keeps.to_vec(), ..Draft::default() };

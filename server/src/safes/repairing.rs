@@ -43,8 +43,8 @@ pub(crate) enum Item {
     Record(Candidate<'static, JournalRecord>),
 }
 
-/// Objects that the records of one call name: as many as fit a call's bytes as clients fill it, with
-/// 17 for each. Each is a row or two, while all others wait.
+/// Objects that the records of one call name: as many as fit a call's bytes as clients fill it,
+/// with 17 for each. Each is a row or two, while all others wait.
 const OBJECTS_NAMED_MAX: usize = 60_000;
 
 impl Item {

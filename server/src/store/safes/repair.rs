@@ -30,8 +30,9 @@ pub(crate) trait RepairRows {
     fn await_object(&mut self, of: SafeKey<'_>, object: &ObjectId, adder: &UserId) -> Result<(), StoreError>;
     /// Whose record added an object that is awaited.
     fn awaited(&self, of: SafeKey<'_>, object: &ObjectId) -> Result<Option<UserId>, StoreError>;
-    /// Objects that are awaited and of which there is nothing, at most `most`; for the user who added
-    /// one, and for somebody who manages the safe, also those of which others have brought bytes.
+    /// Objects that are awaited and of which there is nothing, at most `most`; for the user who
+    /// added one, and for somebody who manages the safe, also those of which others have brought
+    /// bytes.
     fn awaited_all(
         &self,
         of: SafeKey<'_>,
