@@ -17,7 +17,7 @@ use crate::truth::{self, Asked, Progress};
 /// Everything of a safe, looked at anew. Ends early when it is dropped.
 ///
 /// # Errors
-/// Which safe is meant; `safe_not_accepted`; as [`truth::verify`].
+/// Which safe is meant; `safe_not_accepted`; as `truth::verify`.
 pub async fn verify(session: &Session, params: SafeVerify, file: OwnedFd) -> Result<SafeVerified, Problem> {
     let safe = choose(session, &params.safe).await?;
     readable(&*safe.memory().await)?;
@@ -28,7 +28,7 @@ pub async fn verify(session: &Session, params: SafeVerify, file: OwnedFd) -> Res
 /// What one safe takes at the server, or each.
 ///
 /// # Errors
-/// Which safe is meant; `safe_not_accepted`; as [`truth::usage`].
+/// Which safe is meant; `safe_not_accepted`; as `truth::usage`.
 pub async fn usage(session: &Session, params: SafeUsage) -> Result<SafeUsageResult, Problem> {
     let mut safes = Vec::new();
     if let Some(named) = &params.safe {

@@ -176,7 +176,7 @@ fn what_is_pruned_is_gone_and_nothing_else() {
         (prune(&[], &["inside"]), Void::NotInTheTrash),
         (prune(&[], &["gone", "gone"]), Void::NoSuchEntry),
     ] {
-        assert_eq!(safe.says(by(Role::Owner, 300), &[change.clone()]), Err(why), "{change:?}");
+        assert_eq!(safe.says(by(Role::Owner, 300), std::slice::from_ref(&change)), Err(why), "{change:?}");
     }
     let before = safe.0.state_root();
     safe.record(by(Role::Owner, 300), &[all()]).unwrap();
@@ -202,7 +202,7 @@ fn objects_go_with_a_prune_alone_and_never_while_they_are_named() {
     let nothing = prune(&[], &[]);
     // Present, earlier, and in the trash.
     for token in ["two", "one", "in"] {
-        assert_eq!(record(&safe, &[nothing.clone()], &drops(token)), Err(Void::InUse), "{token}");
+        assert_eq!(record(&safe, std::slice::from_ref(&nothing), &drops(token)), Err(Void::InUse), "{token}");
     }
     assert_eq!(record(&safe, &[all()], &drops("two")), Err(Void::InUse));
     safe.record(By { drops: &["one", "in"].map(object), ..by(Role::Owner, 300) }, &[all()]).unwrap();
@@ -219,7 +219,7 @@ fn objects_go_with_a_prune_alone_and_never_while_they_are_named() {
         content: content("one"),
         mtime: 0,
     };
-    assert_eq!(safe.says(by(Role::Contributor, 300), &[back.clone()]), Err(Void::UnknownObject));
+    assert_eq!(safe.says(by(Role::Contributor, 300), std::slice::from_ref(&back)), Err(Void::UnknownObject));
     safe.record(By { keeps: &drops("one"), ..by(Role::Contributor, 300) }, &[back]).unwrap();
     assert!(safe.0.has_object(object("one")));
     println!("figure T32: an object that is named is dropped by no record");
@@ -283,7 +283,8 @@ fn a_content_in_pages_is_named_by_its_pages() {
     let adds = ["page", "chunk"].map(object);
     safe.record(By { adds: &adds, ..by(Role::Contributor, 200) }, &[add]).unwrap();
     let nothing = prune(&[], &[]);
-    let drops = |drops: &[ObjectId]| safe.says(By { drops, ..by(Role::Owner, 300) }, &[nothing.clone()]);
+    let drops =
+        |drops: &[ObjectId]| safe.says(By { drops, ..by(Role::Owner, 300) }, std::slice::from_ref(&nothing));
     assert_eq!(drops(&[object("page")]), Err(Void::InUse));
     // What stands behind a page, no record can tell.
     assert_eq!(drops(&[object("chunk")]), Ok(()));
