@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::ids::SafeId;
 use tokio::time::Instant;
 
 use super::committing::Tried;
@@ -45,21 +46,32 @@ const LACKING_LEAST: Duration = Duration::from_secs(30);
 /// told: another device has given records back meanwhile.
 const REOPENED_FOR: Duration = Duration::from_secs(600);
 
-/// When the device's event stream was opened last.
+/// When the device's event stream was opened last, and what it has said of a safe since.
 #[derive(Debug, Default)]
 struct Reopened {
     streams: u64,
     at: Option<Instant>,
+    /// How often something was said of the safe.
+    told: u64,
+    /// Whether the server is to be asked what it awaits.
+    owed: bool,
 }
 
 impl Reopened {
-    /// Whether that was of late.
-    fn is_recent(&mut self, session: &Session) -> bool {
-        let streams = session.member.safe_news().borrow().streams;
+    /// Takes in what the stream has said: each opening, and each word soon after it, is one
+    /// question. A round that nobody called for is none: every safe has many of those.
+    fn look(&mut self, session: &Session, safe: SafeId) {
+        let (streams, told) = {
+            let news = session.member.safe_news();
+            let news = news.borrow();
+            (news.streams, news.gone_on.get(&safe).copied().unwrap_or(0))
+        };
         if streams != self.streams {
-            *self = Self { streams, at: Some(Instant::now()) };
+            (self.streams, self.at, self.owed) = (streams, Some(Instant::now()), true);
+        } else if told != self.told {
+            self.owed |= self.at.is_some_and(|at| at.elapsed() < REOPENED_FOR);
         }
-        self.at.is_some_and(|at| at.elapsed() < REOPENED_FOR)
+        self.told = told;
     }
 }
 
@@ -74,7 +86,8 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
         let begun = Instant::now();
         let before = items(&safe).await;
         let done = round(&session, &safe, &mut between).await;
-        if done.is_ok() && items(&safe).await == before && reopened.is_recent(&session) {
+        reopened.look(&session, safe.id);
+        if done.is_ok() && items(&safe).await == before && std::mem::take(&mut reopened.owed) {
             safe.memory().await.repairs.objects = true;
         }
         let looked = done.is_ok().then_some(begun);
