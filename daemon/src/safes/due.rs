@@ -140,7 +140,12 @@ fn spread(role: Role) -> Duration {
         Role::Manager => MANAGER_WAITS,
         Role::Contributor | Role::Reader => OTHERS_WAIT,
     };
-    // Without randomness it is merely not spread.
+    half_random(full)
+}
+
+/// A time of which half is random, so that two devices don't do the same at once. Without
+/// randomness it is merely not spread.
+pub(super) fn half_random(full: Duration) -> Duration {
     let [byte] = random(&mut entropy::System).unwrap_or([0]);
     full / 2 + (full / 2).saturating_mul(u32::from(byte)) / 256
 }

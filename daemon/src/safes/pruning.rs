@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::committing::{Draft, Tried, post_apart, role_here};
 use super::dropped::{OBJECTS_OF_A_RECORD, still_there};
+use super::due::half_random;
 use super::{folding, keys, reading, views};
 use crate::contents::pages::{Source, behind};
 use crate::os::{clock, entropy};
@@ -339,7 +340,7 @@ fn operation() -> Result<OperationId, Problem> {
 /// a person: it is tried again another day.
 pub(super) async fn daily(session: &Session, safe: &Arc<OpenSafe>, next: &mut Option<Instant>) {
     let now = Instant::now();
-    let at = *next.get_or_insert_with(|| now + spread(FIRST_AFTER));
+    let at = *next.get_or_insert_with(|| now + half_random(FIRST_AFTER));
     if now < at {
         return;
     }
@@ -355,11 +356,4 @@ pub(super) async fn daily(session: &Session, safe: &Arc<OpenSafe>, next: &mut Op
     if let Err(problem) = run(session, safe, Which::OldEnough, false).await {
         tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "a safe is not pruned");
     }
-}
-
-/// A time of which half is random, so that two devices don't do the same at once.
-fn spread(most: Duration) -> Duration {
-    let half = most / 2;
-    let drawn = random::<2>(&mut entropy::System).map_or(0, u16::from_be_bytes);
-    half + half * u32::from(drawn) / u32::from(u16::MAX)
 }
