@@ -16,7 +16,8 @@ use parsec_protocol::ids::UserId;
 use parsec_protocol::limits::RING_PART_BOXES;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, RepairItem, SAFE_REPAIR_ITEMS_MAX, SafeRepair};
-use parsec_protocol::safe_log::certificate::{self, Body};
+use parsec_protocol::safe_log::certificate::{self, Body, first_journal_head, first_log_head};
+use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::ring::{BoxFor, RingHead, RingPart, boxes_hash};
 use parsec_protocol::safe_log::safe::EpochRecord;
 use parsec_protocol::safes::boxes::make_box;
@@ -33,6 +34,10 @@ use crate::transport::retry::answered;
 const PAGE_BYTES: usize = 1_000_000;
 /// Certificates and records that are read from the store for one call: as many as it takes.
 const READ_AT_ONCE: u64 = SAFE_REPAIR_ITEMS_MAX as u64;
+
+/// Times that a server may refuse the place of an item while all that it shows is this device's:
+/// each needs a restore, or another device's repair, just then.
+const CONFLICTS_MAX: u32 = 3;
 
 /// What of a safe the server shows, and what it should.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +67,7 @@ pub(super) async fn give_back(session: &Session, safe: &OpenSafe, less: Less) ->
             rolled_back(session, less).await
         });
     }
-    match put_back(session, safe, less.shown).await {
+    match put_all_back(session, safe, less.shown).await {
         Ok(0) => Ok(()),
         Ok(added) => {
             tracing::warn!(safe = %safe.id, added, "the server had lost items of a safe; they were given back");
@@ -105,6 +110,68 @@ impl From<Problem> for Failed {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
+}
+
+/// Gives back all that the server lacks from behind `shown` on. Where it refuses an item's place, it
+/// is asked in one answer where its safe ends: what was known of that may be of two answers with a
+/// restore, or another device's repair, between them.
+async fn put_all_back(session: &Session, safe: &OpenSafe, shown: [u64; 2]) -> Result<u64, Failed> {
+    let mut from = shown;
+    for _ in 0..CONFLICTS_MAX {
+        match put_back(session, safe, from).await {
+            Err(Failed::Another) => {}
+            done => return done,
+        }
+        from = match past(session, safe).await? {
+            Past::Own(shown) => shown,
+            Past::Another => break,
+        };
+    }
+    Err(Failed::Another)
+}
+
+/// What the server has of a safe, by one answer.
+enum Past {
+    /// So many certificates and records, and of those here none that are others: it may have more.
+    Own([u64; 2]),
+    /// Others than were verified here.
+    Another,
+}
+
+async fn past(session: &Session, safe: &OpenSafe) -> Result<Past, Problem> {
+    let listed = answered(|| session.member.safes()).await?;
+    let Some(entry) = listed.iter().find(|entry| entry.safe == safe.id) else { return Ok(Past::Own([0, 0])) };
+    let (shown, own) = ([entry.log, entry.journal], ends(safe, &safe.memory().await.verified));
+    let at = [
+        own_log_head(session, safe, shown[0].count).await?,
+        own_journal_head(session, safe, shown[1].count).await?,
+    ];
+    let is_own = (0..2).all(|which| shown[which].count > own[which].count || at[which] == Some(shown[which]));
+    Ok(if is_own { Past::Own(shown.map(|head| head.count)) } else { Past::Another })
+}
+
+/// Where the safe log was after so many certificates, as this device has verified them.
+async fn own_log_head(session: &Session, safe: &OpenSafe, count: u64) -> Result<Option<Head>, Problem> {
+    let id = safe.id;
+    let Some(position) = count.checked_sub(1) else {
+        return Ok(Some(first_log_head(&safe.organisation, &id, &safe.founder)));
+    };
+    let kept = session.store(move |store| store.safe_certificates_page(id, position, 1)).await?;
+    let Some(envelope) = kept.first() else { return Ok(None) };
+    let payload = certificate::Envelope::decode(envelope).and_then(|envelope| envelope.payload());
+    Ok(payload.ok().map(|payload| payload.previous.after(envelope)))
+}
+
+/// As [`own_log_head`], of the journal.
+async fn own_journal_head(session: &Session, safe: &OpenSafe, count: u64) -> Result<Option<Head>, Problem> {
+    let id = safe.id;
+    let Some(before) = count.checked_sub(1) else {
+        return Ok(Some(first_journal_head(&safe.organisation, &id, &safe.founder)));
+    };
+    let kept = session.store(move |store| store.safe_records(id, before, 1)).await?;
+    let Some(envelope) = kept.first().map(|record| &record.envelope) else { return Ok(None) };
+    let payload = record::Envelope::decode(envelope).and_then(|envelope| envelope.payload());
+    Ok(payload.ok().map(|payload| Head { count: before, hash: payload.previous }.after(envelope)))
 }
 
 async fn put_back(session: &Session, safe: &OpenSafe, shown: [u64; 2]) -> Result<u64, Failed> {
@@ -337,12 +404,12 @@ pub(super) async fn settle(session: &Session, safe: &OpenSafe) -> Result<(), Pro
             return Ok(());
         }
     }
-    let listed = answered(|| session.member.safes()).await?;
-    let entry = listed.iter().find(|entry| entry.safe == safe.id);
-    let own = ends(safe, &safe.memory().await.verified.clone());
-    let same = |own: Head, shown: Head| shown.count > own.count || shown == own;
-    if entry.is_none_or(|entry| !same(own[0], entry.log) || !same(own[1], entry.journal)) {
-        return Err(parted(session, safe).await);
+    let own = ends(safe, &safe.memory().await.verified).map(|head| head.count);
+    match past(session, safe).await? {
+        Past::Own(shown) if shown[0] >= own[0] && shown[1] >= own[1] => {}
+        // It was restored once more since it was read.
+        Past::Own(_) => return Err(lacking(session, safe, "").await),
+        Past::Another => return Err(parted(session, safe).await),
     }
     // Also where it was mended before anybody could be told: that it was is worth knowing.
     lacking(session, safe, "").await;

@@ -10,12 +10,16 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::codec;
 use parsec_protocol::control::{DeviceSelector, ProblemKind, Registration, SafeRole, SafeStanding, method};
 use parsec_protocol::ids::SafeId;
-use parsec_protocol::relay::{ErrorCode, JournalPage, RecordAnswer, SafeList, SafeLogPage, SafeRepaired};
+use parsec_protocol::relay::{
+    ErrorCode, JournalPage, LogPage, RecordAnswer, SafeList, SafeLogPage, SafeRepaired,
+};
 use parsec_tests::ceremony::Bell;
-use parsec_tests::fixture::{ALICE_EMAIL, ALICE_PASSWORD, Fixture};
+use parsec_tests::device::private_folder;
+use parsec_tests::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB_EMAIL, Fixture};
 use parsec_tests::lying::{Asked, asked, lies, refuses, refuses_all, says};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::safes::{Safe, is_well};
+use parsec_tests::server::copy_database;
 
 use super::{PLANS, Shared, alarm, founded, made, nudge, stopped_by, until_alarm};
 
@@ -365,4 +369,44 @@ fn a_server_that_never_answers_keeps_nobody_from_working_and_locking() {
     assert_eq!((synced.waiting, synced.problem), (0, None));
     let members = fixture.alice.ctl(&["safe", "members", PLANS]).well().stdout;
     assert!(members.contains(ALICE_EMAIL), "{members}");
+}
+
+/// A restore between the answers to two questions: by both together, the server seems to lack the
+/// end of the journal alone, and what is given back doesn't go on there.
+#[test]
+fn a_restore_between_two_answers_is_repaired_and_no_alarm() {
+    let mut shared = Shared::with(SafeRole::Manager);
+    shared.bob.kill();
+    let safe = shared.safe;
+    let _ = shared.alice().put_shared("/before", b"before");
+    let (folder, kept) = (shared.fixture.server.folder().to_owned(), shared.fixture.path("kept"));
+    private_folder(&kept);
+    shared.fixture.server.process().stop();
+    copy_database(&folder, &kept);
+    shared.fixture.server.restart();
+    shared.fixture.proxy.set_upstream(shared.fixture.server.address());
+
+    let _ = shared.alice().put_shared("/one", b"1");
+    shared.alice().share(BOB_EMAIL, SafeRole::Contributor).unwrap();
+    let _ = shared.alice().put_shared("/two", b"2");
+    shared.fixture.server.process().stop();
+    copy_database(&kept, &folder);
+    // The first answer about certificates is the one from before the restore.
+    let once = AtomicBool::new(true);
+    lies(&shared.fixture.proxy, move |request, answer| {
+        if let Some(Asked::Log(from)) = asked(request, safe)
+            && answer.status == 200
+            && once.swap(false, Ordering::SeqCst)
+        {
+            says(answer, &LogPage { count: from as u64, certificates: Vec::new() });
+        }
+    });
+    shared.fixture.server.restart();
+    shared.fixture.proxy.set_upstream(shared.fixture.server.address());
+    let synced = shared.alice().sync();
+    assert_eq!((synced.waiting, synced.problem), (0, None));
+    let _ = shared.alice().put_shared("/three", b"3");
+    assert_eq!(shared.alice().paths().unwrap(), ["/before", "/one", "/three", "/two"]);
+    let alarms = shared.fixture.alice.status().alarms;
+    assert!(alarms.iter().all(|alarm| alarm.problem.message.contains("manifest")), "{alarms:?}");
 }
