@@ -78,17 +78,34 @@ impl Pauses {
 
 /// Carries `call` out until it works or fails for good. Says in `trouble` what is being tried
 /// again.
-pub async fn until_done<T, F, Fut>(trouble: &Trouble, mut call: F) -> Result<T, TransportError>
+pub async fn until_done<T, F, Fut>(trouble: &Trouble, call: F) -> Result<T, TransportError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, TransportError>>,
+{
+    tried(trouble, Duration::MAX, call).await
+}
+
+/// The same, but without an answer for no more pauses than `limit` together: time in which nothing
+/// was under way.
+async fn tried<T, F, Fut>(trouble: &Trouble, limit: Duration, mut call: F) -> Result<T, TransportError>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, TransportError>>,
 {
     let mut pauses = Pauses::default();
+    let mut left = limit;
     loop {
         match call().await {
             Err(error) if error.passes() => {
+                let pause = pauses.next_pause(&error);
+                // A server that answers says itself how long to wait.
+                if !matches!(error, TransportError::Refused { .. }) {
+                    let Some(rest) = left.checked_sub(pause) else { return Err(error) };
+                    left = rest;
+                }
                 trouble.send_replace(Some(format!("{error}; trying again")));
-                tokio::time::sleep(pauses.next_pause(&error)).await;
+                tokio::time::sleep(pause).await;
             }
             done => {
                 // That a stream is held back stands, whatever call goes well beside it.
@@ -104,10 +121,23 @@ where
 ///
 /// # Errors
 /// As said; within, [`until_done`]'s.
-pub async fn within<T, F, Fut>(
-    limit: Duration,
-    mut call: F,
-) -> Result<Result<T, TransportError>, TransportError>
+pub async fn within<T, F, Fut>(limit: Duration, call: F) -> Result<Result<T, TransportError>, TransportError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, TransportError>>,
+{
+    limited(Limits { all: limit, pauses: limit }, call).await
+}
+
+/// How long something is tried.
+#[derive(Clone, Copy)]
+struct Limits {
+    all: Duration,
+    /// Of that, in pauses between tries that met no answer.
+    pauses: Duration,
+}
+
+async fn limited<T, F, Fut>(limits: Limits, mut call: F) -> Result<Result<T, TransportError>, TransportError>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, TransportError>>,
@@ -123,7 +153,7 @@ where
             done
         }
     };
-    match tokio::time::timeout(limit, until_done(&Trouble::new(None), noted)).await {
+    match tokio::time::timeout(limits.all, tried(&Trouble::new(None), limits.pauses, noted)).await {
         Ok(done) => Ok(done),
         Err(_) => {
             Err(last.borrow().clone().unwrap_or_else(|| TransportError::Unreachable("no answer".to_owned())))
@@ -154,12 +184,17 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, TransportError>>,
 {
+    // A server that refuses at once has carried nothing: for that, nobody waits longer.
     let under_way = Duration::from_secs((bytes / SLOW_BYTES_A_SECOND) as u64);
-    within(ANSWER_WAIT.saturating_add(under_way), call).await.unwrap_or_else(Err)
+    let limits = Limits { all: ANSWER_WAIT.saturating_add(under_way), pauses: ANSWER_WAIT };
+    limited(limits, call).await.unwrap_or_else(Err)
 }
 
 #[cfg(test)]
 mod tests {
+    use parsec_protocol::ids::Timestamp;
+    use parsec_protocol::relay::ErrorCode;
+
     use super::*;
 
     #[tokio::test]
@@ -194,6 +229,35 @@ mod tests {
         let silent = within::<(), _, _>(Duration::from_millis(1), std::future::pending).await;
         assert!(matches!(silent, Err(TransportError::Unreachable(_))), "{silent:?}");
         assert_eq!(within(Duration::from_secs(60), || async { Ok(7) }).await, Ok(Ok(7)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_lines_allowance_is_not_waited_for_where_nothing_is_carried() {
+        let begun = tokio::time::Instant::now();
+        let gone = || async { Err::<(), _>(TransportError::Unreachable("gone".into())) };
+        assert!(carried(1 << 20, gone).await.is_err());
+        assert!(begun.elapsed() <= ANSWER_WAIT, "{:?}", begun.elapsed());
+        // Bytes that are under way have their time, and a server that asks to wait gets it.
+        let begun = tokio::time::Instant::now();
+        let slow = || async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            Ok(7)
+        };
+        assert_eq!(carried(1 << 20, slow).await, Ok(7));
+        assert_eq!(begun.elapsed(), Duration::from_secs(30));
+        let mut left = 2;
+        let busy = || {
+            left -= 1;
+            let refused = TransportError::Refused {
+                code: ErrorCode::RateLimited,
+                server_time: Timestamp(0),
+                local_time: Timestamp(0),
+                retry_after: 10,
+            };
+            let answer = if left > 0 { Err(refused) } else { Ok(7) };
+            async move { answer }
+        };
+        assert_eq!(carried(1 << 20, busy).await, Ok(7));
     }
 
     #[test]
