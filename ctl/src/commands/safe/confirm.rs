@@ -11,7 +11,7 @@ use parsec_protocol::control::{
 };
 
 use super::super::admin::confirm;
-use super::{Context, SEE_WAITING, named};
+use super::{Context, SEE_WAITING, counted, named};
 use crate::args::Confirm;
 use crate::failure::{Done, Failure};
 use crate::schema;
@@ -55,13 +55,15 @@ pub(super) fn run(context: &Context<'_>, command: Confirm) -> Result<(), Failure
     let done: SafeConfirmed = context.ask(&mut daemon, method::SAFE_CONFIRM, &asked)?;
     let text = match decision {
         SafeDecision::Discard => {
-            format!("{shown}: {} removals are taken back, of {} entries.", done.count, done.entries)
+            let removals = counted(done.count, "removal");
+            format!("{shown}: {removals} of {} files and folders taken back.", done.entries)
         }
         SafeDecision::Accept => {
-            format!("{shown} goes on: {} certificates and records are taken in.", done.count)
+            format!("{shown} goes on: taken in of its logs: {}.", counted(done.count, "item"))
         }
         SafeDecision::Remove | SafeDecision::Unknown => {
-            format!("{shown}: {} removals go out, of {} entries.", done.count, done.entries)
+            let removals = counted(done.count, "removal");
+            format!("{shown}: {removals} of {} files and folders will go out.", done.entries)
         }
     };
     context.output.changed(schema::SAFE_CONFIRM, &done, || text.clone(), Done::new(&text, SEE_WAITING))
@@ -94,9 +96,9 @@ pub(super) fn removals(context: &Context<'_>, held: &HeldRemovals) -> String {
 pub(super) fn halt(found: &SafeHalt) -> String {
     let by: Vec<_> = found.by.iter().map(escaped).collect();
     format!(
-        "Not taken in: {} certificates and {} records, made by {}.\n  {}",
-        found.certificates,
-        found.records,
+        "Not taken in: {} and {}, made by {}.\n  {}",
+        counted(found.certificates, "certificate"),
+        counted(found.records, "record"),
         by.join(", "),
         escaped(&found.found)
     )

@@ -181,8 +181,9 @@ fn described(result: &SafeShowResult) -> String {
         lines.push(format!("Conflicts: {conflicts} copies; `parsecctl safe conflicts` shows them"));
     }
     lines.push(format!("Key:       number {}", safe.epoch));
-    lines.push(format!("Its log:   {certificates} certificates, head {}", grouped(log_head)));
-    lines.push(format!("Journal:   {records} records, head {}", grouped(journal_head)));
+    let (certificates, records) = (counted(*certificates, "certificate"), counted(*records, "record"));
+    lines.push(format!("Its log:   {certificates}, head {}", grouped(log_head)));
+    lines.push(format!("Journal:   {records}, head {}", grouped(journal_head)));
     lines.extend(safe.problem.as_ref().map(problem));
     lines.join("\n")
 }

@@ -11,7 +11,7 @@ use parsec_protocol::control::{
 };
 
 use super::together::memory;
-use super::{Context, person};
+use super::{Context, counted, person};
 use crate::failure::Failure;
 use crate::progress::{Measured, Progress};
 use crate::schema;
@@ -37,14 +37,16 @@ pub(super) fn verify(context: &Context<'_>, safe: String, repair: bool, fetch: b
 
 fn verified(context: &Context<'_>, result: &SafeVerified) -> String {
     let mut lines = vec![format!(
-        "{} certificates, {} records and {} keys verified",
-        result.certificates, result.records, result.keys
+        "{}, {} and {} verified",
+        counted(result.certificates, "certificate"),
+        counted(result.records, "record"),
+        counted(result.keys, "key")
     )];
     if result.void_records > 0 {
-        lines.push(format!("{} records are void, and change nothing", result.void_records));
+        lines.push(format!("{} void: these change nothing", counted(result.void_records, "record")));
     }
     if result.other_roots > 0 {
-        lines.push(format!("{} records were made on another tree than this one", result.other_roots));
+        lines.push(format!("{} made on another tree than this one", counted(result.other_roots, "record")));
     }
     let row = |class: &str, of: &ContentsChecked| {
         let cells = [of.contents, of.objects, of.here, of.there, of.damaged, of.repaired, of.lost];
