@@ -83,12 +83,16 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, TransportError>>,
 {
-    tried(trouble, Duration::MAX, call).await
+    tried(trouble, Duration::MAX, call).await.unwrap_or_else(Err)
 }
 
 /// The same, but without an answer for no more pauses than `limit` together: time in which nothing
-/// was under way.
-async fn tried<T, F, Fut>(trouble: &Trouble, limit: Duration, mut call: F) -> Result<T, TransportError>
+/// was under way. The outer error is what failed last where they are used up.
+async fn tried<T, F, Fut>(
+    trouble: &Trouble,
+    limit: Duration,
+    mut call: F,
+) -> Result<Result<T, TransportError>, TransportError>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, TransportError>>,
@@ -110,7 +114,7 @@ where
             done => {
                 // That a stream is held back stands, whatever call goes well beside it.
                 trouble.send_if_modified(|now| now.take_if(|now| now.as_str() != HELD_BACK).is_some());
-                return done;
+                return Ok(done);
             }
         }
     }
@@ -154,7 +158,7 @@ where
         }
     };
     match tokio::time::timeout(limits.all, tried(&Trouble::new(None), limits.pauses, noted)).await {
-        Ok(done) => Ok(done),
+        Ok(done) => done,
         Err(_) => {
             Err(last.borrow().clone().unwrap_or_else(|| TransportError::Unreachable("no answer".to_owned())))
         }

@@ -124,7 +124,7 @@ fn a_server_that_always_wants_something_newer_is_told_and_not_asked_without_end(
         assert!(asked_for.load(Ordering::SeqCst) > 0);
         let status = shared.fixture.alice.ctl(&["safe", "status", PLANS]).well().stdout;
         assert!(status.contains(&path), "{status}");
-        let refused = shared.alice().unshare(parsec_tests::fixture::BOB_EMAIL);
+        let refused = shared.alice().unshare(BOB_EMAIL);
         assert!(refused.is_err(), "{refused:?}");
         shared.fixture.proxy.meddle(Arc::new(Honest));
         // By itself.
