@@ -70,8 +70,10 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
         // The options could not be read, so this one is looked for by hand: a script shall get what
         // it can read.
         let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let problem = Problem::new(ProblemKind::InvalidRequest, first);
+        // What is missing stands in lines of its own; behind an empty one come usage and help.
+        let said: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let said = said.join(" ").trim_start_matches("error: ").to_owned();
+        let problem = Problem::new(ProblemKind::InvalidRequest, said);
         Output { json: true, ..Output::default() }.failure(&Failure::Report(Report::from(problem)));
     } else {
         return match Output::grammar(&error.to_string(), answer) {

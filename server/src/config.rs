@@ -196,7 +196,7 @@ pub struct ServeOptions {
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_organisation: Option<Share>,
     /// What the safes of an organisation may hold, in MiB; may be given for several [default: what
-    /// the disk has, less 5 %]
+    /// the disk has, less 5 % or 4 GiB]
     #[arg(long, value_name = "ORGANISATION:MIB")]
     safe_quota: Vec<SafeQuota>,
     /// After a restore: take nothing new into the logs until members have put back what it lost

@@ -186,6 +186,7 @@ impl Server {
         let folder = objects::beside(&config.database);
         let objects = objects::Folder::open(folder.clone())
             .map_err(|source| RunError::Objects { path: folder, source })?;
+        warn_of_room(&objects);
         let app = Arc::new(http::App {
             store,
             safe_quotas: safes::Quotas::new(&config.safe_quotas),
@@ -291,6 +292,19 @@ impl Server {
         drop(lock);
         tracing::info!("stopped");
         served
+    }
+}
+
+/// Says at the start what every upload would be told, so that the administrator hears it first.
+fn warn_of_room(objects: &impl objects::ObjectStore) {
+    match objects.room() {
+        Ok(room) if !safes::is_room(room, 0) => tracing::warn!(
+            free = room.free,
+            must_stay = safes::stays_free(room),
+            "the disk of the objects is all but full: contents are refused"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "how full the disk is could not be found out"),
     }
 }
 

@@ -376,7 +376,10 @@ fn export_receipt(context: &Context<'_>, start: &str, path: &Path) -> Result<(),
             ));
         }
         (Some(_), Some(_)) => {
-            return Err(Failure::usage("Several devices fit", "Give more of the id."));
+            return Err(Failure::usage(
+                "Several devices fit",
+                "Give more of the id: `parsecctl user show` has it.",
+            ));
         }
     };
     let asked = ReceiptExport { select: context.global.select(), device };

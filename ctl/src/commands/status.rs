@@ -5,7 +5,9 @@
 
 use std::io::IsTerminal as _;
 
-use parsec_protocol::control::{API_VERSION, DeviceView, Empty, Registration, StatusResult, method};
+use parsec_protocol::control::{
+    API_VERSION, DeviceView, Empty, Registration, SafeStanding, SafeSummary, StatusResult, method,
+};
 
 use super::{Context, ceremony, device, events, trust};
 use crate::args::Status;
@@ -77,6 +79,7 @@ fn described(status: &StatusResult, output: &Output) -> String {
     lines.extend(status.devices.iter().filter_map(pending));
     lines.extend(status.devices.iter().filter_map(waiting));
     lines.extend(status.devices.iter().filter_map(suspended));
+    lines.extend(status.safes.iter().filter_map(safe));
     if !status.ceremonies.is_empty() {
         lines.push(String::new());
         lines.push(ceremony::overview(&status.ceremonies, output));
@@ -93,6 +96,29 @@ fn pending(device: &DeviceView) -> Option<String> {
             device::described(device)
         )
     })
+}
+
+/// A safe that waits for something: one with which all is well is no line.
+fn safe(safe: &SafeSummary) -> Option<String> {
+    let id = short(safe.safe);
+    match safe.standing {
+        SafeStanding::Offered => {
+            return Some(format!(
+                "Safe {id} was shared with you: parsecctl safe list, parsecctl safe accept {id}"
+            ));
+        }
+        SafeStanding::Accepted => {}
+        SafeStanding::Left | SafeStanding::Unknown => return None,
+    }
+    let waits = match safe.waiting {
+        0 => None,
+        1 => Some("1 change is saved here and not shared yet".to_owned()),
+        count => Some(format!("{count} changes are saved here and not shared yet")),
+    };
+    let why = safe.problem.map(|problem| format!("it can't go on ({})", problem.name()));
+    let told: Vec<_> = waits.into_iter().chain(why).collect();
+    (!told.is_empty())
+        .then(|| format!("Safe {id}: {}. parsecctl safe status {id} says more.", told.join("; ")))
 }
 
 /// A user whose key a revoked device has.

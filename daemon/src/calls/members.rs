@@ -79,6 +79,14 @@ pub async fn list(session: &Session) -> Result<UserListResult, Problem> {
     Ok(UserListResult { users })
 }
 
+/// Nobody is meant.
+pub(super) fn no_member() -> Problem {
+    Problem {
+        hint: "`parsecctl user list` shows the members, with their addresses and ids.".to_owned(),
+        ..Problem::new(ProblemKind::InvalidRequest, "No member has this address or id.")
+    }
+}
+
 /// One member, and who vouched for them.
 ///
 /// # Errors
@@ -166,7 +174,7 @@ fn find(log: &VerifiedLog, text: &str) -> Result<UserId, Problem> {
     }
     match found.as_slice() {
         [user] => Ok(user.user),
-        [] => Err(Problem::new(ProblemKind::InvalidRequest, "No member has this address or id.")),
+        [] => Err(no_member()),
         _ => Err(Problem::new(ProblemKind::InvalidRequest, "Several members fit: give more of the id.")),
     }
 }

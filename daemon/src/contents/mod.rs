@@ -292,8 +292,9 @@ impl Objects for HereAndThere<'_> {
                 let text = "Contents that were saved here and not shared are damaged on this disk.";
                 Problem::new(ProblemKind::StoreDamaged, text)
             } else {
-                let text = "The server does not have all of the contents.";
-                Problem::new(ProblemKind::ContentsUnavailable, text)
+                let text = "The server has lost a part of the contents, and it is not on this device.";
+                let hint = "`parsecctl safe verify SAFE --repair` gives it back, on a device that has it.";
+                Problem { hint: hint.to_owned(), ..Problem::new(ProblemKind::ContentsUnavailable, text) }
             });
         }
         let ids: Vec<ObjectId> = ids.collect();

@@ -107,6 +107,12 @@ pub(super) async fn save(
     Ok(operations)
 }
 
+/// Where a folder was to be made.
+fn folder_exists(path: &[EntryName]) -> Problem {
+    let hint = "Take another name, or say that it may be there (`--parents`).".to_owned();
+    Problem { hint, ..exists(path) }
+}
+
 pub(super) fn exists(path: &[EntryName]) -> Problem {
     Problem::new(ProblemKind::PathExists, format!("{} is there already.", paths::written(path)))
 }
@@ -147,7 +153,7 @@ pub(crate) async fn make_folder(
             let found = if acts.is_empty() { tree.child(at, name) } else { None };
             match found {
                 Some(found) if !tree.is_folder(found) => return Err(not_a_folder(path.get(..=depth))),
-                Some(_) if last && !parents => return Err(exists(&path)),
+                Some(_) if last && !parents => return Err(folder_exists(&path)),
                 Some(found) => at = found,
                 None if last || parents => {
                     let (entry, add) = added(at, name, Kind::Folder, nanoseconds(), false)?;
@@ -161,7 +167,7 @@ pub(crate) async fn make_folder(
     };
     if path.is_empty() {
         if !parents {
-            return Err(exists(&path));
+            return Err(folder_exists(&path));
         }
         at = EntryId::from_bytes(*safe.id.as_bytes());
     }
@@ -298,7 +304,11 @@ pub(crate) async fn remove(
         let tree = overlay::view(&memory);
         let entry = paths::find(&tree, &path)?;
         if entry == tree.root() {
-            return Err(Problem::new(ProblemKind::NameInvalid, "A safe's root can't be removed."));
+            let hint =
+                "`parsecctl safe leave` takes you out of the safe; what is in it is removed by its paths."
+                    .to_owned();
+            let text = "A safe's root can't be removed.";
+            return Err(Problem { hint, ..Problem::new(ProblemKind::NameInvalid, text) });
         }
         let below = tree.below(entry).len() as u64;
         if below > 0 && !recursive {

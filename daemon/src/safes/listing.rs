@@ -91,7 +91,10 @@ pub(crate) fn list(
 pub(crate) fn stat(memory: &Memory, path: &Path) -> Result<FileEntry, Problem> {
     let tree = &overlay::view(memory);
     let found = paths::find(tree, path)?;
-    let root = || Problem::new(ProblemKind::IsAFolder, "`/` is the safe itself.");
+    let root = || Problem {
+        hint: "`parsecctl safe show` and `parsecctl safe usage` tell of it.".to_owned(),
+        ..Problem::new(ProblemKind::IsAFolder, "`/` is the safe itself.")
+    };
     tree.entry(found).map(|found| entry(tree, found, path)).ok_or_else(root)
 }
 

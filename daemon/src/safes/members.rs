@@ -66,8 +66,9 @@ pub(crate) async fn unshare(session: &Session, safe: &OpenSafe, user: UserId) ->
     let _turn = safe.turn.lock().await;
     accepted(safe).await?;
     if user == session.open.summary.user {
-        let text = "Nobody removes themself; you can leave the safe.";
-        return Err(Problem::new(ProblemKind::InvalidRequest, text));
+        let hint = "`parsecctl safe leave` takes you out of the safe.".to_owned();
+        let text = "Nobody takes themselves out for others.";
+        return Err(Problem { hint, ..Problem::new(ProblemKind::InvalidRequest, text) });
     }
     certify(session, safe, |verified, _| Ok(verified.role(&user).map(|_| one(user, None)))).await?;
     views::tell(session, safe, "members").await;

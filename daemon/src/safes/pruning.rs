@@ -298,7 +298,8 @@ fn chosen(state: &State, these: &[EntryId], found: &Doomed, days: u64) -> Result
         return Err(Problem::new(ProblemKind::PathNotFound, text));
     }
     if found.sums.kept > 0 {
-        let text = format!("It was removed less than {days} days ago: so long it can be brought back.");
+        let text =
+            format!("It was removed less than {days} days ago, and for that long it can be brought back.");
         let hint = "Days are counted by what owners and managers have written since. `safe prune --dry-run` shows what is old enough.".to_owned();
         return Err(Problem { hint, ..Problem::new(ProblemKind::NotAllowed, text) });
     }

@@ -174,7 +174,7 @@ async fn once(session: &Session, safe: &OpenSafe) -> Result<Option<SafeUsed>, Pr
     let (state, keys, name, certificates) = {
         let memory = safe.memory().await;
         let Some(now) = memory.verified.present() else {
-            let text = "The server has not been heard about this safe yet.";
+            let text = "Nothing was heard from the server about this safe yet.";
             return Err(Problem::new(ProblemKind::NotSharedYet, text));
         };
         (memory.base.clone(), Arc::new(memory.keys.copied()), views::name(&memory), now.log.count)

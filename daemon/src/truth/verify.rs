@@ -33,7 +33,7 @@ pub(crate) struct Asked {
 async fn snapshot(safe: &OpenSafe) -> Result<Snapshot, Problem> {
     let memory = safe.memory().await;
     let Some(now) = memory.verified.present() else {
-        let text = "The server has not been heard about this safe yet.";
+        let text = "Nothing was heard from the server about this safe yet.";
         return Err(Problem::new(ProblemKind::NotSharedYet, text));
     };
     let ends = [now.log, now.journal];

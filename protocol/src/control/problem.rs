@@ -83,7 +83,7 @@ problems! {
     TooManyGuesses "too_many_guesses" Caller retry=true exit=75 "Wait as long as the message says, then give the right password.";
 
     DeviceUnknown "device_unknown" Caller retry=false exit=68 "`parsecctl device list` shows the devices on this machine.";
-    DeviceAmbiguous "device_ambiguous" Caller retry=false exit=64 "Several devices fit: name one with --device.";
+    DeviceAmbiguous "device_ambiguous" Caller retry=false exit=64 "Name one with --device: `parsecctl device list` shows them.";
     DeviceLocked "device_locked" Caller retry=false exit=77 "Unlock it first: `parsecctl device unlock`.";
     DevicePending "device_pending" Caller retry=true exit=75 "The greeter's device has to register it first; it does so by itself once both are online.";
     DeviceVoid "device_void" Peer retry=false exit=76 "Its keys stay here and it goes on asking; `parsecctl device restore` takes it back. If the other person ended it, ask for a new invitation and remove this one: `parsecctl device forget`.";
@@ -164,7 +164,7 @@ problems! {
     AttemptLost "attempt_lost" Machine retry=true exit=75 "The ceremony was cut off before any key was kept. Start again with the same link.";
 
     SafeUnknown "safe_unknown" Caller retry=false exit=68 "`parsecctl safe list` shows the safes of this device. One that was shared with you a moment ago comes with the next word of the server.";
-    SafeAmbiguous "safe_ambiguous" Caller retry=false exit=64 "Several safes fit: give more digits of the id, as `parsecctl safe list` shows it.";
+    SafeAmbiguous "safe_ambiguous" Caller retry=false exit=64 "Give the id, or more of its digits, as `parsecctl safe list` shows it.";
     SafeRoleTooLow "safe_role_too_low" Caller retry=false exit=77 "Ask an owner of the safe (`parsecctl safe members`) for a higher role.";
     SafeNotAccepted "safe_not_accepted" Caller retry=false exit=77 "Look who shares it (`parsecctl safe show`), and take it with `parsecctl safe accept`.";
     SafeLastOwner "safe_last_owner" Caller retry=false exit=77 "Make somebody else an owner first: `parsecctl safe share SAFE MEMBER --role owner`.";
@@ -183,7 +183,7 @@ problems! {
     NameInvalid "name_invalid" Caller retry=false exit=65 "A path starts with `/`; a name in it has 1 to 255 bytes, and is not `.` or `..`.";
     NotSharedYet "not_shared_yet" Server retry=true exit=75 "It is saved on this device and goes out by itself; `parsecctl safe status` says what it waits for.";
     ContentsChanged "contents_changed" Caller retry=true exit=75 "The file was written to while it was read, and nothing was kept. Repeat the command when it is at rest.";
-    ContentsUnavailable "contents_unavailable" Server retry=true exit=75 "The contents are not on this device: try again when the server can be reached.";
+    ContentsUnavailable "contents_unavailable" Server retry=true exit=75 "Try again when the server can be reached; `parsecctl safe pin` has contents brought here before.";
     ContentsDamaged "contents_damaged" Interference retry=false exit=76 "What the server gave are not the contents that a member wrote, and none of it was let through. Tell its administrator; another device of a member may have them.";
     DescriptorMissing "descriptor_missing" Caller retry=false exit=64 "Pass one open file with the request, on the user's own socket (docs/local-api.md, *Contents*).";
 }

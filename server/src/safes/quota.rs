@@ -16,6 +16,9 @@ use crate::store::Tx;
 const MEBIBYTE: u64 = 1_024 * 1_024;
 /// Of so many bytes of the disk, one stays free: the database and its log need room, too.
 const FREE_SHARE: u64 = 20;
+/// Most of it that has to stay free, on a large disk: a database never grows by that before its
+/// administrator has read the warning.
+const FREE_MAX: u64 = 4_096 * MEBIBYTE;
 /// Keys may go beyond the limit by one of so many bytes.
 const KEYS_SHARE: u64 = 10;
 
@@ -94,9 +97,15 @@ impl Quotas {
     }
 }
 
+/// Bytes of the disk that contents don't take.
+pub(crate) const fn stays_free(room: Room) -> u64 {
+    let share = room.all / FREE_SHARE;
+    if share < FREE_MAX { share } else { FREE_MAX }
+}
+
 /// Whether the disk has room for `more` bytes and what must stay free.
 pub(crate) const fn is_room(room: Room, more: u64) -> bool {
-    room.free.saturating_sub(more) >= room.all / FREE_SHARE
+    room.free.saturating_sub(more) >= stays_free(room)
 }
 
 #[cfg(test)]
@@ -113,10 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn a_twentieth_of_the_disk_stays_free() {
+    fn a_twentieth_of_the_disk_stays_free_and_no_more_than_some_gigabytes() {
         let room = Room { free: 10, all: 100 };
         assert!(is_room(room, 5));
         assert!(!is_room(room, 6));
         assert!(!is_room(room, u64::MAX));
+        let large = Room { free: 5_000 * MEBIBYTE, all: 1_000_000 * MEBIBYTE };
+        assert!(is_room(large, 904 * MEBIBYTE));
+        assert!(!is_room(large, 905 * MEBIBYTE));
     }
 }

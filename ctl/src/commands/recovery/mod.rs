@@ -238,8 +238,7 @@ fn come_back(context: &Context<'_>, asked: UseKit) -> Result<(), Failure> {
 
 fn row(kit: &RecoveryKit) -> Vec<String> {
     let state = match (kit.revoked, kit.drilled) {
-        (true, Some(drilled)) => format!("revoked; {}", moment(drilled)),
-        (true, None) => "revoked".to_owned(),
+        (true, _) => "revoked".to_owned(),
         (false, Some(drilled)) => moment(drilled),
         (false, None) => "never, as far as this device knows".to_owned(),
     };

@@ -3,11 +3,13 @@
 //! Decides what a person sees before anything goes. Refuses to go on without a yes that was typed
 //! in full, or given as an option by a script: what is thrown away nobody brings back.
 
-use parsec_protocol::control::{FileChanged, SafePrune, SafePruned, SafeRetention, method};
+use parsec_protocol::control::{
+    FileChanged, ProblemKind, SafePrune, SafePruned, SafeRetention, SafeRole, SafeShowResult, method,
+};
 
 use super::super::admin::confirm;
 use super::past::removed;
-use super::{Context, SEE_SAFES, ended, waited};
+use super::{Context, SEE_SAFES, counted, ended, selector, waited};
 use crate::args::{SafePath, Sharing, Sure};
 use crate::client::Connection;
 use crate::failure::{Done, Failure};
@@ -24,17 +26,32 @@ fn ask(context: &Context<'_>, daemon: &mut Connection, asked: &SafePrune) -> Res
 
 fn told(pruned: &SafePruned, would: bool) -> String {
     let SafePruned { days, entries, versions, objects, kept, .. } = pruned;
-    let what = if would { "would be thrown away" } else { "are thrown away" };
-    let since = format!("removed or written over {days} days ago");
-    let mut text =
-        format!("{entries} entries of the trash and {versions} earlier contents, {since}, {what}.");
+    let what = if would { "to be thrown away" } else { "thrown away" };
+    let old = format!("removed or written over more than {days} days ago");
+    let mut text = match (entries, versions) {
+        (0, 0) => format!("Nothing was {old}."),
+        (_, 0) => format!("{what}: {} of the trash, {old}.", entries_of(*entries)),
+        (0, _) => format!("{what}: {}, {old}.", counted(*versions, "earlier content")),
+        (_, _) => {
+            let (trash, earlier) = (entries_of(*entries), counted(*versions, "earlier content"));
+            format!("{what}: {trash} of the trash and {earlier}, {old}.")
+        }
+    };
     if *objects > 0 {
-        text.push_str(&format!(" The server lets go of {objects} sealed objects in 30 days."));
+        text.push_str(&format!(" The server lets go of {} in 30 days.", counted(*objects, "sealed object")));
     }
-    if *kept > 0 {
-        text.push_str(&format!(" {kept} are not old enough yet."));
+    match kept {
+        0 => {}
+        1 => text.push_str(" One is not old enough yet."),
+        _ => text.push_str(&format!(" {kept} are not old enough yet.")),
     }
-    text
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Entries as they are counted.
+fn entries_of(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 
 /// Shows or sets for how long a safe keeps what was removed or written over.
@@ -54,6 +71,13 @@ pub(super) fn retention(
         });
     };
     if days < now.retention_days {
+        let shown: SafeShowResult =
+            context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe.clone()))?;
+        // Refused before anything is asked, as the daemon would behind it.
+        if shown.safe.role != Some(SafeRole::Owner) {
+            let text = "Only an owner of the safe may do this";
+            return Err(Failure::new(ProblemKind::SafeRoleTooLow, text));
+        }
         let seen = format!(
             "{} keeps what is removed or written over for {} days; from now on for {days}. What is older is thrown away for good, by itself.",
             escaped(&safe),
@@ -104,12 +128,12 @@ pub(super) fn purge(
     let found = ask(context, &mut daemon, &one)?;
     let path = pasteable(&place.path());
     let seen = format!(
-        "{path} in the trash, {} entries, is thrown away for good. Nobody can bring it back.",
-        found.entries
+        "{path} in the trash, {}, is thrown away for good. Nobody can bring it back.",
+        entries_of(found.entries)
     );
     confirm(context, &seen, sure)?;
     one = SafePrune { safe: found.safe.to_string(), dry_run: false, ..one };
     let done = ask(context, &mut daemon, &one)?;
-    let text = format!("{path} is thrown away, {} entries", done.entries);
+    let text = format!("{path} is thrown away, {}", entries_of(done.entries));
     context.output.changed(schema::SAFE_PRUNE, &done, || text.clone(), Done::new(&text, SEE_SAFES))
 }

@@ -5,8 +5,8 @@
 //! a script; the daemon asks for the password on top.
 
 use parsec_protocol::control::{
-    Member, SafeMember, SafeRole, SafeShare, SafeShared, SafeShowResult, SafeStanding, SafeUnshare,
-    SafeUnshared, SafeView, UserShow, UserShowResult, method,
+    Member, ProblemKind, SafeMember, SafeRole, SafeShare, SafeShared, SafeShowResult, SafeStanding,
+    SafeUnshare, SafeUnshared, SafeView, UserShow, UserShowResult, method,
 };
 
 use super::super::admin::confirm;
@@ -28,6 +28,7 @@ pub(super) fn share(
     let mut daemon = context.connect()?;
     let role = SafeRole::from(to);
     let before: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe))?;
+    may_let_in(&before.safe)?;
     let found = found(context, &mut daemon, user)?;
     let what = format!(
         "{}\nbecomes {} of {}.\n{}",
@@ -57,6 +58,18 @@ pub(super) fn share(
 /// Where the members of a safe can be seen.
 const SEE_MEMBERS: &str = "`parsecctl safe members` shows who is in it now.";
 
+/// Refuses before anything is asked what the daemon would refuse behind it.
+fn may_let_in(safe: &SafeView) -> Result<(), Failure> {
+    match safe.role {
+        Some(SafeRole::Contributor | SafeRole::Reader) => {
+            let text = "Only an owner or a manager of the safe may do this";
+            Err(Failure::new(ProblemKind::SafeRoleTooLow, text))
+        }
+        // Where nobody is left above, the rules say who may.
+        Some(SafeRole::Owner | SafeRole::Manager | SafeRole::Unknown) | None => Ok(()),
+    }
+}
+
 /// What a role lets somebody do, before they get it.
 const fn consequence(role: SafeRole) -> &'static str {
     match role {
@@ -77,6 +90,7 @@ const fn consequence(role: SafeRole) -> &'static str {
 pub(super) fn unshare(context: &Context<'_>, safe: String, user: &str, sure: &Sure) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let before: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe))?;
+    may_let_in(&before.safe)?;
     let found = found(context, &mut daemon, user)?;
     let what = format!(
         "{}\nis out of {} from here on. What is written from now on has another key, which they don't get. \
@@ -144,16 +158,27 @@ fn found(context: &Context<'_>, daemon: &mut Connection, user: &str) -> Result<U
 fn introduced(found: &UserShowResult) -> String {
     let Member { user, email, name, profile: may, suspended, devices, .. } = &found.member;
     let name = name.as_ref().map_or_else(|| "(unreadable)".to_owned(), escaped);
-    let live = devices.iter().filter(|device| !device.revoked).count();
+    let live = |kits: bool| {
+        devices.iter().filter(|device| !device.revoked && device.recovery == kits).count() as u64
+    };
+    let kits = match live(true) {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "recovery kit")),
+    };
     let mut lines = vec![
         format!("Name:      {name}"),
         format!("E-mail:    {}", escaped(email)),
         format!("User:      {user}"),
-        format!("Profile:   {}, {}", profile(*may), counted(live as u64, "device")),
+        format!("Profile:   {}, {}{kits}", profile(*may), counted(live(false), "device")),
     ];
-    if let Some(link) = found.chain.first() {
+    // A chain begins with the present key where that was changed, by a device of the member's own:
+    // nobody vouches for themself.
+    if let Some(link) = found.chain.iter().find(|link| link.kind == "user") {
         lines.push(format!("Member:    since {}", moment(link.time)));
         lines.push(format!("Vouched:   {}", escaped(&link.signed_by)));
+    }
+    if let Some(link) = found.chain.first().filter(|link| link.kind == "user_key") {
+        lines.push(format!("Own key:   since {}, by {}", moment(link.time), escaped(&link.signed_by)));
     }
     if *suspended {
         lines.push(

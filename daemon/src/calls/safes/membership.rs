@@ -37,8 +37,7 @@ fn find(log: &VerifiedLog, text: &str) -> Result<UserId, Problem> {
     let mut found: Vec<_> = log.users().filter(|user| fits(user.user, user.email.as_str())).collect();
     // An address may have been another member's before.
     found.sort_by_key(|user| user.revoked.is_some());
-    let unknown = || Problem::new(ProblemKind::InvalidRequest, "No member has this address or id.");
-    found.first().map(|user| user.user).ok_or_else(unknown)
+    found.first().map(|user| user.user).ok_or_else(no_member)
 }
 
 /// Lets a member of the organisation into a safe, or gives another role.

@@ -44,7 +44,11 @@ async fn choose(session: &Session, text: &str) -> Result<Arc<OpenSafe>, Problem>
     let mut found = if named.is_empty() { begun } else { named };
     match (found.pop(), found.len()) {
         (Some(safe), 0) => Ok(safe),
-        (Some(_), _) => Err(Problem::new(ProblemKind::SafeAmbiguous, "Several safes fit.")),
-        (None, _) => Err(Problem::new(ProblemKind::SafeUnknown, "This device has no such safe.")),
+        (Some(_), _) => Err(Problem::new(ProblemKind::SafeAmbiguous, "More than one safe is called so.")),
+        (None, _) => {
+            let unknown = Problem::new(ProblemKind::SafeUnknown, "This device has no such safe.");
+            let path = "Name the safe alone, without a path: `parsecctl safe list` shows them.";
+            Err(if text.contains(":/") { Problem { hint: path.to_owned(), ..unknown } } else { unknown })
+        }
     }
 }

@@ -127,7 +127,7 @@ pub async fn show(session: &Session, params: SafeSelector) -> Result<SafeShowRes
     let founder = log.device(&safe.founder).and_then(|device| views::person(session, &log, device.user));
     let memory = safe.memory().await;
     let (Some(founder), Some(founded), Some(now)) = (founder, founded, memory.verified.present()) else {
-        let text = "The server has not been heard about this safe yet.";
+        let text = "Nothing was heard from the server about this safe yet.";
         let problem = memory.problem.clone().filter(|_| memory.founded);
         return Err(problem.unwrap_or_else(|| Problem::new(ProblemKind::NotSharedYet, text)));
     };

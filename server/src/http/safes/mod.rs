@@ -29,7 +29,7 @@ use super::authenticated::Caller;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::objects::ObjectStore as _;
-use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room};
+use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room, stays_free};
 use crate::store::safes::SafeKey;
 use crate::store::{Tx, log};
 
@@ -45,7 +45,16 @@ impl Caller {
 /// Refuses to store more where the disk is all but full.
 fn check_room(app: &App, more: usize) -> Result<(), Refusal> {
     let more = u64::try_from(more).unwrap_or(u64::MAX);
-    if is_room(app.objects.store.room()?, more) { Ok(()) } else { Err(ErrorCode::QuotaReached.into()) }
+    let room = app.objects.store.room()?;
+    if is_room(room, more) {
+        return Ok(());
+    }
+    tracing::warn!(
+        free = room.free,
+        must_stay = stays_free(room),
+        "the disk of the objects is all but full: contents are refused"
+    );
+    Err(ErrorCode::QuotaReached.into())
 }
 
 /// Answers a call whose body was read.

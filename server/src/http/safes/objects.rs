@@ -296,7 +296,12 @@ pub(super) async fn fetch(
                     heads.0.push(found.head);
                     bodies.push(bytes);
                 }
-                None => tracing::error!("the file of an object is missing"),
+                None => tracing::error!(
+                    organisation = %place.organisation,
+                    safe = %place.safe,
+                    hash = %named.hash,
+                    "the file of an object is missing: whoever has the contents gives it back by `safe verify --repair`"
+                ),
             }
         }
         let mut whole = Vec::with_capacity(heads.body_bytes());
