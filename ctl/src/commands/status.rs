@@ -9,7 +9,7 @@ use parsec_protocol::control::{
     API_VERSION, DeviceView, Empty, Registration, SafeStanding, SafeSummary, StatusResult, method,
 };
 
-use super::{Context, ceremony, device, events, trust};
+use super::{Context, ceremony, device, events, short, trust};
 use crate::args::Status;
 use crate::client::Connection;
 use crate::failure::Failure;

@@ -11,6 +11,7 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::ids::UserId;
 
+use super::super::members::no_member;
 use super::choose;
 use super::status::{Wanted, until};
 use crate::safes::{founding, members, views};
