@@ -38,7 +38,7 @@ use parsec_protocol::keys::{Entropy as _, UserSeed};
 use parsec_protocol::p2p::Hints;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::sealing::{EncryptionKey, Randomness, seal};
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{
     By, Org, Seed, abandoned, device, device_body, draw, envelope, key_change, read, recovery_body, root_key,
     runs, signing_key, user, user_body,

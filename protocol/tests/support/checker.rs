@@ -2,7 +2,7 @@
 //!
 //! Decides nothing: a test judges what it answers.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
