@@ -63,6 +63,7 @@ schemas! {
     Change INVITE_USER "parsec.invite.user/1" "`invite user`";
     Schema LAB "parsec.lab/1" "`lab --adversary …`, one run: everything that happened, and the verdict.";
     Schema LAB_LIST "parsec.lab.list/1" "`lab --list`";
+    Schema LAB_SAFE "parsec.lab.safe/1" "`lab --adversary safe-…`, one run against a safe: everything that happened, and who noticed what.";
     Schema LAB_SERIES "parsec.lab.series/1" "`lab`, several runs: counted for each strategy.";
     Schema NET_PEERS "parsec.net.peers/1" "`net peers`";
     Schema NET_PING "parsec.net.ping/1" "`net ping`";

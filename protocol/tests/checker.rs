@@ -14,14 +14,16 @@
     reason = "tests"
 )]
 
+#[path = "support/checker.rs"]
+mod asked;
 #[path = "support/evidence.rs"]
 mod made;
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
+use asked::{Checker, hex, program, python_is_here};
 use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
@@ -36,7 +38,7 @@ use parsec_protocol::keys::{Entropy as _, UserSeed};
 use parsec_protocol::p2p::Hints;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::sealing::{EncryptionKey, Randomness, seal};
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{
     By, Org, Seed, abandoned, device, device_body, draw, envelope, key_change, read, recovery_body, root_key,
     runs, signing_key, user, user_body,
@@ -46,66 +48,14 @@ use zeroize::Zeroizing;
 /// Questions in all: as usual, and in a full run.
 const QUESTIONS: (u64, u64) = (300, 10_000);
 
-fn program() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/checker/check.py")
-}
-
 fn vectors_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors")
-}
-
-fn python_is_here() -> bool {
-    let here = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !here {
-        println!("skipped: python3 is not installed");
-    }
-    here
-}
-
-/// The other program, asked line by line.
-struct Checker {
-    process: Child,
-    asked: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Checker {
-    fn start(forget: Option<&str>) -> Self {
-        let mut command = Command::new("python3");
-        command.arg("-B").arg(program());
-        if let Some(rule) = forget {
-            command.args(["--forget", rule]);
-        }
-        let mut process =
-            command.arg("compare").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (asked, answers) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
-        Self { process, asked, answers: BufReader::new(answers) }
-    }
-
-    fn ask(&mut self, question: &Value) -> Value {
-        writeln!(self.asked, "{question}").unwrap();
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-}
-
-impl Drop for Checker {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 fn hash(seed: &mut Seed) -> Hash {
     let mut bytes = [0; 32];
     seed.fill(&mut bytes).unwrap();
     Hash::from_bytes(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A log: the usual cast, then statements by anybody about anybody, and now and then something that
@@ -624,12 +574,21 @@ fn a_reader_that_forgets_a_rule_misjudges_a_vector() {
         ("log", "abandoned too many"),
         ("log", "abandoned before"),
         ("log", "recovery device"),
+        ("kit", "checksum of words"),
+        ("kit", "another organisation's kit"),
+        ("kit", "the kit's certificate"),
         ("name", "directory key's number"),
         ("manifest", "unknown key"),
         ("channel", "another link or prologue"),
         ("ceremony", "a changed message"),
         ("safe-key", "key check"),
         ("safe-box", "key check"),
+        ("safe-ring", "another ring"),
+        ("safe-ring", "list of a ring"),
+        ("safe-ring", "past"),
+        ("safe-ring", "parts"),
+        ("safe-ring", "hash of a part"),
+        ("safe-ring", "boxes of a part"),
         ("safe-past", "number of keys"),
         ("safe-record", "length"),
         ("safe-record", "padding"),

@@ -139,5 +139,6 @@ fn a_changed_box_opens_nothing_whatever_was_changed() {
         answers.insert(own.open(&changed(&good, &mut seed), b"a use", b"").unwrap_err().to_string());
     }
     println!("figure S14: {BOXES} changed boxes, seed {SEED}: {answers:?}");
+    println!("figure T12: {BOXES} changed boxes, seed {SEED}: one answer");
     assert_eq!(answers.len(), 1);
 }

@@ -91,6 +91,66 @@ fn every_changed_bit_is_found_by_the_hash_and_without_it() {
         let found = opened(&keys(&[1]), &named, ObjectKind::Chunk, &sealed[..cut]);
         assert_eq!(found, Err(ObjectError::Sealed), "cut at {cut}");
     }
+    println!(
+        "figure T6: {} changed bits, {} cuts, each with a hash that fits and without: 0 opened",
+        8 * sealed.len(),
+        sealed.len()
+    );
+}
+
+/// Everything that a server could give for a piece: none of it is let out, whatever it is made of.
+#[test]
+fn of_ten_thousand_changed_pieces_no_wrong_byte_is_let_out() {
+    let (keys, other_safe) = (keys(&[0, 1]), keys_of(organisation(), SafeId::from_bytes([9; 16]), &[0, 1]));
+    let mut entropy = Seed(77);
+    let mut pieces = Vec::new();
+    for (number, of) in [&keys, &keys, &other_safe, &keys, &other_safe, &keys].into_iter().enumerate() {
+        let size = 900 + 100 * number as u64;
+        let mut buffer = vec![number as u8; size as usize];
+        buffer.resize(padded_length(size, 0), 0);
+        let key = of.at(number as u64 % 2).unwrap();
+        let reference = seal(&key, ObjectKind::Chunk, &mut buffer, &mut entropy).unwrap();
+        pieces.push((size, reference, buffer));
+    }
+    let (mut dice, mut changed, mut pairs) = (Seed(78), 0_u64, 0);
+    let refuse = |size: u64, reference: &Reference, mut buffer: Vec<u8>, what: &str| {
+        let done = open_chunk(&keys, size, 0, reference, &mut buffer);
+        assert!(done.is_err() && buffer.is_empty(), "{what}");
+    };
+    for (at, (size, reference, _)) in pieces.iter().enumerate() {
+        for (number, (.., sealed)) in pieces.iter().enumerate().filter(|(number, _)| *number != at) {
+            refuse(*size, reference, sealed.clone(), "another's bytes");
+            // And under a hash that fits them.
+            let named = Reference { blake3: ObjectHash::of(sealed), ..*reference };
+            refuse(*size, &named, sealed.clone(), "another's bytes under their own hash");
+            pairs += 1;
+            assert_ne!(at, number);
+        }
+    }
+    while changed < support::runs(2_000, 10_000) {
+        let (size, reference, sealed) = &pieces[[0, 1, 3, 5][support::draw(&mut dice, 4)]];
+        let (.., other) = &pieces[support::draw(&mut dice, pieces.len())];
+        let mut bad = sealed.clone();
+        let place = support::draw(&mut dice, bad.len());
+        match support::draw(&mut dice, 6) {
+            0 => bad[place] ^= 1 << support::draw(&mut dice, 8),
+            1 => bad.truncate(place),
+            2 => bad.extend_from_slice(&other[..place.min(other.len())]),
+            3 => bad.splice(place.., other.iter().skip(place).copied()).for_each(drop),
+            4 => bad.rotate_left(place),
+            _ => bad[place..].fill(0),
+        }
+        if bad == *sealed {
+            continue;
+        }
+        changed += 1;
+        // Half of them under a hash that fits: then the seal alone is asked.
+        let fits = support::draw(&mut dice, 2) == 1;
+        let blake3 = if fits { ObjectHash::of(&bad) } else { reference.blake3 };
+        refuse(*size, &Reference { blake3, ..*reference }, bad, "changed bytes");
+    }
+    println!("figure T7: {changed} changed pieces, half of them under a hash that fits: 0 bytes let out");
+    println!("figure T8: {pairs} pieces in the place of another, of files, epochs and safes: 0 let out");
 }
 
 /// What the server could do: hand out an object that is right somewhere else.
@@ -138,6 +198,8 @@ fn no_id_is_sealed_twice() {
         assert!(seen.insert(reference.object));
         assert!(bytes.insert(buffer));
     }
+    println!("figure T14: one content sealed {} times: as many ids, and no equal bytes", seen.len());
+    println!("figure T26: one content sealed {} times: no two alike", bytes.len());
 }
 
 struct Empty;
@@ -203,6 +265,9 @@ fn padded_lengths_are_those_of_the_protocol() {
         assert!(padded >= length && padded <= length + length / 8 + 1, "{length}");
         assert_eq!(padme(padded), padded, "{length}: what is padded stays");
     }
+    let classes: HashSet<_> = (1..=1_000_000).map(|size| padded_length(size, chunks(size) - 1)).collect();
+    println!("figure T25: 1,000,000 sizes of files end in {} lengths of a last piece", classes.len());
+    assert!(classes.len() < 400, "{} lengths", classes.len());
     let small = 8 * 1_024 * 1_024;
     assert_eq!(padded_length(100, 0), 104);
     assert_eq!(padded_length(CHUNK_BYTES, 0), CHUNK_LENGTH);

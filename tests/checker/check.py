@@ -5,6 +5,9 @@ signatures are checked here too, slowly. Refuses what it does not know by saying
 
     check.py log FILE        a log: {"organisation": ..., "root": hex, "envelopes": [hex, ...]}
     check.py file FILE       an evidence file: an exported log, a fork proof, an enrolment receipt
+    check.py safe FILE       a safe: {"organisation": ..., "root": hex, "envelopes": [hex, ...], "safe": hex, "items": [[0 | 1, hex], ...]},
+                             an item being a certificate or a record; with a member's "user" and "seed" and with "rings", "parts" and
+                             "objects" by hash and id also what is in it
     check.py vectors FOLDER [LAYER]
                              every vector of tests/vectors whose layer this program knows, or of one layer;
                              those of safes/ are of the layers safe-CONSTRUCT
@@ -728,6 +731,8 @@ def answer(asked):
             return {"valid": evidence(raw["file"])}
         except Bad:
             return {"valid": None}
+    if kind == "safe":
+        return safes().whole(asked)
     if kind in ("label", "email", "link", "hints", "key", "box"):
         try:
             return {"gives": LAYERS[kind](asked)[0]}
@@ -736,7 +741,16 @@ def answer(asked):
     return {"unknown": kind}
 
 
-NOT_HEX = {"kind", "organisation", "envelopes", "typing", "text", "hints", "here", "suite"}
+NOT_HEX = {"kind", "organisation", "envelopes", "typing", "text", "hints", "here", "suite", "items"}
+
+
+def safes():
+    """The reader of safes, which takes its arithmetic from here, and from nowhere else."""
+    sys.modules["check"] = sys.modules[__name__]
+    import safe
+
+    return safe
+
 
 
 def judge_log(given):
@@ -1020,6 +1034,40 @@ def judge_user_key(given):
     octets(seed, 32)
     need(key_hash(hpke.key_pair(seed)[1]) == wanted, "the certified key")
     return {"seed": seed.hex()}, None
+
+
+def bytes_of_words(text):
+    """BIP-39, English list: 24 words of 11 bits, which are 32 bytes and the first byte of their SHA-256."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../vectors/published/bip39-english.txt"), encoding="ascii") as file:
+        known = {word: at for at, word in enumerate(file.read().split())}
+    words = text.split(" ")
+    if len(words) != 24 or any(word not in known for word in words):
+        raise Bad("24 words of the list")
+    number = 0
+    for word in words:
+        number = number << 11 | known[word]
+    raw = (number >> 8).to_bytes(32, "big")
+    need(number & 0xFF == sha(raw)[0], "checksum of words")
+    return raw
+
+
+def judge_kit(given):
+    raw, organisation, root = bytes_of_words(given["words"]), given["organisation"], bytes.fromhex(given["root"])
+    need(raw[20:] == sha(b"parsec-recovery-root-v1\0", encode([organisation, root]))[:12], "another organisation's kit")
+
+    def derived(purpose, length):
+        return noise.hkdf(b"", raw, b"parsec-recovery-v1 " + purpose + b"\0" + encode(organisation), length)
+
+    device, seed = derived(b"device id", 16), derived(b"signing key", 32)
+    key, to = verify_key_of(seed), hpke.key_pair(derived(b"encryption key", 32))[1]
+    payload, signature = record(decode(bytes.fromhex(given["certificate"]), CERTIFICATE_MAX), 2, "not an envelope")
+    need(signed(bytes.fromhex(given["author key"]), b"parsec-cert-v1\0", payload, octets(signature, 64)), "signature")
+    said, _, _, _, body = record(decode(payload, CERTIFICATE_MAX), 5, "not a payload")
+    kind, fields = choice(body, BODIES)
+    # Id, user, label, verify key, key hash, kind.
+    its_own = said == organisation and kind == 1 and [fields[0]] + fields[3:] == [device, key, key_hash(to), 1]
+    need(its_own, "the kit's certificate")
+    return {"bytes": raw.hex(), "device": device.hex(), "verify key": key.hex(), "key hash": key_hash(to).hex()}, None
 
 
 def key_hash(key):
@@ -1307,6 +1355,7 @@ PAGE = 1024
 BLOCK = 256
 EPOCHS_MAX = 50_000
 RECORD_MAX = 262_144
+RING_MAX, RING_PART, RING_PART_MAX = 262_144, 256, 524_288
 
 
 def place_of(given):
@@ -1350,6 +1399,28 @@ def judge_safe_box(given):
     need(key_check(key, place).hex() == given["key check"], "key check")
     drawn = derived_of(key, b"box", place + [user, key_hash(to)], 64)
     return {"key": key.hex(), "right": hpke.seal(to, info, b"", key, drawn) == box}, None
+
+
+def judge_ring(given):
+    head, parts = bytes.fromhex(given["head"]), [bytes.fromhex(part) for part in given["parts"]]
+    organisation, safe, epoch, author, list_, hashes, past = optional(decode(head, RING_MAX), 6, 7)
+    need(sha(head).hex() == given["ring hash"], "hash of a ring")
+    need([organisation, safe, epoch] == place_of(given) and author.hex() == given["author"], "another ring")
+    for one in list_:
+        user, key = record(one, 2, "not of a list")
+        octets(user, 16), octets(key, 32)
+    need(sha(b"parsec-ring-list-v1\0", encode(list_)).hex() == given["list hash"], "list of a ring")
+    need((past is None) == (epoch == 0), "past")
+    need(len(hashes) == -(-len(list_) // RING_PART), "parts")
+    for at, part in enumerate(parts):
+        need(at < len(hashes) and sha(part) == hashes[at], "hash of a part")
+        boxes = decode(part, RING_PART_MAX)
+        need(isinstance(boxes, list) and len(boxes) == len(list_[at * RING_PART : (at + 1) * RING_PART]), "boxes of a part")
+        for box in boxes:
+            if box is not None:
+                octets(box, ENCAPSULATION + 48)
+    shown_list = [[user.hex(), key.hex()] for user, key in list_]
+    return {"list": shown_list, "parts": len(hashes), "past": past is not None}, None
 
 
 def past_list(keys, first):
@@ -1462,6 +1533,7 @@ def judge_piece(given):
 CONSTRUCTS = {
     "key": judge_safe_key,
     "box": judge_safe_box,
+    "ring": judge_ring,
     "past": judge_past,
     "record": judge_safe_record,
     "object": judge_object,
@@ -1487,6 +1559,7 @@ LAYERS = {
     "request": judge_request,
     "sas": judge_sas,
     "user-key": judge_user_key,
+    "kit": judge_kit,
     "channel": judge_channel,
     "ceremony": judge_ceremony,
 }
@@ -1555,6 +1628,11 @@ def main(arguments):
         except Bad as why:
             print("it shows nothing: %s" % why)
             return 1
+    if len(arguments) == 2 and arguments[0] == "safe":
+        with open(arguments[1], encoding="utf-8") as file:
+            gives = safes().whole(json.load(file))
+        print(json.dumps(gives))
+        return 1 if gives["why"] else 0
     if len(arguments) == 2 and arguments[0] == "log":
         with open(arguments[1], encoding="utf-8") as file:
             given = json.load(file)

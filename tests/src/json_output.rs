@@ -18,6 +18,7 @@ use parsec_protocol::control::{
     TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
+use parsec_protocol::lab::safes::SafeRun;
 use parsec_protocol::lab::{Listed, Series, Transcript};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -354,6 +355,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<DeviceView>("parsec.device.lock/1"),
     kind::<Transcript>("parsec.lab/1"),
     kind::<Strategies>("parsec.lab.list/1"),
+    kind::<SafeRun>("parsec.lab.safe/1"),
     kind::<Series>("parsec.lab.series/1"),
     kind::<NetPeers>("parsec.net.peers/1"),
     kind::<NetPinged>("parsec.net.ping/1"),

@@ -175,6 +175,22 @@ impl Safe<'_> {
         self.device.call(method::FILE_COPY, asked)
     }
 
+    /// Another name or place.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn rename(&self, from: &str, to: &str) -> Result<FileChanged, Failed> {
+        let asked = FileMove {
+            select: Self::select(),
+            safe: self.name.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            replace: false,
+            wait_seconds: None,
+        };
+        self.device.call(method::FILE_MOVE, asked)
+    }
+
     /// The contents of a file.
     ///
     /// # Errors

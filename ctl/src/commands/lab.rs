@@ -1,4 +1,4 @@
-//! `lab`: the ceremony under attack, played in this program and told step by step.
+//! `lab`: the ceremony and a safe under attack, played in this program and told step by step.
 //!
 //! Decides how a judged run looks to people. Refuses to touch anything of the person's: no daemon
 //! is asked, and every key is made of the seed, for an organisation that there isn't. The one file
@@ -6,6 +6,7 @@
 
 use clap::builder::PossibleValue;
 use parsec_protocol::control::ProblemKind;
+use parsec_protocol::lab::safes::{SAFE_STRATEGIES, SafeRun, safe_strategy};
 use parsec_protocol::lab::{
     Event, Lab, Listed, Newcomer, NoLab, People, STRATEGIES, Series, Side, Transcript, Verdict, Who, listed,
     strategy,
@@ -39,7 +40,13 @@ pub(super) fn run(context: &Context<'_>, command: &args::Lab) -> Result<(), Fail
         args::Listeners::Inattentive => People::Inattentive,
     };
     let lab = Lab::open().map_err(broken)?;
-    let named = command.adversary.as_deref().and_then(strategy);
+    let adversary = command.adversary.as_deref();
+    let (named, of_safes) = (adversary.and_then(strategy), adversary.and_then(safe_strategy));
+    if let Some(strategy) = of_safes.filter(|_| command.runs == 1) {
+        let run = strategy.play(command.seed).map_err(broken)?;
+        context.output.result(schema::LAB_SAFE, &run, || safe_run(context, strategy.about, &run))?;
+        return held(run.held);
+    }
     match named {
         Some(strategy) if command.runs == 1 => {
             let run = lab.play(strategy, people, command.seed).map_err(broken)?;
@@ -47,9 +54,11 @@ pub(super) fn run(context: &Context<'_>, command: &args::Lab) -> Result<(), Fail
             held(run.verdict.held)
         }
         _ => {
-            let all: Vec<_> = STRATEGIES.iter().collect();
-            let chosen = named.map_or(all, |strategy| vec![strategy]);
-            let series = lab.series(&chosen, people, command.seed, command.runs).map_err(broken)?;
+            let (mut ceremony, mut safes) = (STRATEGIES.iter().collect(), SAFE_STRATEGIES.iter().collect());
+            if adversary.is_some() {
+                (ceremony, safes) = (Vec::from_iter(named), Vec::from_iter(of_safes));
+            }
+            let series = lab.series(&ceremony, &safes, people, command.seed, command.runs).map_err(broken)?;
             context.output.result(schema::LAB_SERIES, &series, || counted(context, &series))?;
             held(series.held)
         }
@@ -71,6 +80,21 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
             result.strategies.iter().map(|listed| vec![listed.name.into(), listed.about.into()]).collect();
         context.output.table(&["ADVERSARY", "TRIES"], &rows)
     })
+}
+
+/// One run against a safe, as it went, and who noticed what.
+fn safe_run(context: &Context<'_>, about: &str, run: &SafeRun) -> String {
+    let rows: Vec<_> =
+        run.events.iter().map(|event| vec![event.who.to_owned(), event.what.clone()]).collect();
+    let steps = context.output.table(&["WHO", "WHAT"], &rows);
+    let mut said: Vec<_> = run
+        .noticed
+        .iter()
+        .map(|noticed| format!("{}'s device noticed: {}.", noticed.who, noticed.what))
+        .collect();
+    let word = if run.held { "The design held" } else { "THE DESIGN FELL" };
+    said.push(format!("{word}: {} things of the adversary's were taken for right.", run.taken));
+    format!("{}: {about}\nSeed: {}.\n\n{steps}\n\n{}", run.adversary, run.seed, said.join("\n"))
 }
 
 /// One run, as it went.

@@ -37,6 +37,11 @@ const CHANGES_MAX_BYTES: usize = 96 * 1024;
 /// records of their own, before the one that names it.
 const ADDS_MAX: usize = 4_096;
 
+/// Bytes of contents that go into one record from several files. All that a record names is at the
+/// server before it, so whoever waits for one of many files would wait for the others, too: at
+/// most for so much, a second or two of a slow line.
+const TOGETHER_MAX_BYTES: u64 = 8 * 1024 * 1024;
+
 /// What became of a try.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tried {
@@ -86,7 +91,7 @@ fn going<'a>(memory: &'a Memory, waiting: &'a Waiting) -> impl Iterator<Item = &
 /// adds too many objects, those alone.
 fn drafted(memory: &Memory, waiting: &Waiting, groups_max: usize) -> Draft {
     let mut draft = Draft::default();
-    let mut bytes = 0;
+    let (mut bytes, mut contents) = (0, 0_u64);
     for group in going(memory, waiting).take(groups_max) {
         let adds: Vec<_> = group.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
         let adds: Vec<_> = adds.into_iter().filter(|object| !memory.base.has_object(*object)).collect();
@@ -98,7 +103,12 @@ fn drafted(memory: &Memory, waiting: &Waiting, groups_max: usize) -> Draft {
             }
             break;
         }
-        let fits = bytes + size <= CHANGES_MAX_BYTES && draft.adds.len() + adds.len() <= ADDS_MAX;
+        // What was copied, or was sent before, keeps nobody waiting.
+        let brings = if adds.is_empty() { 0 } else { contents_of(group) };
+        contents = contents.saturating_add(brings);
+        let fits = bytes + size <= CHANGES_MAX_BYTES
+            && draft.adds.len() + adds.len() <= ADDS_MAX
+            && (brings == 0 || contents <= TOGETHER_MAX_BYTES);
         if !fits && !draft.changes.is_empty() {
             break;
         }
@@ -107,6 +117,12 @@ fn drafted(memory: &Memory, waiting: &Waiting, groups_max: usize) -> Draft {
         draft.changes.extend(group.iter().map(|queued| queued.pending.change.clone()));
     }
     draft
+}
+
+/// Bytes of the contents that an act brings.
+fn contents_of(act: &[Queued]) -> u64 {
+    let sizes = act.iter().filter_map(|queued| queued.pending.change.content()).map(|content| content.size);
+    sizes.fold(0, u64::saturating_add)
 }
 
 /// The user's role\* by the organisation's log as it is known here.
@@ -383,6 +399,7 @@ mod tests {
 
     use parsec_protocol::ids::{EntryId, OperationId, SafeId, Timestamp};
 
+    use parsec_protocol::safes::content_ref::{Content, References};
     use parsec_protocol::safes::rebase::Pending;
 
     use super::*;
@@ -423,6 +440,30 @@ mod tests {
         assert_eq!(sizes(queue(), 2), (3, 4));
         assert_eq!(sizes(queue(), 1), (2, 3));
         assert_eq!(sizes(Vec::new(), 9), (0, 0));
+    }
+
+    /// Whoever waits for the first of many large files does not wait for the last.
+    #[test]
+    fn several_large_files_are_not_one_record() {
+        let file = |group: u8, size: u64| {
+            let mut queued = queued(group, 1);
+            let operation = OperationId::from_bytes([group; 16]);
+            queued.pending.change = Change::Content {
+                operation,
+                entry: EntryId::from_bytes([group; 16]),
+                base: operation,
+                content: Content { size, digest: None, references: References::Direct(Vec::new()) },
+                mtime: 0,
+            };
+            queued
+        };
+        let three = TOGETHER_MAX_BYTES / 3;
+        assert_eq!(sizes((1..=5).map(|group| file(group, three)).collect(), 9), (3, 3));
+        // One is as large as it is; and what brings nothing goes with it.
+        assert_eq!(sizes(vec![file(1, 9 * three), queued(2, 0), file(3, 1)], 9), (2, 1));
+        let mut copied = file(2, 9 * three);
+        copied.adds.clear();
+        assert_eq!(sizes(vec![file(1, three), copied, file(3, three)], 9), (3, 2));
     }
 
     #[test]

@@ -20,6 +20,8 @@ use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Least, LogPage};
 use tokio::sync::watch;
 
+pub use relay::fetched_objects;
+
 use answer::Foreign;
 use tls::TlsFault;
 

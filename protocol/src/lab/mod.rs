@@ -19,11 +19,13 @@
 //! | `transcript` | what is written down, and the verdict |
 //! | `series` | many runs, counted |
 //! | `wire` | the same middle between real programs |
+//! | `safes` | the same against a safe: a server that lies, a member who means harm |
 //! | `organisation` | the organisation that somebody wants into, for every other test too |
 //! | `seeded_rng` | seeded randomness |
 
 mod organisation;
 mod people;
+pub mod safes;
 mod seeded_rng;
 mod series;
 mod simulation;
@@ -45,6 +47,7 @@ pub use wire::Wire;
 
 use crate::enrol::io::Prologue;
 use crate::ids::Label;
+use safes::SafeStrategy;
 use simulation::Simulation;
 
 /// The organisation of every run is the same; what differs from run to run is drawn from the run's
@@ -110,13 +113,15 @@ impl Lab {
         (name, self.claimed_label.clone())
     }
 
-    /// Plays strategies as often as asked, by `seed` and those that follow it.
+    /// Plays strategies, against the ceremony and against a safe, as often as asked, by `seed` and
+    /// those that follow it.
     ///
     /// # Errors
     /// [`NoLab`].
     pub fn series(
         &self,
         strategies: &[&Strategy],
+        safes: &[&SafeStrategy],
         people: People,
         seed: u64,
         runs: u64,
@@ -126,6 +131,13 @@ impl Lab {
             let mut tally = Tally::of(strategy.name);
             for run in 0..runs {
                 tally.count(&self.play(strategy, people, seed.wrapping_add(run))?);
+            }
+            tallies.push(tally);
+        }
+        for strategy in safes {
+            let mut tally = Tally::of(strategy.name);
+            for run in 0..runs {
+                tally.count_safe(&strategy.play(seed.wrapping_add(run))?);
             }
             tallies.push(tally);
         }

@@ -38,6 +38,9 @@ pub enum NoLab {
     /// Its organisation's log does not verify.
     #[error("the lab's organisation does not verify")]
     BadLog,
+    /// Its safe breaks a rule of safes.
+    #[error("the lab's safe does not verify")]
+    BadSafe,
 }
 
 impl From<NoEntropy> for NoLab {

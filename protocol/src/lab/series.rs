@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::people::People;
+use super::safes::SafeRun;
 use super::transcript::Transcript;
 
 /// What one strategy came to.
@@ -18,7 +19,8 @@ pub struct Tally {
     pub runs: u64,
     /// How often the design held.
     pub held: u64,
-    /// Certificates signed for a key of the adversary's.
+    /// Certificates signed for a key of the adversary's; against a safe, things of the adversary's
+    /// that a device took for right.
     pub certificates: u64,
     /// Newcomers who were enrolled all the same, with their own keys: the adversary had meddled
     /// with nothing that matters.
@@ -44,6 +46,17 @@ impl Tally {
         self.enrolled += u64::from(verdict.enrolled);
         self.alerts += u64::from(verdict.alert());
         if !verdict.held {
+            self.fell_at.get_or_insert(run.seed);
+        }
+    }
+
+    /// The same of a run against a safe.
+    pub(super) fn count_safe(&mut self, run: &SafeRun) {
+        self.runs += 1;
+        self.held += u64::from(run.held);
+        self.certificates += run.taken as u64;
+        self.alerts += u64::from(!run.noticed.is_empty());
+        if !run.held {
             self.fell_at.get_or_insert(run.seed);
         }
     }

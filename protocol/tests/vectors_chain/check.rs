@@ -4,17 +4,18 @@
 //! otherwise, but must refuse at the same layer.
 
 use parsec_protocol::chain::head::Head;
-use parsec_protocol::chain::organisation::certificate::Envelope;
+use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, Envelope};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec::{self, CodecError};
 use parsec_protocol::ids::{DeviceId, Email, IdError, Label, NameError, OrganisationId, UserId};
-use parsec_protocol::keys::{DeviceSeed, DirectoryKey, ManifestKey, UserSeed};
+use parsec_protocol::keys::{DeviceSeed, DirectoryKey, KitSeed, ManifestKey, UserSeed};
 use parsec_protocol::manifest::{self, ManifestError};
 use parsec_protocol::p2p::Hints;
 use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
+use parsec_protocol::recovery::WordsFault;
 use parsec_protocol::relay::{AttemptView, NewInvitation, RequestToSign};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, Randomness, Suite, UnsoundKey, seal};
 use parsec_protocol::user_key::UserKey;
@@ -35,6 +36,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "key",
     "box",
     "user-key",
+    "kit",
 ];
 
 /// What the file gives if it is accepted, or the refusal.
@@ -78,6 +80,7 @@ pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
         "key" => key(given),
         "box" => sealed_box(given),
         "user-key" => user_key(given),
+        "kit" => kit(given),
         other => panic!("unknown layer {other}"),
     }
 }
@@ -305,4 +308,36 @@ fn user_key(given: &Value) -> Judgement {
         other => panic!("unknown kind {other}"),
     };
     opened.map(|seed| json!({"seed": hex(seed.expose())})).map_err(|_| json!("WrongBox"))
+}
+
+/// Words on paper, and the certificate that must be theirs.
+fn kit(given: &Value) -> Judgement {
+    let kit = KitSeed::from_words(text(given, "words")).map_err(|fault| {
+        json!(match fault {
+            WordsFault::Count(_) => "Count",
+            WordsFault::Unknown(_) => "Unknown",
+            WordsFault::Checksum => "Checksum",
+        })
+    })?;
+    let organisation: OrganisationId = parsed(given, "organisation");
+    if !kit.is_for(&organisation, &parsed(given, "root")) {
+        return Err(json!("OtherOrganisation"));
+    }
+    let keys = kit.keys(&organisation);
+    let (verify_key, hash) = (keys.signing_key.verify_key(), keys.device_seed.encryption_key().hash());
+    let envelope = Envelope::decode(&unhex(&given["certificate"])).map_err(|_| json!("Malformed"))?;
+    envelope.verify(&parsed(given, "author key")).map_err(|_| json!("BadSignature"))?;
+    let said = envelope.payload().map_err(|_| json!("Malformed"))?;
+    let its_own = match said.body {
+        Body::Device { device, verify_key: key, encryption_key, kind, .. } => {
+            (device, key, encryption_key, kind) == (keys.device, verify_key, hash, DeviceKind::Recovery)
+        }
+        _ => false,
+    };
+    if !its_own || said.organisation != organisation {
+        return Err(json!("OtherCertificate"));
+    }
+    Ok(json!({
+        "bytes": hex(kit.expose()), "device": keys.device, "verify key": verify_key, "key hash": hash,
+    }))
 }

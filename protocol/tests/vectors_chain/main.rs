@@ -1,6 +1,5 @@
 //! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests,
-//! receipts, keys and boxes, in
-//! `tests/vectors/`.
+//! receipts, keys, boxes and recovery kits, in `tests/vectors/`.
 //!
 //! Decides that each file is judged as it says, by the layer it names, and that the files are what
 //! `make` makes of the present code: a change of any format shows as a changed file in review. To
@@ -15,6 +14,7 @@ mod check;
 mod codec;
 #[path = "../support/hpke_reference.rs"]
 mod hpke_reference;
+mod kits;
 mod logs;
 mod make;
 mod sealing;

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use parsec_protocol::codec;
-use parsec_protocol::ids::{ObjectId, OrganisationId, SafeId, UserId};
+use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, UserId};
 use parsec_protocol::keys::{SafeKey, UserSeed};
 use parsec_protocol::limits::RECORD_MAX_BYTES;
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::Hash;
+use parsec_protocol::safe_log::certificate::Key;
 use parsec_protocol::safe_log::record::Payload;
+use parsec_protocol::safe_log::ring::{Expected, RingFault, RingHead, RingPart};
 use parsec_protocol::safes::boxes::{BoxOf, is_right, open_box};
 use parsec_protocol::safes::content::{
     PieceError, chunk_length, chunks, open_chunk, open_page, padded_length,
@@ -50,6 +52,7 @@ pub(crate) fn judge(construct: &str, given: &Value) -> Judgement {
     match construct {
         "key" => key(given),
         "box" => sealed_box(given),
+        "ring" => ring(given),
         "past" => past_keys(given),
         "record" => record(given),
         "object" => object(given),
@@ -86,6 +89,43 @@ fn sealed_box(given: &Value) -> Judgement {
     let key = EpochKey::new(&organisation, &safe, epoch, &opened);
     let right = is_right(&key, user, &seed.encryption_key(), &sealed);
     Ok(json!({"key": hex(opened.expose()), "right": right}))
+}
+
+/// As whoever gets a ring of this author with a certificate that names these hashes.
+fn ring(given: &Value) -> Judgement {
+    let (organisation, safe): (OrganisationId, SafeId) =
+        (parsed(given, "organisation"), parsed(given, "safe"));
+    let author: DeviceId = parsed(given, "author");
+    let key = Key {
+        epoch: number(given, "epoch"),
+        // The check is of the key, and nobody looks into the ring for it.
+        key_check: Hash::of(&[]),
+        list: parsed(given, "list hash"),
+        ring: parsed(given, "ring hash"),
+        lost: 0,
+    };
+    let malformed = |_| json!("Malformed");
+    let head = RingHead::decode(&unhex(&given["head"])).map_err(malformed)?;
+    let expected = Expected { organisation: &organisation, safe: &safe, author: &author, key: &key };
+    let misfit = |fault: RingFault| {
+        json!(match fault {
+            RingFault::OtherHead => "OtherHead",
+            RingFault::OtherOrigin => "OtherOrigin",
+            RingFault::OtherList => "OtherList",
+            RingFault::Past => "Past",
+            RingFault::Parts => "Parts",
+            RingFault::OtherPart => "OtherPart",
+            RingFault::PartLength => "PartLength",
+            RingFault::BoxLength => "BoxLength",
+        })
+    };
+    head.fits(&expected).map_err(misfit)?;
+    for (number, part) in given["parts"].as_array().unwrap().iter().enumerate() {
+        let part = RingPart::decode(&unhex(part)).map_err(malformed)?;
+        head.part_fits(number, &part).map_err(misfit)?;
+    }
+    let list: Vec<_> = head.list.0.iter().map(|one| json!([one.user, one.key])).collect();
+    Ok(json!({"list": list, "parts": head.parts.len(), "past": head.past.is_some()}))
 }
 
 fn past_keys(given: &Value) -> Judgement {

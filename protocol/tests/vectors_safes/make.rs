@@ -10,7 +10,7 @@ use parsec_protocol::keys::{DeviceSigningKey, SafeKey, UserSeed};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::safe_log::record::{Envelope, Payload};
-use parsec_protocol::safe_log::ring::{Recipient, RingHead};
+use parsec_protocol::safe_log::ring::{Recipient, RingHead, RingPart};
 use parsec_protocol::safes::boxes::make_box;
 use parsec_protocol::safes::change::{Change, Inside, RULES_VERSION};
 use parsec_protocol::safes::content::padme;
@@ -53,6 +53,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
     vec![
         make("key", keys),
         make("box", boxes),
+        make("ring", rings),
         make("past", pasts),
         make("record", records),
         make("object", objects),
@@ -152,6 +153,74 @@ fn ring(epoch: u64, before: &SafeKeys) -> MadeRing {
 
 fn xchacha(key: &[u8; 32], nonce: [u8; 24], aad: &[u8], msg: &[u8]) -> Vec<u8> {
     XChaCha20Poly1305::new(<&Key>::from(key)).encrypt(&XNonce::from(nonce), Text { msg, aad }).unwrap()
+}
+
+/// The heads of two rings, whole and with one fault each; what a certificate names fits what is
+/// shown, but for the fault.
+fn rings(set: &mut Set) {
+    let made = ring(1, &keys_of([0]));
+    let (head, part) = (RingHead::decode(&made.head).unwrap(), made.parts[0].1.clone());
+    let given = |head: &[u8], named: &RingHead, parts: &[&[u8]]| {
+        joined(
+            place(named.epoch),
+            json!({
+                "author": DEVICE, "ring hash": Hash::of(&[head]), "list hash": named.list.hash(), "head": hex(head),
+                "parts": parts.iter().map(|part| hex(part)).collect::<Vec<_>>(),
+            }),
+        )
+    };
+    let gives = |head: &RingHead| {
+        let list: Vec<_> = head.list.0.iter().map(|one| json!([one.user, one.key])).collect();
+        Ok(json!({"list": list, "parts": head.parts.len(), "past": head.past.is_some()}))
+    };
+    let whole = given(&made.head, &head, &[&part]);
+    set.put("a ring of a second key, with its one part", &whole, gives(&head));
+    let first = ring(0, &keys_of([]));
+    let first_head = RingHead::decode(&first.head).unwrap();
+    let of_first = given(&first.head, &first_head, &[&first.parts[0].1]);
+    set.put("a ring of the first key, which has no past", &of_first, gives(&first_head));
+    let other = || Value::from(Hash::of(&[b"another"]).to_string());
+    set.put("another head than the certificate names", &with(&whole, "ring hash", other()), Err("OtherHead"));
+    set.put("of another safe", &with(&whole, "safe", "32".repeat(16)), Err("OtherOrigin"));
+    set.put("of another organisation", &with(&whole, "organisation", "other"), Err("OtherOrigin"));
+    set.put("of another epoch", &with(&whole, "epoch", 2), Err("OtherOrigin"));
+    set.put("of another author", &with(&whole, "author", "34".repeat(16)), Err("OtherOrigin"));
+    set.put("another list than the certificate names", &with(&whole, "list hash", other()), Err("OtherList"));
+    let bent = |bend: fn(&mut RingHead)| {
+        let mut bad = head.clone();
+        bend(&mut bad);
+        given(&bad.encode(), &bad, &[&part])
+    };
+    set.put("a second key without a past", &bent(|it| it.past = None), Err("Past"));
+    let mut early = first_head.clone();
+    early.past = Some(vec![1; 60].into());
+    set.put("a first key with a past", &given(&early.encode(), &early, &[&first.parts[0].1]), Err("Past"));
+    set.put("a part too few", &bent(|it| it.parts.clear()), Err("Parts"));
+    set.put("a part too many", &bent(|it| it.parts.push(Hash::of(&[b"another"]))), Err("Parts"));
+    set.put(
+        "another part than the head names",
+        &bent(|it| it.parts[0] = Hash::of(&[b"another"])),
+        Err("OtherPart"),
+    );
+    let with_part = |part: &RingPart| {
+        let mut bad = head.clone();
+        bad.parts = vec![part.hash()];
+        given(&bad.encode(), &bad, &[&part.encode()])
+    };
+    let boxes = RingPart::decode(&part).unwrap().0;
+    let none = RingPart(vec![None]);
+    let mut left_out = head.clone();
+    left_out.parts = vec![none.hash()];
+    set.put("a box that is null: its author knew no sound key", &with_part(&none), gives(&left_out));
+    set.put("a box too few", &with_part(&RingPart(Vec::new())), Err("PartLength"));
+    let twice = RingPart([boxes.clone(), boxes.clone()].concat());
+    set.put("a box too many", &with_part(&twice), Err("PartLength"));
+    let short = RingPart(vec![Some(boxes[0].as_ref().unwrap()[1..].to_vec().into())]);
+    set.put("a box of another length", &with_part(&short), Err("BoxLength"));
+    let trailing = [made.head.as_slice(), &[0]].concat();
+    set.put("a byte behind the head", &given(&trailing, &head, &[&part]), Err("Malformed"));
+    let cut = &made.head[..made.head.len() - 1];
+    set.put("a head that is cut off", &given(cut, &head, &[&part]), Err("Malformed"));
 }
 
 /// Something sealed as a past of epoch 3.

@@ -5,6 +5,7 @@
 //! nothing: whatever a target is given, it takes.
 
 pub mod mutator;
+mod safes;
 mod seeds;
 mod sequence;
 mod targets;

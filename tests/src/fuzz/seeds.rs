@@ -45,6 +45,9 @@ pub fn write() -> std::io::Result<()> {
 }
 
 fn made(target: &str) -> Vec<Vec<u8>> {
+    if let Some(made) = super::safes::seeds(target) {
+        return made;
+    }
     let org = org();
     let (sealed, publication) = honest(&org);
     let certificates: Vec<ByteVec> = publication.certificates.iter().cloned().map(ByteVec::from).collect();

@@ -34,7 +34,7 @@ use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay;
 use zeroize::Zeroizing;
 
-use super::sequence;
+use super::{safes, sequence};
 use crate::device::{Device, private_folder};
 use crate::process::binary;
 use crate::server::{NO_LIMITS, Server};
@@ -82,6 +82,13 @@ pub const TARGETS: &[Target] = &[
     programs("server", 100, server),
     programs("arguments", 12, arguments),
     target("evidence", 100, evidence),
+    target("safe-certificate", 500, safes::certificate),
+    target("record", 500, safes::outer),
+    target("inside", 1_000, safes::inside),
+    target("ring", 500, safes::ring),
+    target("page", 500, safes::page),
+    target("content", 1_000, safes::content),
+    target("fetch", 500, safes::fetched),
 ];
 
 /// Faults that are there to be found.
@@ -101,7 +108,7 @@ pub const PLANTED: &[Target] = &[
 ];
 
 /// What is taken is written again as it came.
-fn one_spelling<T>(input: &[u8], max: usize) -> Option<T>
+pub(super) fn one_spelling<T>(input: &[u8], max: usize) -> Option<T>
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
 {
@@ -132,7 +139,7 @@ fn certificate(input: &[u8]) {
 }
 
 /// Whether an input is one of the corpus itself.
-fn is_known(target: &'static str, input: &[u8]) -> bool {
+pub(super) fn is_known(target: &'static str, input: &[u8]) -> bool {
     static KNOWN: Mutex<BTreeMap<&str, Vec<Vec<u8>>>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     known.entry(target).or_insert_with(|| super::corpus(target)).iter().any(|known| known == input)

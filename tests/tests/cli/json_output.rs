@@ -109,6 +109,7 @@ fn live(script: &Script, alice: &Device, bob: &Device, server: &Server, folder: 
     script.ask(alice, "lab --list", "");
     script.ask(alice, "lab --runs 2", "");
     script.ask(alice, "lab --adversary two-handshakes", "");
+    script.ask(alice, "lab --adversary safe-fork", "");
     assert_eq!(script.run(alice, "device unlock --password-file -", "no device\n").code, 68);
     script.ask(alice, "net status", "");
     let password = folder.join("password");

@@ -21,6 +21,7 @@ mod key_change;
 mod killed_server;
 mod kills;
 mod lost_boxes;
+mod prune_kills;
 mod restore;
 mod safe_disks;
 mod safe_kills;

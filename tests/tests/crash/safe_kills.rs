@@ -29,8 +29,11 @@ use parsec_tests::rpc::Failed;
 use parsec_tests::safes::Safe;
 use parsec_tests::server::NO_LIMITS;
 
-/// Kills in a usual run; a full one has all.
+/// Kills in a usual run.
 const USUAL: usize = 10;
+/// Kills in a full one: all there are, again and again, since no two lives are the same moment for
+/// moment.
+const FULL: usize = 2_000;
 /// Safes that one pair of devices is used for: each of them has a task, which asks the server, too.
 const SAFES_OF_A_FIXTURE: usize = 12;
 /// Times that a call is repeated: for the one kill, for a server that is being started, and for
@@ -42,13 +45,13 @@ const ORDER_WAIT: Duration = Duration::from_secs(30);
 const WAIT_SECONDS: u32 = 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Victim {
+pub(super) enum Victim {
     Sender,
     Server,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
+pub(super) enum Moment {
     /// The server has nothing of it.
     Before,
     /// The server has it; the sender has no answer.
@@ -56,25 +59,25 @@ enum Moment {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Case {
-    victim: Victim,
-    moment: Moment,
+pub(super) struct Case {
+    pub(super) victim: Victim,
+    pub(super) moment: Moment,
     /// Which of all messages of that moment, from 1; 0 for none.
-    number: usize,
+    pub(super) number: usize,
 }
 
 /// Kills once.
-struct Killer {
-    case: Case,
-    daemons: BTreeMap<DeviceId, u32>,
-    server: u32,
-    seen: AtomicUsize,
+pub(super) struct Killer {
+    pub(super) case: Case,
+    pub(super) daemons: BTreeMap<DeviceId, u32>,
+    pub(super) server: u32,
+    pub(super) seen: AtomicUsize,
     /// Whether it may strike: held while it does, so that nobody is struck whom nobody starts
     /// again.
-    armed: Mutex<bool>,
-    down: Arc<Down>,
+    pub(super) armed: Mutex<bool>,
+    pub(super) down: Arc<Down>,
     /// Hears what the message was.
-    told: Mutex<Sender<String>>,
+    pub(super) told: Mutex<Sender<String>>,
 }
 
 impl Killer {
@@ -109,10 +112,10 @@ impl Meddler for Killer {
 
 /// Whether the server is down, because it was killed.
 #[derive(Default)]
-struct Down(Mutex<bool>, Condvar);
+pub(super) struct Down(Mutex<bool>, Condvar);
 
 impl Down {
-    fn set(&self, down: bool) {
+    pub(super) fn set(&self, down: bool) {
         *self.0.lock().unwrap() = down;
         self.1.notify_all();
     }
@@ -123,11 +126,11 @@ impl Down {
 }
 
 /// Somebody whose daemon may be killed at any moment.
-struct Person<'a> {
-    device: &'a mut Device,
-    password: &'static str,
-    down: &'a Down,
-    case: Case,
+pub(super) struct Person<'a> {
+    pub(super) device: &'a mut Device,
+    pub(super) password: &'static str,
+    pub(super) down: &'a Down,
+    pub(super) case: Case,
 }
 
 impl Person<'_> {
@@ -137,7 +140,7 @@ impl Person<'_> {
     }
 
     /// Does it until it is done.
-    fn does<T>(&mut self, what: &str, act: impl Fn(&Device) -> Result<T, Failed>) -> T {
+    pub(super) fn does<T>(&mut self, what: &str, act: impl Fn(&Device) -> Result<T, Failed>) -> T {
         for _ in 0..TRIES {
             match act(self.device) {
                 Ok(done) => return done,
@@ -167,6 +170,20 @@ impl Person<'_> {
     fn put(&mut self, name: &str, path: &str, contents: &[u8]) {
         let done = self.does(path, |device| Safe { device, name }.put(path, contents, WAIT_SECONDS));
         assert!(done.saved, "{:?}: {path}: {done:?}", self.case);
+    }
+
+    /// Another name: there under one of the two whenever it is killed.
+    fn moves(&mut self, name: &str, from: &str, to: &str) {
+        self.does(to, |device| {
+            let safe = Safe { device, name };
+            match safe.rename(from, to) {
+                // Done, and the answer was lost.
+                Err(Failed::Problem(problem)) if problem.name == ProblemKind::PathNotFound => {
+                    safe.stat(to).map(drop)
+                }
+                done => done.map(drop),
+            }
+        });
     }
 
     /// Everything is shared, and everything new is here.
@@ -203,7 +220,7 @@ impl Person<'_> {
 }
 
 /// Folders of pieces, each with its files.
-fn pieces(data: &Path) -> Vec<std::path::PathBuf> {
+pub(super) fn pieces(data: &Path) -> Vec<std::path::PathBuf> {
     let entries = |folder: &Path| {
         let read = std::fs::read_dir(folder).map(Iterator::collect::<Result<Vec<_>, _>>);
         read.and_then(|read| read).unwrap_or_default().into_iter().map(|entry| entry.path())
@@ -217,7 +234,7 @@ fn bytes_of_pieces(data: &Path) -> u64 {
     pieces(data).iter().map(|file| std::fs::metadata(file).unwrap().len()).sum()
 }
 
-fn large(number: u8) -> Vec<u8> {
+pub(super) fn large(number: u8) -> Vec<u8> {
     (0..700_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ number).collect()
 }
 
@@ -242,6 +259,7 @@ fn life(alice: &mut Person<'_>, bob: &mut Person<'_>, name: &str) {
     let id = id.to_string();
     alice.put(&id, "/large", &large(1));
     alice.put(&id, "/small", b"small");
+    alice.moves(&id, "/small", "/moved");
     alice.does("share", |device| Safe { device, name: &id }.share(BOB_EMAIL, SafeRole::Contributor));
     bob.until(&id, "the offer", SafeStanding::Offered);
     bob.does("accept", |device| Safe { device, name: &id }.accept());
@@ -265,7 +283,7 @@ fn life(alice: &mut Person<'_>, bob: &mut Person<'_>, name: &str) {
         ("/by-bob", large(2)),
         ("/large", large(4)),
         ("/last", b"the last".to_vec()),
-        ("/small", b"small".to_vec()),
+        ("/moved", b"small".to_vec()),
     ]);
     let paths = alice.does("list", |device| Safe { device, name: &id }.paths());
     assert_eq!(paths, files.keys().copied().collect::<Vec<_>>(), "{:?}", alice.case);
@@ -354,7 +372,7 @@ impl Pair {
 }
 
 /// Says that a thread is over.
-struct End(Sender<String>);
+pub(super) struct End(pub(super) Sender<String>);
 
 impl Drop for End {
     fn drop(&mut self) {
@@ -369,7 +387,7 @@ fn whoever_is_killed_at_whatever_message_about_a_safe_nothing_saved_is_lost() {
     let nobody = Case { victim: Victim::Sender, moment: Moment::Before, number: 0 };
     let (struck, messages, _) = pair.run(nobody, "nobody");
     assert!(struck.is_none() && messages > 40, "{struck:?}, {messages} messages");
-    let mut cases: Vec<_> = (1..=messages)
+    let all: Vec<_> = (1..=messages)
         .flat_map(|number| {
             [Victim::Sender, Victim::Server].into_iter().flat_map(move |victim| {
                 [Moment::Before, Moment::After].map(|moment| Case { victim, moment, number })
@@ -378,11 +396,14 @@ fn whoever_is_killed_at_whatever_message_about_a_safe_nothing_saved_is_lost() {
         .collect();
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("PARSEC_SEED").unwrap_or(0x5eed_0010);
-    if !metrics::full() {
-        let mut dice = Dice::new(seed);
-        while cases.len() > USUAL {
-            cases.swap_remove(dice.below(cases.len()));
+    let wanted = if metrics::full() { FULL.max(all.len()) } else { USUAL };
+    let mut dice = Dice::new(seed);
+    let (mut cases, mut left) = (Vec::new(), Vec::new());
+    while cases.len() < wanted {
+        if left.is_empty() {
+            left.clone_from(&all);
         }
+        cases.push(left.swap_remove(dice.below(left.len())));
     }
     println!("seed {seed}, {} of {} kills", cases.len(), messages * 4);
     let mut kills = 0;

@@ -17,3 +17,4 @@
 mod flood;
 mod many;
 mod soak;
+mod soak_safes;

@@ -17,23 +17,23 @@ use serde_json::json;
 const WARM_UP: u64 = 20;
 const ROUNDS: u64 = 40;
 /// A full run lasts so long after that.
-const FULL: Duration = Duration::from_secs(30 * 60);
+pub(super) const FULL: Duration = Duration::from_secs(30 * 60);
 /// What memory may have grown by in ten minutes of a full run.
-const GROWTH_MAX: f64 = 0.01;
+pub(super) const GROWTH_MAX: f64 = 0.01;
 /// Newcomers of one organisation.
 const NEWCOMERS_MAX: usize = 100;
 /// Descriptors that come and go: a connection that is just being closed.
-const LEEWAY: usize = 4;
+pub(super) const LEEWAY: usize = 4;
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]
-struct Held {
-    descriptors: usize,
-    threads: usize,
-    memory_kib: f64,
+pub(super) struct Held {
+    pub(super) descriptors: usize,
+    pub(super) threads: usize,
+    pub(super) memory_kib: f64,
 }
 
-fn held(process: u32) -> Held {
+pub(super) fn held(process: u32) -> Held {
     let count =
         |name: &str| std::fs::read_dir(PathBuf::from(format!("/proc/{process}/{name}"))).unwrap().count();
     let memory_kib = resident(process, "VmRSS") as f64;

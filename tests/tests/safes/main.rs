@@ -14,6 +14,8 @@
 
 mod as_of;
 mod brake;
+mod checked;
+mod complaints;
 mod damaged;
 mod edits;
 mod ends;

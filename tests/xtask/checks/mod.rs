@@ -1,20 +1,22 @@
 //! `cargo xtask checks`: every check of docs/assurance.md, each with its figure.
 //!
 //! Decides how a check comes to its verdict: its command must end well and print `figure NAME: …`;
-//! a command that prints none has not shown anything. A check that can't be reached here is listed
-//! with the reason, never left out. Refuses to call a run without a check a success.
+//! a command that prints none has not shown anything. Of a row of docs/assurance/safes.md the tests
+//! that it names are counted, too, and all of them must have run. A check that can't be reached
+//! here is listed with the reason, never left out. Refuses to call a run without a check a success.
 
 mod builds;
+mod documented;
 mod list;
 mod supply;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::run_tests::{OTHER_PARSECD, SKIPPED, cargo, ended, shipped};
+use crate::run_tests::{Counted, OTHER_PARSECD, SKIPPED, cargo, ended, shipped};
 use list::{CHECKS, Check, How};
 use parsec_tests::metrics::FULL;
 
@@ -171,18 +173,8 @@ impl Site<'_> {
             How::Tests(tests) => {
                 let mut found = Vec::new();
                 for test in tests {
-                    let mut command = cargo(self.root);
-                    command.args(["test", "--quiet", "--package", test.package]);
-                    // With this one among them, the libraries have the features of the usual build,
-                    // and none is built again.
-                    if test.package != "parsec-tests" {
-                        command.args(["--package", "parsec-tests"]);
-                    }
-                    match test.target {
-                        "lib" => command.arg("--lib"),
-                        target => command.args(["--test", target]),
-                    };
-                    command.args(["--", "--nocapture", "--include-ignored", "--test-threads=1", test.name]);
+                    let mut command = self.tests(test.package, test.target);
+                    command.arg("--include-ignored").arg(test.name);
                     let one = self.read(check.id, command)?;
                     if one.verdict != Verdict::Pass {
                         return Ok(one);
@@ -197,27 +189,84 @@ impl Site<'_> {
                 command.args(arguments);
                 self.read(check.id, command)
             }
+            How::Documented => self.documented(check.id),
             How::Own(look) => look(self),
         }
     }
 
-    /// Runs a command and looks for its figure.
-    fn read(&self, id: &str, mut command: Command) -> std::io::Result<Found> {
-        let skipped = self.root.join("target").join("checks-skipped");
-        let _ = std::fs::remove_file(&skipped);
-        command.env(SKIPPED, &skipped).stdin(Stdio::null());
+    /// `cargo test` of one target, up to the arguments of its own.
+    fn tests(&self, package: &str, target: &str) -> Command {
+        let mut command = cargo(self.root);
+        command.args(["test", "--quiet", "--package", package]);
+        // With this one among them, the libraries have the features of the usual build, and none is
+        // built again.
+        if package != "parsec-tests" {
+            command.args(["--package", "parsec-tests"]);
+        }
+        match target {
+            "lib" | "bins" => command.arg(format!("--{target}")),
+            target => command.args(["--test", target]),
+        };
+        command.args(["--", "--nocapture", "--test-threads=1"]);
+        command
+    }
+
+    /// Runs what a row of docs/assurance/safes.md names: each of its tests must be among those that
+    /// passed.
+    fn documented(&self, id: &str) -> std::io::Result<Found> {
+        let rows = documented::rows(self.root)?;
+        let Some(row) = rows.into_iter().find(|row| row.id == id) else {
+            return Ok(Found::fail(format!("{} has no such row", documented::DOCUMENT)));
+        };
+        let (mut passed, mut said) = (0, Vec::new());
+        for ((package, target), names) in documented::commands(&row.tests) {
+            let mut command = self.tests(package, &target);
+            command.args(&names);
+            let (well, text) = self.carried_out(command)?;
+            let figures = figures(id, &text);
+            if !figures.is_empty() {
+                said.push(figures);
+            }
+            let mut counted = Counted::default();
+            text.lines().for_each(|line| counted.take(line));
+            if !well || counted.passed < names.len() {
+                return Ok(Found::fail(format!("of {names:?} in {target} {} passed", counted.passed)));
+            }
+            passed += counted.passed;
+        }
+        said.push(format!("{passed} tests, 0 failed; taken out by {}", row.twins.join(", ")));
+        Ok(Found::pass(said.join("; ")))
+    }
+
+    /// Where tests say why they could not run.
+    fn skipped(&self) -> PathBuf {
+        self.root.join("target").join("checks-skipped")
+    }
+
+    /// Runs a command: whether it went well, and what it said. What it said last is shown if not.
+    fn carried_out(&self, mut command: Command) -> std::io::Result<(bool, String)> {
+        let _ = std::fs::remove_file(self.skipped());
+        command.env(SKIPPED, self.skipped()).stdin(Stdio::null());
         if self.full {
             command.env(FULL, "1").env(OTHER_PARSECD, shipped(self.root));
         }
         let output = command.output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let figures = figures(id, &text);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
             let lines: Vec<&str> = text.lines().chain(errors.lines()).collect();
             for line in lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)) {
                 eprintln!("    | {line}");
             }
+        }
+        Ok((output.status.success(), text))
+    }
+
+    /// Runs a command and looks for its figure.
+    fn read(&self, id: &str, command: Command) -> std::io::Result<Found> {
+        let (well, text) = self.carried_out(command)?;
+        let figures = figures(id, &text);
+        if !well {
             return Ok(Found::fail(if figures.is_empty() {
                 "its command failed".to_owned()
             } else {
@@ -227,7 +276,7 @@ impl Site<'_> {
         if !figures.is_empty() {
             return Ok(Found::pass(figures));
         }
-        let reasons = std::fs::read_to_string(&skipped).unwrap_or_default();
+        let reasons = std::fs::read_to_string(self.skipped()).unwrap_or_default();
         Ok(match reasons.lines().next() {
             Some(reason) => Found::not_reached(reason),
             None => Found::fail("its command printed no figure"),
@@ -266,19 +315,25 @@ mod tests {
     /// A check without a line in the document, or a line without a check, is a claim that nobody
     /// checks.
     #[test]
-    fn the_document_has_every_check_once_and_no_other() {
+    fn the_documents_have_every_check_once_and_no_other() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let text = std::fs::read_to_string(root.join("docs/assurance.md")).unwrap();
-        let in_document: Vec<&str> = text
+        let safes = documented::rows(root).unwrap();
+        let in_documents: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("| ")?.split_once(" |"))
             .map(|(id, _)| id)
             .filter(|id| {
                 id.starts_with(|c: char| c.is_ascii_uppercase()) && id.ends_with(|c: char| c.is_ascii_digit())
             })
+            .chain(safes.iter().map(|row| row.id.as_str()))
             .collect();
         let in_code: Vec<&str> = CHECKS.iter().map(|check| check.id).collect();
-        assert_eq!(in_document, in_code);
+        assert_eq!(in_documents, in_code);
+        for row in &safes {
+            let check = CHECKS.iter().find(|check| check.id == row.id).unwrap();
+            assert_eq!(check.what, row.what);
+        }
         assert_eq!(in_code.iter().collect::<BTreeSet<_>>().len(), in_code.len());
     }
 }

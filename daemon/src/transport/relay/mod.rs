@@ -15,6 +15,8 @@ mod safes;
 mod told;
 mod user_keys;
 
+pub use safes::fetched_objects;
+
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};

@@ -254,12 +254,14 @@ impl Member {
     ) -> Result<Vec<(parsec_protocol::ids::ObjectId, Vec<u8>)>, TransportError> {
         let target = path::safe_objects_fetch(self.organisation(), &safe);
         let body = self.server.call(self.signed(Call::new(Method::POST, target).with(objects))?).await?;
-        parted(&body).ok_or(TransportError::Misbehaved("objects are not what their heads say"))
+        fetched_objects(&body).ok_or(TransportError::Misbehaved("objects are not what their heads say"))
     }
 }
 
-/// The objects in a body: heads first, then the bytes of each.
-fn parted(body: &[u8]) -> Option<Vec<(parsec_protocol::ids::ObjectId, Vec<u8>)>> {
+/// The objects in the body of an answer: heads first, then the bytes of each; nothing where it is
+/// not exactly those. Nobody has compared them with anything yet.
+#[must_use]
+pub fn fetched_objects(body: &[u8]) -> Option<Vec<(parsec_protocol::ids::ObjectId, Vec<u8>)>> {
     let (length, rest) = body.split_at_checked(OBJECT_HEADS_LENGTH_BYTES)?;
     let length = usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
     let (heads, mut rest) = rest.split_at_checked(length)?;

@@ -29,6 +29,7 @@ use serde::Serialize;
 pub(super) use middle::{Interception, Middle, two_handshakes};
 
 use super::Lab;
+use super::safes::{SAFE_STRATEGIES, SafeStrategy};
 use super::seeded_rng::SeededRng;
 use super::simulation::Simulation;
 use super::transcript::Side;
@@ -92,13 +93,19 @@ pub struct Listed {
     pub in_the_middle: bool,
 }
 
-/// All strategies, as they are listed.
+/// All strategies, as they are listed: those against the ceremony, then those against a safe.
 pub fn listed() -> impl Iterator<Item = Listed> {
-    STRATEGIES.iter().map(|Strategy { name, about, in_the_middle, .. }| Listed {
+    let ceremony = STRATEGIES.iter().map(|Strategy { name, about, in_the_middle, .. }| Listed {
         name,
         about,
         in_the_middle: *in_the_middle,
-    })
+    });
+    let safes = SAFE_STRATEGIES.iter().map(|SafeStrategy { name, about, .. }| Listed {
+        name,
+        about,
+        in_the_middle: false,
+    });
+    ceremony.chain(safes)
 }
 
 /// The one of this name.
