@@ -115,6 +115,8 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert bob.file.conflicts(safe=left)["conflicts"] == []
     bob.safe.leave(safe=left)
     alice.safe.unshare(safe=closed, member="bob@acme.example")
+    # She owns it.
+    assert refuses(Problem, alice.safe.takeover, safe=closed)
     assert left in {safe["safe"] for safe in alice.safe.list()["safes"]}
 
 

@@ -20,7 +20,7 @@ fn one(user: UserId, role: Option<Role>) -> Wish {
 }
 
 /// Refuses to sign anything in a safe that the user does not have.
-async fn accepted(safe: &OpenSafe) -> Result<(), Problem> {
+pub(super) async fn accepted(safe: &OpenSafe) -> Result<(), Problem> {
     let memory = safe.memory().await;
     match memory.standing {
         Standing::Accepted if memory.founded => Ok(()),
@@ -49,8 +49,15 @@ pub(crate) async fn share(
 ) -> Result<(), Problem> {
     let _turn = safe.turn.lock().await;
     accepted(safe).await?;
-    certify(session, safe, |verified, _| {
-        Ok((verified.role(&user) != Some(role)).then(|| one(user, Some(role))))
+    let own = session.open.summary.user;
+    certify(session, safe, |verified, _| match verified.role(&user) {
+        Some(has) if has == role => Ok(None),
+        // What everybody has to see is not done by the way.
+        _ if user == own && role == Role::Owner => {
+            let text = "Nobody raises their own role; where nobody counts as owner any more, `parsecctl safe takeover` is for that.";
+            Err(Problem::new(ProblemKind::SafeRoleTooLow, text))
+        }
+        Some(_) | None => Ok(Some(one(user, Some(role)))),
     })
     .await?;
     views::tell(session, safe, "members").await;

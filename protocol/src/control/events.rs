@@ -99,8 +99,8 @@ pub enum Event {
     DeviceChanged {
         /// The device as it is now.
         device: DeviceView,
-        /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`, `user_key`; more may
-        /// come.
+        /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`, `user_key`,
+        /// `lockouts`; more may come.
         reason: String,
     },
     /// A device was removed from this machine.
@@ -213,7 +213,7 @@ pub enum Event {
         /// The safe as it is now.
         safe: SafeSummary,
         /// `created`, `accepted`, `members`, `key`, `name`, `files`, `waiting`, `shared`,
-        /// `problem`, `confirmed`, `left`; more may come.
+        /// `problem`, `confirmed`, `left`, `taken_over`; more may come.
         reason: String,
     },
     /// A safe is shown no more: it was never accepted, and the offer was taken back.
