@@ -62,7 +62,7 @@ fn may(session: &Session, verified: &VerifiedSafe, log: &VerifiedLog, own: UserI
     let names = Names::new(&session.open.keys.directory_key, log);
     let low = |text: String| Err(Problem::new(ProblemKind::SafeRoleTooLow, text));
     let Some(first) = verified.successors(log, log.count()) else {
-        return match owner(verified, log) {
+        return match owner(verified, log, own) {
             Some(user) if user == own => {
                 let text = "You are an owner of this safe already.";
                 Err(Problem::new(ProblemKind::InvalidRequest, text))
@@ -89,13 +89,14 @@ fn may(session: &Session, verified: &VerifiedSafe, log: &VerifiedLog, own: UserI
     }
 }
 
-/// An owner who counts.
-fn owner(verified: &VerifiedSafe, log: &VerifiedLog) -> Option<UserId> {
+/// An owner who counts; this one if they are.
+fn owner(verified: &VerifiedSafe, log: &VerifiedLog, own: UserId) -> Option<UserId> {
     let counts = |user: &UserId| match log.user_at(user, log.count()) {
         Ok(at) => at.is_some_and(|at| Role::Owner.at(&at) == Some(Role::Owner)),
         Err(never) => match never {},
     };
-    verified.roles().find(|(user, role)| *role == Role::Owner && counts(user)).map(|(user, _)| *user)
+    let owners = verified.roles().filter(|(_, role)| *role == Role::Owner).map(|(user, _)| user);
+    owners.filter(|user| counts(user)).max_by_key(|user| **user == own).copied()
 }
 
 /// Who may take the safe over, where nobody counts as its owner.

@@ -4,7 +4,7 @@
 use parsec_protocol::control::{
     Alarm, ChoiceMode, DeviceRevoke, DeviceSelector, Event, EventItem, Member, ProblemKind, Registration,
     SafeLog, SafeLogResult, SafeMembersResult, SafeOwnerless, SafeRole, SafeSelector, SafeShared,
-    SafeStanding, SafeStatus, SafeStatusResult, UserRevoke, method,
+    SafeStanding, SafeStatus, SafeStatusResult, SafeSync, SafeSynced, UserRevoke, method,
 };
 use parsec_protocol::ids::{DeviceId, SafeId, UserId};
 use parsec_protocol::relay::{ErrorCode, SafeCertificate};
@@ -19,6 +19,7 @@ use parsec_tests::own_devices::only;
 use parsec_tests::rpc::Failed;
 use parsec_tests::safes::{Safe, create};
 use parsec_tests::script::Newcomer;
+use parsec_tests::server::NO_LIMITS;
 
 use super::{PLANS, enrol_bob, enrol_own};
 
@@ -38,7 +39,9 @@ struct Three {
 
 impl Three {
     fn with(alices: SafeRole, carols: SafeRole) -> Self {
-        let fixture = Fixture::found(FixtureOptions::default());
+        // Also on a disk that is nearly full.
+        let options = FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() };
+        let fixture = Fixture::found(options);
         let bob = enrol_bob(&fixture);
         let carol = fixture.device("carol");
         let invitation = fixture.alice.invite(CAROL_EMAIL).unwrap();
@@ -223,7 +226,8 @@ fn while_somebody_is_an_owner_a_server_takes_no_takeover_and_no_device_does() {
             shows(request, answer, safe, &certificates, &records);
         }
     });
-    let _ = Safe { device: &three.fixture.alice, name: PLANS }.try_sync();
+    let asked = SafeSync { select: DeviceSelector::default(), safe: safe.to_string(), wait_seconds: Some(0) };
+    let _: Result<SafeSynced, _> = three.fixture.alice.call(method::SAFE_SYNC, asked);
     let _ = three.fixture.alice.until_safe(|found| found.problem == Some(ProblemKind::ChainInvalid));
     assert_eq!(owners(&three.fixture.alice).len(), 2);
     assert!(!owners(&three.fixture.alice).contains(&carol.user()));
