@@ -1,27 +1,21 @@
 //! Takeovers: a safe whose owners have all gone gets another one, by the rule of its log.
 //!
-//! Decides what members are told of it, and what whoever may not is told. Refuses to let one go by
-//! unseen: it is an alarm on each member's device, kept before the certificate counts here.
+//! Decides what members are told of it. Refuses to let one go by unseen: it is an alarm on each
+//! member's device, kept before the certificate counts here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use parsec_protocol::chain::organisation::at::MembersAt as _;
-use parsec_protocol::chain::organisation::certificate::Profile;
-use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind, SafeOwnerless, SafeTakeover};
 use parsec_protocol::ids::{SafeId, Timestamp, UserId};
-use parsec_protocol::safe_log::certificate::{self, Body, Change};
+use parsec_protocol::safe_log::certificate::{self, Body};
 use parsec_protocol::safe_log::roles::Role;
-use parsec_protocol::safe_log::safe::VerifiedSafe;
 
-use super::certifying::{Wish, certify};
-use super::{members, views};
+use super::views;
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::names::Names;
-use crate::session::open_safes::{Memory, OpenSafe};
+use crate::session::open_safes::Memory;
 use crate::store::StoreError;
 
 /// Takeovers that are remembered of one safe to be shown: more than a safe has for honest reasons.
@@ -32,71 +26,6 @@ const SHOWN_MAX: usize = 16;
 pub(crate) struct TakenOver {
     pub(crate) by: UserId,
     pub(crate) time: Timestamp,
-}
-
-/// Makes the device's user the owner of a safe that nobody owns any more.
-///
-/// # Errors
-/// `safe_role_too_low` where somebody is an owner, or somebody else comes first; the server's.
-pub(crate) async fn take_over(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
-    let _turn = safe.turn.lock().await;
-    members::accepted(safe).await?;
-    let own = session.open.summary.user;
-    let signed = AtomicBool::new(false);
-    certify(session, safe, |verified, log| {
-        // The answer was lost, and this device's certificate is in the log.
-        if signed.swap(true, Ordering::Relaxed) && verified.role(&own) == Some(Role::Owner) {
-            return Ok(None);
-        }
-        may(session, verified, log, own)?;
-        Ok(Some(Wish::Role(Change { user: own, role: Some(Role::Owner) })))
-    })
-    .await?;
-    views::tell(session, safe, "taken_over").await;
-    safe.wanted.notify_one();
-    Ok(())
-}
-
-/// Refuses in words what the rules would refuse.
-fn may(session: &Session, verified: &VerifiedSafe, log: &VerifiedLog, own: UserId) -> Result<(), Problem> {
-    let names = Names::new(&session.open.keys.directory_key, log);
-    let low = |text: String| Err(Problem::new(ProblemKind::SafeRoleTooLow, text));
-    let Some(first) = verified.successors(log, log.count()) else {
-        return match owner(verified, log, own) {
-            Some(user) if user == own => {
-                let text = "You are an owner of this safe already.";
-                Err(Problem::new(ProblemKind::InvalidRequest, text))
-            }
-            Some(user) => low(format!(
-                "{} is an owner of this safe: while somebody is, nobody takes it over.",
-                names.user_in_words(&user)
-            )),
-            None => Err(Problem::new(ProblemKind::NotSharedYet, "Nothing was read of this safe yet.")),
-        };
-    };
-    if first.contains(&own) {
-        return Ok(());
-    }
-    if log.user(&own).is_some_and(|user| user.profile == Profile::Outsider) {
-        return low("An outsider of the organisation takes no safe over.".to_owned());
-    }
-    match first.first() {
-        Some(user) => low(format!(
-            "{} has a higher role in this safe than you, and comes first.",
-            names.user_in_words(user)
-        )),
-        None => low("Nobody is left in this safe who may take it over.".to_owned()),
-    }
-}
-
-/// An owner who counts; this one if they are.
-fn owner(verified: &VerifiedSafe, log: &VerifiedLog, own: UserId) -> Option<UserId> {
-    let counts = |user: &UserId| match log.user_at(user, log.count()) {
-        Ok(at) => at.is_some_and(|at| Role::Owner.at(&at) == Some(Role::Owner)),
-        Err(never) => match never {},
-    };
-    let owners = verified.roles().filter(|(_, role)| *role == Role::Owner).map(|(user, _)| user);
-    owners.filter(|user| counts(user)).max_by_key(|user| **user == own).copied()
 }
 
 /// Who may take the safe over, where nobody counts as its owner.

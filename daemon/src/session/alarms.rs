@@ -1,5 +1,5 @@
-//! Alarms: a fork, a rollback, a log that fails verification, a safe that was taken over. Kept in the device's store until a
-//! person acknowledges them.
+//! Alarms: a fork, a rollback, a log that fails verification, a safe that was taken over. Kept in
+//! the device's store until a person acknowledges them.
 //!
 //! Decides what an alarm is, and that it is durable before anybody is told of it. Refuses to let
 //! one stand in the way of honest work: the log is judged by itself each time, with an alarm or

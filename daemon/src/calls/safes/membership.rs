@@ -14,7 +14,7 @@ use parsec_protocol::safe_log::roles::Role;
 
 use super::choose;
 use super::status::{Wanted, until};
-use crate::safes::{founding, members, takeovers, views};
+use crate::safes::{founding, members, views};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 
@@ -71,7 +71,7 @@ async fn shared(session: &Session, safe: &OpenSafe, user: UserId, role: Role) ->
 /// `safe_role_too_low` where somebody is an owner, or comes first; why not otherwise.
 pub async fn take_over(session: &Session, params: SafeSelector) -> Result<SafeShared, Problem> {
     let safe = choose(session, &params.safe).await?;
-    takeovers::take_over(session, &safe).await?;
+    members::take_over(session, &safe).await?;
     shared(session, &safe, session.open.summary.user, Role::Owner).await
 }
 
