@@ -46,6 +46,10 @@ pub struct EventsWatch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all items are events, and each becomes a line before the next is made"
+)]
 pub enum EventItem {
     /// The state after event `id`; what follows builds on it.
     Snapshot {
