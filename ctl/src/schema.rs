@@ -112,6 +112,7 @@ schemas! {
     Schema SAFE_STAT "parsec.safe.stat/1" "`safe stat`";
     Schema SAFE_STATUS "parsec.safe.status/1" "`safe status`";
     Schema SAFE_SYNC "parsec.safe.sync/1" "`safe sync`, also where it isn't done in time.";
+    Change SAFE_TAKEOVER "parsec.safe.takeover/1" "`safe takeover`: its new owner.";
     Schema SAFE_TRASH "parsec.safe.trash/1" "Each line of `safe trash`: something that was removed.";
     Change SAFE_UNPIN "parsec.safe.unpin/1" "`safe unpin`: what is pinned no more.";
     Change SAFE_UNSHARE "parsec.safe.unshare/1" "`safe unshare`: who is out.";

@@ -118,6 +118,20 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert left in {safe["safe"] for safe in alice.safe.list()["safes"]}
 
 
+def share_for_later(alice: Client, bob: Client, follower: Client) -> str:
+    """A safe of Bob's in which Alice is a manager: nobody owns it once he is gone."""
+    follower.events.watch()
+    safe = bob.safe.create(name="Later")["safe"]
+    bob.safe.share(safe=safe, member="alice@acme.example", role="manager")
+    event: Any = {}
+    while event.get("type") != "safe_offered" or event["safe"]["safe"] != safe:
+        event = follower.told()[1].get("event", {})
+    alice.safe.accept(safe=safe)
+    assert alice.safe.sync(safe=safe, wait_seconds=30)["done"]
+    assert refuses(Problem, alice.safe.takeover, safe=safe)
+    return safe
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("document", "alice", "bob", "server", "token-file"):
@@ -160,11 +174,13 @@ def main() -> None:
     assert alice.receipt.export(device=ends[1]["device"])["length"] > 0
     members = {user["email"]: user["name"] for user in bob.user.list()["users"]}
     share_safes(alice, bob, Client(options.bob, document, strict=True))
+    later = share_for_later(alice, bob, Client(options.alice, document, strict=True))
     # What was given is changed and taken back; each answer shows the member as they are then.
     user, device = ends[1]["user"], ends[1]["device"]
     assert alice.user.profile(user=user, profile="outsider")["profile"] == "outsider"
     assert [it["revoked"] for it in alice.device.revoke(device=device)["devices"]] == [True]
     assert alice.user.revoke(user=user)["revoked"]
+    assert alice.safe.takeover(safe=later)["member"]["role"] == "owner"
     # A kit brings its user back on any machine.
     kit = alice.recovery.create(label="Bank")
     assert [it["device"] for it in alice.recovery.list()["kits"]] == [kit["kit"]["device"]]

@@ -396,6 +396,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<FileEntry>("parsec.safe.stat/1"),
     kind::<SafeStatusResult>("parsec.safe.status/1"),
     kind::<SafeSynced>("parsec.safe.sync/1"),
+    kind::<SafeShared>("parsec.safe.takeover/1"),
     kind::<TrashEntry>("parsec.safe.trash/1"),
     kind::<SafeUsed>("parsec.safe.usage/1"),
     kind::<SafeVerified>("parsec.safe.verify/1"),

@@ -280,6 +280,7 @@ mod tests {
             "safe unshare a0b1 bob@example.org",
             "safe accept Plans",
             "safe leave Plans --yes",
+            "safe takeover Plans --yes",
             "safe rename Plans Designs --saved",
             "safe members Plans",
             "safe status",

@@ -70,6 +70,18 @@ pub(crate) enum Safe {
         #[command(flatten)]
         sure: Sure,
     },
+    /// Become the owner of a safe that nobody owns any more
+    ///
+    /// Where all owners of a safe are gone (revoked, or without any device), whoever has the
+    /// highest role of those who are left may take it over. Everybody in it sees that. Asks you to
+    /// type yes.
+    #[command(after_long_help = "Example:\n  parsecctl safe takeover Plans")]
+    Takeover {
+        /// Its name, or the start of its id
+        safe: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
     /// Go out of a safe yourself
     ///
     /// Its last owner can't: name another one first. Asks you to type yes.

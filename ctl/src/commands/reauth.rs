@@ -182,6 +182,7 @@ mod tests {
             outbox: None,
             outbox_set_aside: None,
             suspended: None,
+            lockouts: None,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::io::IsTerminal as _;
 
 use parsec_protocol::control::{
-    API_VERSION, DeviceView, Empty, Registration, SafeStanding, SafeSummary, StatusResult, method,
+    API_VERSION, DeviceView, Empty, Lockout, Registration, SafeStanding, SafeSummary, StatusResult, method,
 };
 
 use super::{Context, ceremony, device, events, short, trust};
@@ -80,6 +80,7 @@ fn described(status: &StatusResult, output: &Output) -> String {
     lines.extend(status.devices.iter().filter_map(waiting));
     lines.extend(status.devices.iter().filter_map(suspended));
     lines.extend(status.safes.iter().filter_map(safe));
+    lines.extend(status.devices.iter().flat_map(lockouts));
     if !status.ceremonies.is_empty() {
         lines.push(String::new());
         lines.push(ceremony::overview(&status.ceremonies, output));
@@ -129,6 +130,24 @@ fn suspended(device: &DeviceView) -> Option<String> {
             device.organisation
         )
     })
+}
+
+/// What a lost machine, or a lost person, would lock somebody out by.
+fn lockouts(device: &DeviceView) -> Vec<String> {
+    let organisation = &device.organisation;
+    let told = |lockout: &Lockout| match lockout {
+        Lockout::OneDevice => Some(format!(
+            "This is your only device in {organisation}, and you have no recovery kit: parsecctl recovery create"
+        )),
+        Lockout::NoKit => {
+            Some(format!("You have no recovery kit in {organisation}: parsecctl recovery create"))
+        }
+        Lockout::OneAdministrator => Some(format!(
+            "{organisation} has one administrator; make another: parsecctl user profile MEMBER --profile administrator"
+        )),
+        Lockout::Unknown => None,
+    };
+    device.lockouts.iter().flatten().filter_map(told).collect()
 }
 
 /// Certificates of a device that are on their way to the log.

@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{Check, Health, Problem, ProblemKind, Registration};
+use parsec_protocol::control::{Check, Health, Lockout, Problem, ProblemKind, Registration};
 use parsec_protocol::ids::{OrganisationId, Timestamp};
 use parsec_protocol::limits::REQUEST_TIME_SKEW_SECONDS;
 use parsec_protocol::relay::{ErrorCode, Least, path};
@@ -19,9 +19,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::os::blocking;
-use crate::recovery::{self, Lockout};
+use crate::recovery;
 use crate::session::Session;
 use crate::session::alarms;
+use crate::session::lockouts::lockouts;
 use crate::store::{DeviceSummary, Devices, SafeSize, Store};
 use crate::transport::TransportError;
 use crate::transport::http::{Call, Client, Server};
@@ -274,35 +275,43 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
 /// Whether a lost machine or a lost person would lock this user, or everybody, out.
 async fn recovery(session: &Session, subject: &(impl Fn() -> Option<String> + Sync)) -> Vec<Check> {
     const NAME: &str = "recovery";
-    let found = match recovery::doctor_sees(session).await {
-        Ok(found) => found,
+    let untried = match recovery::is_untried(session).await {
+        Ok(untried) => untried,
         Err(problem) => return vec![failed(NAME, subject(), problem)],
     };
-    let told = |lockout: &Lockout| {
-        let (found, remedy) = match lockout {
-            Lockout::OneDevice => (
-                "this is your only device, and you have no recovery kit: without both, everything is lost to you",
-                "`parsecctl recovery create` makes a page to keep somewhere safe; `parsecctl invite device` adds another device.",
-            ),
-            Lockout::NoKit => (
-                "you have no recovery kit",
-                "`parsecctl recovery create` makes a page to keep somewhere safe.",
-            ),
-            Lockout::NotTried => (
-                "no recovery kit of yours was made or tried within a year, as far as this device knows",
-                "Look for the page, and try it: `parsecctl recovery drill`.",
-            ),
-            Lockout::OneAdministrator => (
-                "the organisation has one administrator: without them, nobody can be let in",
-                "Make somebody else one, too: `parsecctl user profile MEMBER --profile administrator`.",
-            ),
-        };
-        warning(NAME, subject(), found, remedy)
-    };
-    match found.as_slice() {
-        [] => vec![ok(NAME, subject(), "a recovery kit was made or tried within a year")],
-        found => found.iter().map(told).collect(),
+    let mut checks: Vec<_> = lockouts(&session.log(), &session.open.summary.user)
+        .into_iter()
+        .filter_map(|lockout| {
+            let (found, remedy) = match lockout {
+                Lockout::OneDevice => (
+                    "this is your only device, and you have no recovery kit: without both, everything is lost to you",
+                    "`parsecctl recovery create` makes a page to keep somewhere safe; `parsecctl invite device` adds another device.",
+                ),
+                Lockout::NoKit => (
+                    "you have no recovery kit",
+                    "`parsecctl recovery create` makes a page to keep somewhere safe.",
+                ),
+                Lockout::OneAdministrator => (
+                    "the organisation has one administrator: without them, nobody can be let in",
+                    "Make somebody else one, too: `parsecctl user profile MEMBER --profile administrator`.",
+                ),
+                Lockout::Unknown => return None,
+            };
+            Some(warning(NAME, subject(), found, remedy))
+        })
+        .collect();
+    if untried {
+        checks.push(warning(
+            NAME,
+            subject(),
+            "no recovery kit of yours was made or tried within a year, as far as this device knows",
+            "Look for the page, and try it: `parsecctl recovery drill`.",
+        ));
     }
+    if checks.is_empty() {
+        checks.push(ok(NAME, subject(), "a recovery kit was made or tried within a year"));
+    }
+    checks
 }
 
 /// Asks a server for what it must refuse without a signature: the refusal has its time, and anybody

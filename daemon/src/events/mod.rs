@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parsec_protocol::control::{
     API_VERSION, Alarm, CeremonyId, CeremonySummary, CeremonyView, DeviceState, DeviceView, Event, EventItem,
-    EventPosition, Overview, Problem, SafeSummary, StreamId, TransportName,
+    EventPosition, Lockout, Overview, Problem, SafeSummary, StreamId, TransportName,
 };
 use parsec_protocol::ids::{DeviceId, Timestamp};
 use parsec_protocol::keys::random;
@@ -77,6 +77,7 @@ pub enum Reason {
     Outbox,
     Server,
     UserKey,
+    Lockouts,
 }
 
 impl Reason {
@@ -90,6 +91,7 @@ impl Reason {
             Self::Outbox => "outbox",
             Self::Server => "server",
             Self::UserKey => "user_key",
+            Self::Lockouts => "lockouts",
         }
     }
 }
@@ -212,6 +214,22 @@ impl Hub {
         }
         let device = DeviceView { suspended: Some(suspended), ..shown.clone() };
         self.add(&mut state, Event::DeviceChanged { device, reason: Reason::UserKey.word().to_owned() });
+    }
+
+    /// What would lock the user of an unlocked device out is something else, unless the device has
+    /// been locked meanwhile.
+    pub fn lockouts(&self, device: DeviceId, locked: &CancellationToken, lockouts: Vec<Lockout>) {
+        let mut state = self.state();
+        if locked.is_cancelled() {
+            return;
+        }
+        let Some(shown) = state.overview.device(device) else { return };
+        let lockouts = Some(lockouts);
+        if shown.state == DeviceState::Locked || shown.lockouts == lockouts {
+            return;
+        }
+        let device = DeviceView { lockouts, ..shown.clone() };
+        self.add(&mut state, Event::DeviceChanged { device, reason: Reason::Lockouts.word().to_owned() });
     }
 
     /// A ceremony began; returns the ended ones that made room for it.

@@ -35,6 +35,7 @@ fn device(id: u8, unlocked: bool) -> DeviceView {
         outbox: unlocked.then_some(0),
         outbox_set_aside: unlocked.then_some(0),
         suspended: unlocked.then_some(false),
+        lockouts: unlocked.then(Vec::new),
     }
 }
 

@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind};
 use parsec_protocol::chain::organisation::changes::certify;
-use parsec_protocol::chain::organisation::log::{DeviceRecord, UserRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::log::{DeviceRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
 use parsec_protocol::control::{
     Problem, ProblemKind, RecoveryCreate, RecoveryCreated, RecoveryDrill, RecoveryDrilled, RecoveryKit,
@@ -250,52 +250,20 @@ fn described(
     }
 }
 
-/// What would lock this user, or the organisation, out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lockout {
-    /// This is the user's only device, and there is no kit.
-    OneDevice,
-    /// There is no kit.
-    NoKit,
-    /// No kit has been tried for a year.
-    NotTried,
-    /// The organisation has one administrator.
-    OneAdministrator,
-}
-
-/// What stands between this user and being locked out, for `doctor.run`.
+/// Whether the user has kits and none of them was made or tried within a year, as far as this
+/// device knows; for `doctor.run`.
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn doctor_sees(session: &Session) -> Result<Vec<Lockout>, Problem> {
+pub(crate) async fn is_untried(session: &Session) -> Result<bool, Problem> {
     let log = session.log();
     let drilled = session.store(Store::drills).await?;
-    Ok(lockouts(session, &log, |device| drilled.get(device).copied(), clock::now()))
-}
-
-fn lockouts(
-    session: &Session,
-    log: &VerifiedLog,
-    drilled: impl Fn(&DeviceId) -> Option<Timestamp>,
-    now: Timestamp,
-) -> Vec<Lockout> {
-    let mut found = Vec::new();
-    let user = session.open.summary.user;
-    let standing =
-        |kind| log.devices_of(&user).filter(move |device| device.revoked.is_none() && device.kind == kind);
-    let mut tried = standing(DeviceKind::Recovery).map(|kit| {
-        let last = drilled(&kit.device).map_or(kit.certified, |drilled| drilled.max(kit.certified));
+    let now = clock::now();
+    let mut kits = own(session, &log).filter(|kit| kit.revoked.is_none()).peekable();
+    let recently = |kit: &DeviceRecord| {
+        let drilled = drilled.get(&kit.device).copied();
+        let last = drilled.map_or(kit.certified, |drilled| drilled.max(kit.certified));
         last.plus_seconds(DRILL_EVERY_SECONDS) >= now
-    });
-    match (standing(DeviceKind::Recovery).next(), standing(DeviceKind::Device).nth(1)) {
-        (None, None) => found.push(Lockout::OneDevice),
-        (None, Some(_)) => found.push(Lockout::NoKit),
-        (Some(_), _) if !tried.any(|recently| recently) => found.push(Lockout::NotTried),
-        (Some(_), _) => {}
-    }
-    let administrator = |user: &&UserRecord| user.revoked.is_none() && user.profile == Profile::Administrator;
-    if log.users().filter(administrator).count() == 1 && log.users().count() > 1 {
-        found.push(Lockout::OneAdministrator);
-    }
-    found
+    };
+    Ok(kits.peek().is_some() && !kits.any(recently))
 }

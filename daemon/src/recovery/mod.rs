@@ -8,5 +8,5 @@ mod kits;
 mod opening;
 mod using;
 
-pub(crate) use kits::{Lockout, create, doctor_sees, drill, list};
+pub(crate) use kits::{create, drill, is_untried, list};
 pub use using::{Machine, Passwords, run};

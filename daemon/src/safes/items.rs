@@ -13,6 +13,7 @@ use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
+use super::takeovers::TakenOver;
 use crate::session::open_safes::OpenSafe;
 use crate::store::StoredRecord;
 
@@ -45,6 +46,8 @@ pub(crate) struct Verified {
     pub(crate) lost: bool,
     /// Who last gave the device's user a role, or took it away.
     pub(crate) gave_role: Option<(UserId, Option<Role>)>,
+    /// Who took the safe over, in their order.
+    pub(crate) taken_over: Vec<TakenOver>,
 }
 
 /// Why items end where they do, and what was not looked at: the refused one is its first.
@@ -61,6 +64,7 @@ impl Verified {
         self.records.extend(more.records);
         self.lost |= more.lost;
         self.gave_role = more.gave_role.or(self.gave_role);
+        self.taken_over.extend(more.taken_over);
     }
 }
 
@@ -167,6 +171,10 @@ pub(crate) fn verify(
                     let by = judged.effects().by.user;
                     let mine = judged.effects().roles.iter().find(|change| change.user == own);
                     verified.gave_role = mine.map(|change| (by, change.role)).or(verified.gave_role);
+                    if judged.effects().is_takeover() {
+                        let time = judged.item().payload().time;
+                        verified.taken_over.push(TakenOver { by, time });
+                    }
                     verified.lost |= judged.effects().key.is_some_and(|key| key.lost > 0);
                 }
                 Err(why) => break why,

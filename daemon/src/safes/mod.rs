@@ -39,5 +39,6 @@ pub(crate) mod restoring;
 mod returning;
 pub(crate) mod running;
 mod staged;
+pub(crate) mod takeovers;
 mod task;
 pub(crate) mod views;

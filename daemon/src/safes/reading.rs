@@ -23,10 +23,11 @@ use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
 use super::items::{Batch, Refused, Verified, ends, verify};
 use super::repairing::{self, Less};
+use super::takeovers;
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
-use crate::store::{Halt, StoreError, StoredSafe, TakenItems};
+use crate::store::{Halt, Standing, StoreError, StoredSafe, TakenItems};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
 
@@ -171,7 +172,11 @@ pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Re
     if batch.seen() > members.count() {
         members = session.sync().await?;
     }
-    let before = safe.memory().await.verified.clone();
+    let (before, was_known) = {
+        let memory = safe.memory().await;
+        let known = memory.standing == Standing::Accepted && memory.verified.present().is_some();
+        (memory.verified.clone(), known)
+    };
     let from = ends(safe, &before);
     let kept = stored(session, safe).await?;
     if let Some(halt) = kept.as_ref().and_then(|stored| stored.halt.as_ref()) {
@@ -200,6 +205,11 @@ pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Re
             let halt = Halt { found: found.to_owned(), heads: now, ..of_items(&verified) };
             return Err(halt_for(session, safe.id, halt).await);
         }
+        // What was done before this device knew the safe is history: `safe show` has it.
+        let told = was_known && !verified.taken_over.is_empty();
+        if told {
+            takeovers::alarm(session, id, &verified.taken_over).await;
+        }
         let taken = taken(session, &after, now, counts, verified);
         session
             .store(move |store| {
@@ -217,6 +227,7 @@ pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Re
         if gave.is_some() {
             memory.gave_role = gave;
         }
+        memory.taken_over |= told;
     }
     match refused {
         None => Ok(count),

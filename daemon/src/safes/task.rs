@@ -349,10 +349,18 @@ fn told(session: &Session, safe: &OpenSafe, between: &mut Between, outcome: Outc
 /// Tells what is new in it: members, the key, or files.
 async fn changed(session: &Session, safe: &OpenSafe, before: [u64; 2]) {
     let now = items(safe).await;
-    let gave = safe.memory().await.gave_role.take();
+    let (gave, taken_over) = {
+        let mut memory = safe.memory().await;
+        (memory.gave_role.take(), std::mem::take(&mut memory.taken_over))
+    };
     if now[0] != before[0] {
         session.safes_changed();
-        views::tell(session, safe, if gave.is_some() { "members" } else { "key" }).await;
+        let reason = match gave {
+            _ if taken_over => "taken_over",
+            Some(_) => "members",
+            None => "key",
+        };
+        views::tell(session, safe, reason).await;
     } else if now[1] != before[1] {
         views::tell(session, safe, "files").await;
     }

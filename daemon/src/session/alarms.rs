@@ -1,5 +1,5 @@
-//! Alarms: a fork, a rollback, or a log that fails verification. Kept in the device's store until a
-//! person acknowledges them.
+//! Alarms: a fork, a rollback, a log that fails verification, a safe that was taken over. Kept in
+//! the device's store until a person acknowledges them.
 //!
 //! Decides what an alarm is, and that it is durable before anybody is told of it. Refuses to let
 //! one stand in the way of honest work: the log is judged by itself each time, with an alarm or
@@ -17,12 +17,13 @@ use crate::os::{blocking_in, clock};
 use crate::store::{DeviceSummary, Store, StoredAlarm};
 
 /// The kinds of problem that are alarms, by their names in the store.
-const KINDS: [ProblemKind; 5] = [
+const KINDS: [ProblemKind; 6] = [
     ProblemKind::ChainInvalid,
     ProblemKind::RolledBack,
     ProblemKind::UserKeyMissing,
     ProblemKind::ManifestUntrusted,
     ProblemKind::SafeUntrusted,
+    ProblemKind::SafeTakenOver,
 ];
 
 /// As the local API shows it; nothing for a kind that a later program kept.

@@ -11,6 +11,7 @@ pub mod forks;
 pub mod host_store;
 mod import;
 pub mod keeping;
+pub(crate) mod lockouts;
 mod log_sync;
 pub mod manifest;
 pub mod names;
@@ -171,10 +172,12 @@ impl Session {
         self.news.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Tells whether the user's key is to be changed, by this log.
+    /// Tells whether the user's key is to be changed, and what would lock the user out, by this
+    /// log.
     fn key_seen(&self, log: &VerifiedLog) {
-        let suspended = log.is_suspended(&self.open.summary.user);
-        self.events().suspended(self.open.summary.device, &self.stop, suspended);
+        let summary = &self.open.summary;
+        self.events().suspended(summary.device, &self.stop, log.is_suspended(&summary.user));
+        self.events().lockouts(summary.device, &self.stop, lockouts::lockouts(log, &summary.user));
     }
 
     /// Tells that a pending enrolment has come further.
@@ -202,6 +205,7 @@ pub fn view(summary: &DeviceSummary, session: Option<&Session>) -> DeviceView {
         outbox: session.map(|session| session.pending.waiting()),
         outbox_set_aside: session.map(|session| session.pending.set_aside()),
         suspended: session.map(|session| session.log().is_suspended(&summary.user)),
+        lockouts: session.map(|session| lockouts::lockouts(&session.log(), &summary.user)),
     }
 }
 

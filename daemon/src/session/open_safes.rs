@@ -86,6 +86,8 @@ pub struct Memory {
     pub refold: bool,
     /// Who last gave the device's user a role, or took it away, since the device was unlocked.
     pub gave_role: Option<(UserId, Option<Role>)>,
+    /// Whether somebody took the safe over, and it was not told yet.
+    pub taken_over: bool,
     /// What keeps it from going on.
     pub problem: Option<Problem>,
     /// When the server last said where its logs end.
@@ -113,6 +115,7 @@ impl Memory {
             repairs: Repairs::default(),
             refold: false,
             gave_role: None,
+            taken_over: false,
             problem: None,
             heard: None,
             looked: None,

@@ -1,5 +1,5 @@
-//! What waits for a person in a safe, and their word about it: removals that are many at once, and
-//! items that a device didn't believe.
+//! What waits for a person in a safe, and their word about it: removals that are many at once,
+//! items that a device didn't believe, and a safe that nobody owns any more.
 //!
 //! Decides that a person's word names exactly what they were shown. Refuses, by having no field for
 //! it, a word about whatever else waits by then.
@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::methods::DeviceSelector;
-use super::safes::SafeView;
+use super::safes::{Person, SafeView};
 use crate::ids::{OperationId, Timestamp};
 
 /// Why a change waits for a person.
@@ -71,6 +71,32 @@ pub struct SafeHalt {
     /// Names exactly these, to be given to `safe.confirm`, hexadecimal.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub what: String,
+}
+
+/// A safe that nobody counts as owner of any more: all of them are revoked or without a device, or
+/// outsiders by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SafeOwnerless {
+    /// Members who may take it over, those with the highest role of all who are no outsiders; none
+    /// where only outsiders are left.
+    pub successors: Vec<Person>,
+    /// Whether the device's user is one of them: `safe.takeover` makes them the owner.
+    pub mine: bool,
+}
+
+/// A member has taken a safe over, of which nobody counted as owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SafeTakeover {
+    /// Who became its owner; absent where the organisation's log does not know them.
+    pub by: Option<Person>,
+    /// When, as their device says.
+    pub time: Timestamp,
+    /// Number of the certificate in the safe's log; 1 is the first.
+    pub certificate: u64,
+    /// Number of records that the journal had then.
+    pub record: u64,
 }
 
 /// What a person decides about a safe that waits for them.

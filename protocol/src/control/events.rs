@@ -46,6 +46,10 @@ pub struct EventsWatch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all items are events, and each becomes a line before the next is made"
+)]
 pub enum EventItem {
     /// The state after event `id`; what follows builds on it.
     Snapshot {
@@ -99,8 +103,8 @@ pub enum Event {
     DeviceChanged {
         /// The device as it is now.
         device: DeviceView,
-        /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`, `user_key`; more may
-        /// come.
+        /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`, `user_key`,
+        /// `lockouts`; more may come.
         reason: String,
     },
     /// A device was removed from this machine.
@@ -213,7 +217,7 @@ pub enum Event {
         /// The safe as it is now.
         safe: SafeSummary,
         /// `created`, `accepted`, `members`, `key`, `name`, `files`, `waiting`, `shared`,
-        /// `problem`, `confirmed`, `left`; more may come.
+        /// `problem`, `confirmed`, `left`, `taken_over`; more may come.
         reason: String,
     },
     /// A safe is shown no more: it was never accepted, and the offer was taken back.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deciding::SafeTakeover;
 use super::files::{FileChanged, FileEntry};
 use super::methods::DeviceSelector;
 use super::safes::Person;
@@ -209,6 +210,10 @@ pub struct LogRecord {
     /// Whether this device can't read it, or an owner has declared its key lost: the counts are 0
     /// then. One that breaks a rule of the tree is counted as it says, and changes nothing.
     pub unread: bool,
+    /// Who took the safe over behind this record and before the next, at most 16: nobody counted as
+    /// its owner any more.
+    #[serde(default)]
+    pub takeovers: Vec<SafeTakeover>,
 }
 
 /// Result of `safe.log`: what was done in a safe.

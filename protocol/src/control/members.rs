@@ -237,3 +237,20 @@ pub struct TrustShowResult {
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub root_fingerprint: String,
 }
+
+/// What a lost machine, or a lost person, would lock somebody out by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Lockout {
+    /// It is the user's only device, and there is no recovery kit.
+    OneDevice,
+    /// The user has no recovery kit.
+    NoKit,
+    /// The organisation has several members, and one administrator.
+    OneAdministrator,
+    /// One that a newer daemon has. Never sent.
+    #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    Unknown,
+}

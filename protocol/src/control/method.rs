@@ -99,6 +99,8 @@ pub const SAFE_MEMBERS: &str = "safe.members";
 pub const SAFE_SHARE: &str = "safe.share";
 /// [`super::SafeUnshare`] → [`super::SafeUnshared`]
 pub const SAFE_UNSHARE: &str = "safe.unshare";
+/// [`super::SafeSelector`] → [`super::SafeShared`]
+pub const SAFE_TAKEOVER: &str = "safe.takeover";
 /// [`super::SafeSelector`] → [`super::SafeView`]
 pub const SAFE_ACCEPT: &str = "safe.accept";
 /// [`super::SafeSelector`] → [`super::SafeView`]

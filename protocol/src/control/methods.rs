@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ceremony::{CeremonyId, CeremonyView, Subject};
 use super::events::Alarm;
+use super::members::Lockout;
 use super::net::TransportChoice;
 use super::safes::SafeSummary;
 use super::secret::SecretText;
@@ -108,6 +109,9 @@ pub struct DeviceView {
     /// nothing is sealed to the user until it is; only while unlocked.
     #[serde(default)]
     pub suspended: Option<bool>,
+    /// What would lock its user out, or everybody, by the organisation's log; only while unlocked.
+    #[serde(default)]
+    pub lockouts: Option<Vec<Lockout>>,
 }
 
 /// Result of `device.list`: this machine's devices.

@@ -171,6 +171,7 @@ problems! {
     SafeNotOpen "safe_not_open" Caller retry=false exit=77 "Its owners have closed the safe for writing. Ask one of them.";
     SafeKeyMissing "safe_key_missing" Peer retry=true exit=75 "Any member who writes in the safe hands you its key as soon as their device is online; nothing is to do.";
     SafeUntrusted "safe_untrusted" Interference retry=false exit=76 "A device of a member, or its program, wrote what it must not; none of it was taken. Ask that member; an owner can take them out with `parsecctl safe unshare`.";
+    SafeTakenOver "safe_taken_over" Peer retry=false exit=76 "Look who is in the safe (`parsecctl safe members`), and ask that member, and an administrator, whether its owners have really gone. Whoever owns it can take others out, and let them in again.";
     SafeTooNew "safe_too_new" Caller retry=false exit=78 "A member writes in this safe with a newer Parsec: update this one.";
     SafeFull "safe_full" Caller retry=false exit=69 "The safe has as many members, files or changes as one may have. Begin another safe.";
     RemovalWaits "removal_waits" Caller retry=false exit=75 "Look what would be removed (`parsecctl safe status`), and say whether it shall be: `parsecctl safe confirm SAFE`, or `--discard` to take it back.";

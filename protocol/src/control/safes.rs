@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::deciding::{ChangeHeld, HeldRemovals, SafeHalt};
+use super::deciding::{ChangeHeld, HeldRemovals, SafeHalt, SafeOwnerless, SafeTakeover};
 use super::methods::{DeviceSelector, ProfileName};
 use super::problem::{Problem, ProblemKind};
 use crate::ids::{DeviceId, Email, Label, OperationId, OrganisationId, SafeId, Timestamp, UserId};
@@ -259,6 +259,9 @@ pub struct SafeShowResult {
     pub journal_head: String,
     /// Number of live files that are conflict copies.
     pub conflicts: u64,
+    /// Who took the safe over last, where its owners had gone; absent: nobody ever did.
+    #[serde(default)]
+    pub taken_over: Option<SafeTakeover>,
 }
 
 /// Result of `safe.members`: who is in a safe.
@@ -285,7 +288,7 @@ pub struct SafeShare {
     pub role: SafeRole,
 }
 
-/// Result of `safe.share`: who is in now.
+/// Result of `safe.share` and `safe.takeover`: who is in now, with which role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SafeShared {
@@ -394,6 +397,9 @@ pub struct SafeWaiting {
     /// Why nothing more is taken in until a person has looked; absent where nothing is in the way.
     #[serde(default)]
     pub halt: Option<SafeHalt>,
+    /// Who may take the safe over; absent while somebody counts as its owner.
+    #[serde(default)]
+    pub ownerless: Option<SafeOwnerless>,
 }
 
 /// Result of `safe.status`: safes with what waits in each.

@@ -162,6 +162,7 @@ pub const SHAPES: &[Shape] = &[
     call::<SafeSelector, SafeMembersResult>(method::SAFE_MEMBERS),
     call::<SafeShare, SafeShared>(method::SAFE_SHARE),
     call::<SafeUnshare, SafeUnshared>(method::SAFE_UNSHARE),
+    call::<SafeSelector, SafeShared>(method::SAFE_TAKEOVER),
     call::<SafeSelector, SafeView>(method::SAFE_ACCEPT),
     call::<SafeSelector, SafeView>(method::SAFE_LEAVE),
     call::<SafeRename, FileChanged>(method::SAFE_RENAME),

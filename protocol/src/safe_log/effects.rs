@@ -47,6 +47,15 @@ pub struct Effects {
     pub present: Present,
 }
 
+impl Effects {
+    /// Whether its author took the safe over: nobody raises their own role otherwise.
+    #[must_use]
+    pub fn is_takeover(&self) -> bool {
+        let mine = |change: &Change| change.user == self.by.user && change.role == Some(Role::Owner);
+        self.by.role != Role::Owner && self.roles.iter().any(mine)
+    }
+}
+
 /// An item that the rules have accepted as the next one of a safe. Nothing else makes one.
 #[derive(Debug)]
 pub struct Judged<'a, S: Signed> {

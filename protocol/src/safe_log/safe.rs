@@ -235,6 +235,17 @@ impl VerifiedSafe {
         }
     }
 
+    /// Who may take the safe over, at `n` certificates of the organisation's log. None while
+    /// somebody counts as its owner, and before the first certificate.
+    #[must_use]
+    pub fn successors<M: MembersAt<Error = Infallible>>(&self, members: &M, n: u64) -> Option<Vec<UserId>> {
+        self.present?;
+        match rules::successors(self, members, n) {
+            Ok(successors) => successors,
+            Err(never) => match never {},
+        }
+    }
+
     /// Takes in what rules with a defence less have accepted: to see what that leads to.
     #[cfg(test)]
     pub(crate) fn apply_of_weak_rules(&mut self, effects: &Effects) {

@@ -122,6 +122,7 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::SAFE_MEMBERS => (is::<SafeSelector>(parameters), is::<SafeMembersResult>(result)),
         method::SAFE_SHARE => (is::<SafeShare>(parameters), is::<SafeShared>(result)),
         method::SAFE_UNSHARE => (is::<SafeUnshare>(parameters), is::<SafeUnshared>(result)),
+        method::SAFE_TAKEOVER => (is::<SafeSelector>(parameters), is::<SafeShared>(result)),
         method::SAFE_ACCEPT | method::SAFE_LEAVE => (is::<SafeSelector>(parameters), is::<SafeView>(result)),
         method::SAFE_RENAME => (is::<SafeRename>(parameters), is::<FileChanged>(result)),
         method::SAFE_STATUS => (is::<SafeStatus>(parameters), is::<SafeStatusResult>(result)),

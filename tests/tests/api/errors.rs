@@ -215,6 +215,7 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     (K::AttemptLost, HERE, "a_server_in_trouble"),
     (K::ContentsDamaged, "daemon/src/contents/tests.rs", "nothing_that_is_wrong_is_written"),
     (K::SafeUntrusted, "daemon/src/contents/tests.rs", "nothing_that_is_wrong_is_written"),
+    (K::SafeTakenOver, "tests/tests/safes/takeover.rs", "alarms"),
     (K::RemovalWaits, "tests/tests/safes/brake.rs", "many_removals_wait_for_a_person_and_nothing_else_does"),
     (K::SafeFull, "daemon/src/safes/refusals.rs", "what_a_safe_takes_no_more_has_a_name_of_its_own"),
     (K::SafeNotOpen, "daemon/src/safes/refusals.rs", "what_a_safe_takes_no_more_has_a_name_of_its_own"),

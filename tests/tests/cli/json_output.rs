@@ -204,6 +204,7 @@ fn live(script: &Script, alice: &Device, bob: &Device, server: &Server, folder: 
     script.ask(alice, "user profile bob@acme.example --profile outsider --yes", "");
     script.ask(alice, &format!("device revoke {device} --yes"), "");
     script.ask(alice, "user revoke bob@acme.example --yes", "");
+    script.ask(alice, "safe takeover Later --yes", "");
     script.ask(alice, "user rekey --yes", "");
 }
 
@@ -265,6 +266,12 @@ fn live_in_a_safe(script: &Script, alice: &Device, bob: &Device, folder: &Path) 
     script.ask(alice, "safe sync Designs --wait 120", "");
     script.ask(alice, "safe share Designs bob@acme.example --yes", "");
     script.ask(alice, "safe unshare Designs bob@acme.example --yes", "");
+    // One that has no owner once Bob is revoked.
+    let later: SafeId = script.ask(bob, "safe create Later", "")["safe"].as_str().unwrap().parse().unwrap();
+    script.ask(bob, "safe share Later alice@acme.example --role manager --yes", "");
+    let _ = alice.until_safe(|offered| offered.safe == later);
+    script.ask(alice, &format!("safe accept {later}"), "");
+    script.ask(alice, "safe sync Later --wait 120", "");
 }
 
 /// Follows events over a restart of the daemon.

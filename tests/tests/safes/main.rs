@@ -21,15 +21,18 @@ mod edits;
 mod ends;
 mod halted;
 mod keeping;
+mod lockouts;
 mod names;
 mod offers;
 mod offline;
+mod passwords;
 mod past;
 mod pruned;
 mod random;
 mod recovery;
 mod revoked;
 mod sizes;
+mod takeover;
 mod together;
 mod truth;
 

@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use parsec_protocol::control::{
-    FileRestoreTree, FileTreeRestored, LogRecord, SafeLog, SafeLogResult, method,
+    FileRestoreTree, FileTreeRestored, LogRecord, SafeLog, SafeLogResult, SafeTakeover, method,
 };
 use parsec_protocol::ids::Timestamp;
 
@@ -44,6 +44,19 @@ fn row(record: &LogRecord) -> Vec<String> {
     ]
 }
 
+/// A takeover among the records.
+fn takeover_row(taken: &SafeTakeover) -> Vec<String> {
+    let by = taken.by.as_ref().map(person).unwrap_or_default();
+    let when = moment_to_the_second(taken.time);
+    vec![String::new(), when, by, String::new(), "TOOK THE SAFE OVER: nobody owned it any more".to_owned()]
+}
+
+/// A takeover in a few words.
+pub(super) fn takeover(taken: &SafeTakeover) -> String {
+    let by = taken.by.as_ref().map_or_else(|| "somebody unknown".to_owned(), person);
+    format!("{}, by {by}: nobody owned it any more", moment_to_the_second(taken.time))
+}
+
 /// Shows the records of a safe, the last one first, page by page.
 pub(super) fn log(context: &Context<'_>, safe: &str, limit: Option<u64>) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
@@ -59,6 +72,8 @@ pub(super) fn log(context: &Context<'_>, safe: &str, limit: Option<u64>) -> Resu
             if context.output.is_json() {
                 context.output.result(schema::SAFE_LOG, record, String::new)?;
             } else {
+                // The last first: what stands behind a record comes before it.
+                rows.extend(record.takeovers.iter().rev().map(takeover_row));
                 rows.push(row(record));
             }
         }

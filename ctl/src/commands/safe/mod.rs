@@ -46,6 +46,7 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
         Safe::Share { safe, user, role, sure } => sharing::share(context, safe, &user, role, &sure),
         Safe::Unshare { safe, user, sure } => sharing::unshare(context, safe, &user, &sure),
         Safe::Accept { safe } => sharing::accept(context, safe),
+        Safe::Takeover { safe, sure } => sharing::take_over(context, safe, &sure),
         Safe::Leave { safe, sure } => sharing::leave(context, safe, &sure),
         Safe::Rename { safe, name, sharing } => rename(context, safe, name, sharing),
         Safe::Members { safe } => members(context, safe),
@@ -162,8 +163,17 @@ fn show(context: &Context<'_>, safe: String) -> Result<(), Failure> {
 }
 
 fn described(result: &SafeShowResult) -> String {
-    let SafeShowResult { safe, founder, founded, certificates, log_head, records, journal_head, conflicts } =
-        result;
+    let SafeShowResult {
+        safe,
+        founder,
+        founded,
+        certificates,
+        log_head,
+        records,
+        journal_head,
+        conflicts,
+        taken_over,
+    } = result;
     let mut lines = vec![format!("Safe:      {}", safe.safe)];
     let name = safe.name.as_ref().map_or_else(|| "(known once it is accepted)".to_owned(), escaped);
     lines.push(format!("Name:      {name}"));
@@ -173,6 +183,9 @@ fn described(result: &SafeShowResult) -> String {
         lines.push(format!("Shared by: {}", person(by)));
     }
     lines.push(format!("Founded:   {}, by {}", moment(*founded), person(founder)));
+    if let Some(taken) = taken_over {
+        lines.push(format!("Taken over: {}", journal::takeover(taken)));
+    }
     lines.push(format!("Members:   {}", safe.members));
     if let (Some(entries), Some(bytes)) = (safe.entries, safe.bytes) {
         lines.push(format!("Contents:  {entries} files and folders, {}", human(bytes)));
@@ -263,6 +276,7 @@ fn waiting(context: &Context<'_>, safe: &SafeWaiting) -> String {
     }
     lines.extend(safe.removals.as_ref().map(|removals| confirm::removals(context, removals)));
     lines.extend(safe.halt.as_ref().map(confirm::halt));
+    lines.extend(safe.ownerless.as_ref().map(|found| sharing::ownerless(found, &safe.safe)));
     lines.join("\n")
 }
 

@@ -1,12 +1,12 @@
-//! `safe share|unshare|accept|leave`: who is in a safe.
+//! `safe share|unshare|takeover|accept|leave`: who is in a safe.
 //!
 //! Decides what a person sees before they let somebody in or out: who it is, since when a member,
 //! and who vouched. Refuses to go on without a yes that was typed in full, or given as an option by
 //! a script; the daemon asks for the password on top.
 
 use parsec_protocol::control::{
-    Member, ProblemKind, SafeMember, SafeRole, SafeShare, SafeShared, SafeShowResult, SafeStanding,
-    SafeUnshare, SafeUnshared, SafeView, UserShow, UserShowResult, method,
+    Member, ProblemKind, SafeMember, SafeOwnerless, SafeRole, SafeShare, SafeShared, SafeShowResult,
+    SafeStanding, SafeUnshare, SafeUnshared, SafeView, UserShow, UserShowResult, method,
 };
 
 use super::super::admin::confirm;
@@ -112,6 +112,35 @@ pub(super) fn unshare(context: &Context<'_>, safe: String, user: &str, sure: &Su
         out.safe.epoch
     );
     context.output.changed(schema::SAFE_UNSHARE, &out, || text.clone(), Done::new(&text, SEE_MEMBERS))
+}
+
+/// Becomes the owner of a safe that nobody owns any more.
+pub(super) fn take_over(context: &Context<'_>, safe: String, sure: &Sure) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let before: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe))?;
+    let what = format!(
+        "You become the owner of {}, if nobody counts as one any more and nobody else comes first. You can let in and take out whom you like then. Everybody in it sees that.",
+        named_within(&before.safe)
+    );
+    confirm(context, &what, sure)?;
+    let asked = selector(context, before.safe.safe.to_string());
+    let taken: SafeShared = context.ask(&mut daemon, method::SAFE_TAKEOVER, &asked)?;
+    let text = format!("You are the owner of {} now.", named_within(&taken.safe));
+    context.output.changed(schema::SAFE_TAKEOVER, &taken, || text.clone(), Done::new(&text, SEE_MEMBERS))
+}
+
+/// That nobody owns a safe any more, and what to do.
+pub(super) fn ownerless(found: &SafeOwnerless, safe: &SafeView) -> String {
+    let remedy = match found.successors.as_slice() {
+        _ if found.mine => format!("You may take it over: parsecctl safe takeover {}", short(safe.safe)),
+        [] => "Nobody who is left may take it over: get out of it what you need.".to_owned(),
+        [first] => format!("{} may take it over; ask them.", person(first)),
+        several => {
+            let each: Vec<_> = several.iter().map(person).collect();
+            format!("One of these may take it over; ask them: {}", each.join(", "))
+        }
+    };
+    format!("Nobody counts as its owner any more.\n  What to do: {remedy}")
 }
 
 /// Takes a safe that is offered.

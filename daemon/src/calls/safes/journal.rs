@@ -22,7 +22,7 @@ use super::choose;
 use super::files::{changed, readable};
 use crate::os::blocking_in;
 use crate::safes::earlier::{self, Until};
-use crate::safes::{paths, views};
+use crate::safes::{paths, takeovers, views};
 use crate::session::Session;
 use crate::session::names::Names;
 use crate::store::{OpenDevice, StoreError};
@@ -44,6 +44,7 @@ const fn blank(seq: u64, time: Timestamp) -> LogRecord {
         pruned: 0,
         other: 0,
         unread: false,
+        takeovers: Vec::new(),
     }
 }
 
@@ -108,11 +109,14 @@ pub async fn log(session: &Session, params: SafeLog) -> Result<SafeLogResult, Pr
     let (open, id) = (Arc::clone(&session.open), safe.id);
     let most = last.saturating_sub(after);
     let read = blocking_in(&session.tasks, move || records(&open, (&keys, &lost), id, after, most)).await?;
+    let takeovers = takeovers::takeovers(session, id).await?;
+    let behind = |seq: u64| takeovers.iter().filter(|taken| taken.record == seq).cloned().collect();
     let log = session.log();
     let names = Names::new(&session.open.keys.directory_key, &log);
     let shown = read.into_iter().rev().map(|(record, user, device)| LogRecord {
         by: views::person(session, &log, user),
         device: log.device(&device).and_then(|device| names.device(device)),
+        takeovers: behind(record.seq),
         ..record
     });
     let records = shown.collect();

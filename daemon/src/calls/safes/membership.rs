@@ -1,5 +1,5 @@
-//! `safe.create`, `safe.share`, `safe.unshare`, `safe.members`, `safe.accept`, `safe.leave`: who is
-//! in which safe.
+//! `safe.create`, `safe.share`, `safe.unshare`, `safe.takeover`, `safe.members`, `safe.accept`,
+//! `safe.leave`: who is in which safe.
 //!
 //! Decides whom an address or an id means, and waits a moment for a new safe to reach the server:
 //! without it, the safe is made all the same.
@@ -10,12 +10,14 @@ use parsec_protocol::control::{
     SafeUnshared, SafeView,
 };
 use parsec_protocol::ids::UserId;
+use parsec_protocol::safe_log::roles::Role;
 
 use super::super::members::no_member;
 use super::choose;
 use super::status::{Wanted, until};
 use crate::safes::{founding, members, views};
 use crate::session::Session;
+use crate::session::open_safes::OpenSafe;
 
 /// Seconds that a new safe is given to reach the server.
 const FOUNDING_WAIT_SECONDS: u32 = 5;
@@ -51,11 +53,26 @@ pub async fn share(session: &Session, params: SafeShare) -> Result<SafeShared, P
     let log = session.sync().await?;
     let user = find(&log, &params.member)?;
     members::share(session, &safe, user, role).await?;
-    let given = views::given(session, &safe).await?;
+    shared(session, &safe, user, role).await
+}
+
+/// Who has which role now.
+async fn shared(session: &Session, safe: &OpenSafe, user: UserId, role: Role) -> Result<SafeShared, Problem> {
+    let given = views::given(session, safe).await?;
     let log = session.log();
     let missing = || Problem::new(ProblemKind::Internal, "Whom the safe was shared with is not in its log.");
     let member = views::member(session, &log, user, role, given.get(&user)).ok_or_else(missing)?;
-    Ok(SafeShared { member, safe: views::view(session, &safe).await })
+    Ok(SafeShared { member, safe: views::view(session, safe).await })
+}
+
+/// Makes the caller's user the owner of a safe that nobody owns any more.
+///
+/// # Errors
+/// `safe_role_too_low` where somebody is an owner, or comes first; why not otherwise.
+pub async fn take_over(session: &Session, params: SafeSelector) -> Result<SafeShared, Problem> {
+    let safe = choose(session, &params.safe).await?;
+    members::take_over(session, &safe).await?;
+    shared(session, &safe, session.open.summary.user, Role::Owner).await
 }
 
 /// Takes a member out of a safe.

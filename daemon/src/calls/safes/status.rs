@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::{choose, here};
 use crate::safes::brake::Waiting;
-use crate::safes::{acts, deciding, holding, listing, loading, paths, views};
+use crate::safes::{acts, deciding, holding, listing, loading, paths, takeovers, views};
 use crate::session::Session;
 use crate::session::names::Names;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
@@ -125,6 +125,7 @@ pub async fn show(session: &Session, params: SafeSelector) -> Result<SafeShowRes
     let shown = views::view(session, &safe).await;
     let log = session.log();
     let founder = log.device(&safe.founder).and_then(|device| views::person(session, &log, device.user));
+    let taken_over = takeovers::takeovers(session, id).await?.pop();
     let memory = safe.memory().await;
     let (Some(founder), Some(founded), Some(now)) = (founder, founded, memory.verified.present()) else {
         let text = "Nothing was heard from the server about this safe yet.";
@@ -140,6 +141,7 @@ pub async fn show(session: &Session, params: SafeSelector) -> Result<SafeShowRes
         records: now.journal.count,
         journal_head: now.journal.hash.to_string(),
         conflicts: listing::conflicts_in(&memory),
+        taken_over,
     })
 }
 
@@ -171,6 +173,7 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
         let more = memory.queue.len() > WAITING_SHOWN_MAX;
         let removals = removals(&held);
         let heard = memory.heard;
+        let ownerless = takeovers::ownerless(session, &memory);
         safes.push(SafeWaiting {
             safe: shown,
             changes,
@@ -181,6 +184,7 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
             pinned_bytes,
             removals,
             halt,
+            ownerless,
         });
     }
     Ok(SafeStatusResult { safes, limit_bytes, floor_bytes })

@@ -208,6 +208,7 @@ mod tests {
             method::USER_REKEY,
             method::SAFE_SHARE,
             method::SAFE_UNSHARE,
+            method::SAFE_TAKEOVER,
         ];
         for spec in TABLE {
             let needs = vouching.contains(&spec.name)

@@ -201,6 +201,10 @@ pub(super) const TABLE: &[MethodSpec] = &[
     // Who is let in reads everything that the safe ever had.
     on_session!(SAFE_SHARE, Vouch, |session, params: SafeShare| membership::share(&session, params)),
     on_session!(SAFE_UNSHARE, Vouch, |session, params: SafeUnshare| membership::unshare(&session, params)),
+    // Whoever owns a safe takes others out of it.
+    on_session!(SAFE_TAKEOVER, Vouch, |session, params: SafeSelector| {
+        membership::take_over(&session, params)
+    }),
     on_session!(SAFE_ACCEPT, Own, |session, params: SafeSelector| membership::accept(&session, params)),
     on_session!(SAFE_LEAVE, Own, |session, params: SafeSelector| membership::leave(&session, params)),
     on_session!(SAFE_RENAME, Own, |session, params: SafeRename| files::rename_safe(&session, params)),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::Fault;
 use super::here::{Author, Checked, Here, apply};
 use crate::chain::head::Head;
-use crate::chain::organisation::at::{MembersAt, UserAt};
+use crate::chain::organisation::at::MembersAt;
 use crate::chain::organisation::certificate::Profile;
 use crate::chain::view::NotAccepted;
 use crate::ids::UserId;
@@ -107,13 +107,10 @@ impl<S: SafeView, M: MembersAt<Error = S::Error>> Changed<'_, S, M> {
                 return if leaves { Err(Fault::LeavesAlone.into()) } else { Ok(Kind::Sharing) };
             }
         }
-        if self.author.at.profile == Profile::Outsider {
-            return Err(Fault::TakeOver.into());
+        match self.here.successors(before).map_err(NotAccepted::View)? {
+            Some(first) if first.contains(&me) => Ok(Kind::TakeOver),
+            Some(_) | None => Err(Fault::TakeOver.into()),
         }
-        // An outsider, who can't be an owner, must not keep readers from it.
-        let standing = self.here.standing(before).map_err(NotAccepted::View)?;
-        let above = |(_, role, at): &(_, Role, _)| outranks(*role, at, self.by.role);
-        if standing.iter().any(above) { Err(Fault::TakeOver.into()) } else { Ok(Kind::TakeOver) }
     }
 
     /// The last tenth of a log is for owners, for who takes over, and for keys that are due.
@@ -209,9 +206,4 @@ impl<S: SafeView, M: MembersAt<Error = S::Error>> Changed<'_, S, M> {
         let list = self.here.list(after).map_err(NotAccepted::View)?;
         if list.hash() == key.list { Ok(Some(list)) } else { Err(Fault::WrongList.into()) }
     }
-}
-
-/// Whether somebody keeps a user of this role from taking over.
-fn outranks(role: Role, at: &UserAt, mine: Role) -> bool {
-    role < mine && at.profile != Profile::Outsider
 }

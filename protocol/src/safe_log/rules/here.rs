@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::Fault;
 use crate::chain::head::Head;
 use crate::chain::organisation::at::{MembersAt, UserAt};
-use crate::chain::organisation::certificate::DeviceKind;
+use crate::chain::organisation::certificate::{DeviceKind, Profile};
 use crate::chain::view::NotAccepted;
 use crate::ids::{DeviceId, UserId};
 use crate::public_keys::VerifyKey;
@@ -95,6 +95,19 @@ impl<S: SafeView, M: MembersAt<Error = S::Error>> Here<'_, S, M> {
             }
         }
         Ok(standing)
+    }
+
+    /// Who may take the safe over: of those who are no outsiders, all with the highest role\*. None
+    /// while one of them is an owner. An outsider, who can't be one, keeps nobody from it.
+    pub(super) fn successors(&self, roles: &BTreeMap<UserId, Role>) -> Asked<S, Option<Vec<UserId>>> {
+        let mut standing = self.standing(roles)?;
+        standing.retain(|(_, _, at)| at.profile != Profile::Outsider);
+        let highest = standing.iter().map(|(_, role, _)| *role).min();
+        if highest == Some(Role::Owner) {
+            return Ok(None);
+        }
+        let first = standing.into_iter().filter(|(_, role, _)| Some(*role) == highest);
+        Ok(Some(first.map(|(user, ..)| user).collect()))
     }
 
     /// Everybody with role\* of these who is not suspended: to whom a key goes.

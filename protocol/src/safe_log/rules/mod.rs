@@ -27,6 +27,7 @@ use crate::chain::head::Head;
 use crate::chain::organisation::at::MembersAt;
 use crate::chain::organisation::certificate::Profile;
 use crate::chain::view::NotAccepted;
+use crate::ids::UserId;
 use crate::limits::SAFE_LOG_MAX_CERTIFICATES;
 
 /// Judges what `read` gives as the next certificate of the safe that is seen through `safe`. A full
@@ -165,6 +166,19 @@ pub fn is_due<S: SafeView, M: MembersAt<Error = S::Error>>(
         Some(present) => Here { safe, members, n }.due(&present),
         None => Ok(false),
     }
+}
+
+/// Who may take the safe over, at `n` certificates of the organisation's log: nobody where only
+/// outsiders are left. None while somebody counts as its owner.
+///
+/// # Errors
+/// Why a view could not be asked.
+pub fn successors<S: SafeView, M: MembersAt<Error = S::Error>>(
+    safe: &S,
+    members: &M,
+    n: u64,
+) -> Result<Option<Vec<UserId>>, S::Error> {
+    Here { safe, members, n }.successors(&safe.roles()?)
 }
 
 /// The list of a ring that a member would make now: those with role\* after `changes` who are not
