@@ -5,6 +5,7 @@ signatures are checked here too, slowly. Refuses what it does not know by saying
 
     check.py log FILE        a log: {"organisation": ..., "root": hex, "envelopes": [hex, ...]}
     check.py file FILE       an evidence file: an exported log, a fork proof, an enrolment receipt
+    check.py archive FILE    a sealed archive of a safe: its framing, both logs, the hash of each object
     check.py vectors FOLDER [LAYER]
                              every vector of tests/vectors whose layer this program knows, or of one layer;
                              those of safes/ are of the layers safe-CONSTRUCT
@@ -20,6 +21,7 @@ import os
 import re
 import sys
 
+import archive
 import blake3
 import gcm
 import hpke
@@ -1555,6 +1557,14 @@ def main(arguments):
         except Bad as why:
             print("it shows nothing: %s" % why)
             return 1
+    if len(arguments) == 2 and arguments[0] == "archive":
+        with open(arguments[1], "rb") as file:
+            try:
+                print("all of it is right: %s" % archive.verify(sys.modules[__name__], file))
+                return 0
+            except Bad as why:
+                print("it shows nothing: %s" % why)
+                return 1
     if len(arguments) == 2 and arguments[0] == "log":
         with open(arguments[1], encoding="utf-8") as file:
             given = json.load(file)

@@ -230,6 +230,11 @@ const WALLS: &[Wall] = &[
         reason: "whoever looks whether contents are right must not believe those who brought them",
     },
     Wall {
+        from: &["daemon/archive"],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc"],
+        reason: "an archive is judged by what is in it and what the device has verified, whoever hands it over",
+    },
+    Wall {
         from: &["ctl"],
         never: &["parsecd", "parsec_metadata", "parsec_tests"],
         reason: "parsecctl asks over the socket like any other program: it links nothing that holds keys",

@@ -5,6 +5,7 @@
 //! nouns. Refuses, by leaving it out, any option that carries a password or a bootstrap token, and
 //! any that confirms a code by itself.
 
+mod as_of;
 mod ceremony;
 mod daemon;
 mod device;
@@ -18,6 +19,7 @@ mod recovery;
 mod safe;
 mod safe_path;
 mod token;
+mod whole;
 
 use std::path::PathBuf;
 
@@ -25,6 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parsec_protocol::control::DeviceSelector;
 use parsec_protocol::ids::OrganisationId;
 
+pub(crate) use as_of::AsOf;
 pub(crate) use ceremony::Ceremony;
 pub(crate) use daemon::{Events, Rpc, Status};
 pub(crate) use device::Device;
@@ -38,6 +41,7 @@ pub(crate) use recovery::{NewKit, Page as KitPage, Recovery, UseKit};
 pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, Sharing};
 pub(crate) use safe_path::{SafePath, Target};
 pub(crate) use token::{NewToken, Token};
+pub(crate) use whole::{Export, Import, Whole};
 
 const EXIT_CODES: &str = "\
 Results go to stdout, talk to stderr. With --json, stdout has one JSON object a line, each naming its schema.

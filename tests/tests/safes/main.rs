@@ -30,6 +30,7 @@ mod revoked;
 mod sizes;
 mod together;
 mod truth;
+mod whole;
 
 use std::sync::Arc;
 
