@@ -69,7 +69,7 @@ impl Kind {
         Self::End,
     ];
 
-    /// Its number.
+    /// Its number in the file.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
@@ -124,7 +124,7 @@ pub struct About {
     /// Its root verify key.
     #[n(2)]
     pub root: VerifyKey,
-    /// The safe.
+    /// Id of the safe.
     #[n(3)]
     pub safe: SafeId,
     /// The device that founded it.
@@ -153,7 +153,7 @@ pub struct Boxed {
     /// Whom it is for.
     #[n(1)]
     pub user: UserId,
-    /// The sealed key.
+    /// The sealed safe key.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub sealed: Vec<u8>,
 }
@@ -172,7 +172,7 @@ pub struct End {
 /// Why bytes are no archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveFault {
-    /// It begins otherwise.
+    /// It begins with other bytes.
     #[error("the file is no archive of a safe, or one of a later version")]
     NoArchive,
     /// A kind that there is not.
@@ -187,9 +187,9 @@ pub enum ArchiveFault {
     /// A frame that can't be read.
     #[error("frame {number} is malformed: {why}")]
     Malformed {
-        /// Which.
+        /// Number of the frame.
         number: u64,
-        /// Why it can't.
+        /// Why it is no record.
         why: CodecError,
     },
     /// It ends before its end.

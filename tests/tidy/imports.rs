@@ -198,9 +198,9 @@ const WALLS: &[Wall] = &[
         reason: "a call gets the session that the loop chose and checked for it: what could reach the loop could choose for itself",
     },
     Wall {
-        from: &["daemon/enrolment"],
+        from: &["daemon/enrolment", "daemon/archive"],
         never: &["daemon/calls", "daemon/engine", "daemon/rpc"],
-        reason: "an enrolment reports to the loop and never tells it what to do; no program on a socket reaches it but through the loop",
+        reason: "an enrolment, or an archive, is judged by itself and never tells the loop what to do; no program on a socket reaches it but through a call",
     },
     Wall {
         from: &["daemon/recovery"],
@@ -228,11 +228,6 @@ const WALLS: &[Wall] = &[
         from: &["daemon/truth"],
         never: &["daemon/calls", "daemon/contents", "daemon/engine", "daemon/rpc"],
         reason: "whoever looks whether contents are right must not believe those who brought them",
-    },
-    Wall {
-        from: &["daemon/archive"],
-        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc"],
-        reason: "an archive is judged by what is in it and what the device has verified, whoever hands it over",
     },
     Wall {
         from: &["ctl"],

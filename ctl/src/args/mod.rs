@@ -303,6 +303,13 @@ mod tests {
             "safe rm -r Plans:/a",
             "safe stat Plans:/a",
             "safe conflicts Plans",
+            "safe ls -R Plans:/ --at 2h",
+            "safe cat Plans:/x --record 7",
+            "safe get -r Plans:/ /tmp/x --at '2026-11-23'",
+            "safe export Plans /tmp/x --record 7 --force",
+            "safe export --sealed --partial Plans x.parsec-safe",
+            "safe import /tmp/x Plans:/ --saved",
+            "safe import --sealed --partial x.parsec-safe New",
             "safe retention Plans 365 --saved",
             "safe prune Plans --trash --dry-run",
             "safe purge Plans:/a --entry 5afe0001 --yes",
@@ -380,6 +387,11 @@ mod tests {
             "safe put x Plans",
             "safe put x Plans:/x --wait 5 --saved",
             "safe get x",
+            "safe get Plans:/x --at 2h --record 7",
+            "safe get Plans:/x --version 5afe0001 --record 7",
+            "safe export --partial Plans /tmp/x",
+            "safe export --sealed Plans x --at 2h",
+            "safe import --sealed --force x New",
             "safe mv Plans:/a b",
             "safe rm -f Plans:/a",
             "status --organisation ../..",
@@ -399,11 +411,13 @@ mod tests {
                 "forget" => *long == "force",
                 // The daemon takes the device's password for it as well, once in a session.
                 "confirm" | "prune" | "purge" | "retention" => *long == "yes",
-                "revoke" | "rekey" | "profile" | "acknowledge" | "import" | "share" | "unshare" | "leave" => {
+                "revoke" | "rekey" | "profile" | "acknowledge" | "share" | "unshare" | "leave" => {
                     *long == "yes"
                 }
                 // A file that is written over; the safe keeps what was there.
-                "put" | "get" | "mv" | "cp" => *long == "force",
+                "put" | "get" | "mv" | "cp" | "export" => *long == "force",
+                // Of a log or of a safe.
+                "import" => matches!(*long, "yes" | "force"),
                 _ => false,
             };
             let longs = command.get_arguments().filter_map(|a| a.get_long());

@@ -41,7 +41,7 @@ pub(super) struct Own<'a> {
 
 /// Where an object is in the file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Located {
     pub(super) at: u64,
     pub(super) length: usize,
     pub(super) hash: ObjectHash,
@@ -54,7 +54,7 @@ pub(super) struct Judged {
     pub(super) safe: VerifiedSafe,
     pub(super) rings: BTreeMap<Hash, Vec<u8>>,
     pub(super) boxes: Vec<Boxed>,
-    pub(super) objects: HashMap<ObjectId, Place>,
+    pub(super) objects: HashMap<ObjectId, Located>,
     /// How many records each member wrote.
     pub(super) wrote: BTreeMap<UserId, u64>,
 }
@@ -171,7 +171,7 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
                 }
                 // Records were signed by members: what they have added is no hostile number.
                 let at = at.saturating_add(OBJECT_PREFIX_BYTES as u64);
-                let place = Place { at, length: sealed.len(), hash };
+                let place = Located { at, length: sealed.len(), hash };
                 let more = (objects.len() as u64) < added;
                 if !more || objects.insert(object, place).is_some() {
                     return Err(Refused::NotAdded(number));

@@ -1,8 +1,8 @@
 //! A safe into an archive.
 //!
 //! Decides that everything is taken as it is stored: certificates and records as they were signed,
-//! rings and boxes as they are at the server, objects as they were sealed, from this device where it
-//! has them and from the server otherwise. Each object's bytes are compared with what its author
+//! rings and boxes as they are at the server, objects as they were sealed, from this device where
+//! it has them and from the server otherwise. Each object's bytes are compared with what its author
 //! named before they go in. What neither side has is left out and named.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

@@ -12,5 +12,5 @@ mod refusals;
 mod renewing;
 mod source;
 
-pub(crate) use making::{Archived, archive};
-pub(crate) use renewing::{Renewed, renew};
+pub(crate) use making::archive;
+pub(crate) use renewing::renew;

@@ -20,7 +20,7 @@ use parsec_protocol::safes::past;
 use parsec_protocol::sealing::KeyHash;
 use zeroize::Zeroizing;
 
-use super::judging::{Judged, Place};
+use super::judging::{Judged, Located};
 use super::source::read_at;
 use crate::contents::Objects;
 use crate::os::blocking_in;
@@ -133,7 +133,7 @@ pub(super) struct InFile<'a> {
 
 impl InFile<'_> {
     /// Where an object is, as one of these bytes.
-    pub(super) fn place(&self, object: ObjectId, hash: &ObjectHash) -> Option<Place> {
+    pub(super) fn place(&self, object: ObjectId, hash: &ObjectHash) -> Option<Located> {
         self.judged.objects.get(&object).copied().filter(|place| place.hash == *hash)
     }
 }
@@ -142,7 +142,7 @@ impl Objects for InFile<'_> {
     async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let lost =
             || Problem::new(ProblemKind::ContentsUnavailable, "The archive lacks a part of the contents.");
-        let places: Option<Vec<Place>> =
+        let places: Option<Vec<Located>> =
             wanted.iter().map(|reference| self.place(reference.object, &reference.blake3)).collect();
         let places = places.ok_or_else(lost)?;
         let all = places.iter().map(|place| place.length).fold(0, usize::saturating_add);

@@ -43,7 +43,7 @@ pub(super) enum Refused {
     Item {
         /// A certificate or a record.
         what: &'static str,
-        /// Which.
+        /// Its number in its log.
         number: u64,
         /// By which rule.
         why: String,

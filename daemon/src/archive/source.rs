@@ -73,7 +73,7 @@ impl<'a> Frames<'a> {
         read_at(self.file, &mut bytes, at)?;
         self.reading.body(&bytes)?;
         self.at = at.saturating_add(length as u64);
-        // Whoever waits sees how far it has come by the place of the file, which nothing here needs.
+        // Whoever waits sees how far it has come by the place of the file; nothing here needs it.
         let _ = rustix::fs::seek(self.file, rustix::fs::SeekFrom::Start(self.at));
         Ok(Some(Frame { number, kind, at, bytes }))
     }

@@ -185,7 +185,7 @@ impl OpenSafe {
 pub struct Past {
     /// The safe that it is of.
     pub safe: SafeId,
-    /// Its last record.
+    /// Seq of its last record.
     pub seq: u64,
     /// The date of that record, as its author says.
     pub time: Timestamp,

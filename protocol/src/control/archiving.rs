@@ -38,7 +38,7 @@ pub struct SafeExported {
     pub certificates: u64,
     /// Records of the journal.
     pub records: u64,
-    /// Sealed objects.
+    /// Sealed objects in it.
     pub objects: u64,
     /// Bytes of the objects.
     pub bytes: u64,
@@ -82,7 +82,7 @@ pub struct ArchiveWriter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SafeImported {
-    /// The new safe.
+    /// The safe that was made.
     pub safe: SafeView,
     /// Id of the safe that the archive is of.
     pub of: SafeId,

@@ -1,5 +1,5 @@
-//! A whole safe out of it and into another: what comes back is what was there, what is there already
-//! is not copied again, and what has no room is refused before any of it is sent.
+//! A whole safe out of it and into another: what comes back is what was there, what is there
+//! already is not copied again, and what has no room is refused before any of it is sent.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

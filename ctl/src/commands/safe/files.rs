@@ -304,7 +304,7 @@ fn transfer(
 fn changed(
     context: &Context<'_>,
     (method, schema): (&str, Change),
-    asked: &impl serde::Serialize,
+    asked: &impl Serialize,
     what: &str,
     sharing: Sharing,
 ) -> Result<(), Failure> {

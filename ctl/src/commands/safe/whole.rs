@@ -1,5 +1,5 @@
-//! `safe export` and `safe import`: a whole safe as a folder of this machine, and back; or sealed in
-//! one file.
+//! `safe export` and `safe import`: a whole safe as a folder of this machine, and back; or sealed
+//! in one file.
 //!
 //! Decides nothing about files: what `get -r` and `put -r` refuse is refused here too, and what is
 //! there already as it should be is passed over. An archive that lacks something is kept only where

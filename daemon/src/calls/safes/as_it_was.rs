@@ -4,25 +4,16 @@
 //! Decides what can still be had of what was: contents of which nothing was thrown away since. The
 //! others are listed, since they were there, and named as lost. Refuses to read half of a content.
 
-use std::sync::Arc;
-
 use parsec_protocol::control::{FileEntry, FileListResult, Problem, ProblemKind};
 use parsec_protocol::safes::content_ref::Content;
 use parsec_protocol::safes::tree::Tree as _;
 
-use super::files::readable;
 use crate::safes::earlier::{self, Until};
 use crate::safes::listing;
 use crate::safes::paths::{self, Path};
 use crate::session::Session;
-use crate::session::open_safes::{OpenSafe, Past};
+use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
-
-/// A safe as it was, of one that may be looked into.
-async fn past(session: &Session, safe: &OpenSafe, until: Until) -> Result<Arc<Past>, Problem> {
-    readable(&*safe.memory().await)?;
-    earlier::past(session, safe, until).await
-}
 
 /// Entries of a folder as it was: what was moved or removed since stands where it was.
 ///
@@ -35,7 +26,7 @@ pub(super) async fn list(
     (recursive, after): (bool, Option<&Path>),
     until: Until,
 ) -> Result<FileListResult, Problem> {
-    let past = past(session, safe, until).await?;
+    let past = earlier::past(session, safe, until).await?;
     let (files, more) = listing::list_of(&past.tree, path, recursive, after)?;
     let now = safe.memory().await.base.clone();
     let is_lost = |file: &&FileEntry| {
@@ -58,7 +49,7 @@ pub(super) async fn files(
     places: &[Path],
     until: Until,
 ) -> Result<(Vec<(FileEntry, Content)>, bool), Problem> {
-    let past = past(session, safe, until).await?;
+    let past = earlier::past(session, safe, until).await?;
     let (now, left) = {
         let memory = safe.memory().await;
         (memory.base.clone(), memory.standing == Standing::Left)

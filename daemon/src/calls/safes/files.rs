@@ -90,6 +90,7 @@ pub async fn list(session: &Session, params: FileList) -> Result<FileListResult,
     let after = params.after.as_deref().map(paths::read).transpose()?;
     let safe = choose(session, &params.safe).await?;
     if let Some(until) = Until::of(params.at, params.record)? {
+        readable(&*safe.memory().await)?;
         return as_it_was::list(session, &safe, &path, (params.recursive, after.as_ref()), until).await;
     }
     let memory = safe.memory().await;
@@ -285,7 +286,10 @@ pub async fn get_many(session: &Session, params: FileGetMany, file: File) -> Res
     let places: Vec<_> = params.paths.iter().map(|path| paths::read(path)).collect::<Result<_, _>>()?;
     let safe = choose(session, &params.safe).await?;
     let (found, left) = match Until::of(params.at, params.record)? {
-        Some(until) => as_it_was::files(session, &safe, &places, until).await?,
+        Some(until) => {
+            readable(&*safe.memory().await)?;
+            as_it_was::files(session, &safe, &places, until).await?
+        }
         None => {
             let memory = safe.memory().await;
             readable(&memory)?;
@@ -313,8 +317,8 @@ fn of_who_left(left: bool, problem: Problem) -> Problem {
 ///
 /// # Errors
 /// `path_not_found`, also for a version that it never had and for contents that were thrown away,
-/// `is_a_folder`, `not_a_file`; `safe_role_too_low` where the user has left it, and the contents are
-/// not here; as `contents::give`.
+/// `is_a_folder`, `not_a_file`; `safe_role_too_low` where the user has left it, and the contents
+/// are not here; as `contents::give`.
 pub async fn get(session: &Session, params: FileGet, file: File) -> Result<FileGot, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
@@ -324,6 +328,7 @@ pub async fn get(session: &Session, params: FileGet, file: File) -> Result<FileG
             let text = "Say which version, or as of when, and not both.";
             return Err(Problem::new(ProblemKind::InvalidRequest, text));
         }
+        readable(&*safe.memory().await)?;
         as_it_was::file(session, &safe, &path, until).await?
     } else {
         let memory = safe.memory().await;
