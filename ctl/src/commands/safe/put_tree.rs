@@ -150,11 +150,7 @@ pub(super) fn run(
     let together = Together::default();
     let mut walk = Walk { context, daemon, safe: &place.safe, how, there, done, together };
     if !how.sharing.saved {
-        // Refused here, nothing of it was read, sealed or sent.
-        let bytes = walk.measure(&folder, &mut names);
-        let (select, safe) = (context.global.select(), place.safe.clone());
-        let asked = SafeRoom { select, safe, bytes };
-        let _room: SafeRoomResult = walk.daemon.call(method::SAFE_ROOM, &asked)?;
+        walk.look_for_room(&folder, &mut names)?;
     }
     let walked = walk.folder(&folder, file, &mut names);
     // Also where it ended early: what stood before that is in.
@@ -204,6 +200,19 @@ fn tally(done: &Whole) -> String {
 impl Walk<'_> {
     fn tally(&self) -> String {
         tally(&self.done)
+    }
+
+    /// Asks whether all of it has room. Refused here, nothing of it was read, sealed or sent.
+    fn look_for_room(&mut self, folder: &OwnedFd, names: &mut Vec<Vec<u8>>) -> Result<(), Failure> {
+        let bytes = self.measure(folder, names);
+        let (select, safe) = (self.context.global.select(), self.safe.to_owned());
+        let asked = SafeRoom { select, safe, bytes };
+        match self.daemon.call::<_, SafeRoomResult>(method::SAFE_ROOM, &asked) {
+            Ok(_) => Ok(()),
+            // An older daemon says it where it comes to that.
+            Err(Failure::Report(report)) if report.is(ProblemKind::UnknownMethod) => Ok(()),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Least number of bytes that a folder brings: what the safe has as it is here is not put, and
