@@ -86,9 +86,13 @@ schemas! {
     Schema SAFE_CONFLICTS "parsec.safe.conflicts/1" "Each line of `safe conflicts`: one copy.";
     Change SAFE_CP "parsec.safe.cp/1" "`safe cp`";
     Change SAFE_CREATE "parsec.safe.create/1" "`safe create`";
+    Schema SAFE_EXPORT "parsec.safe.export/1" "`safe export`: what was written, and what was left out.";
+    Schema SAFE_EXPORT_SEALED "parsec.safe.export-sealed/1" "`safe export --sealed`: what the archive holds.";
     Schema SAFE_GET "parsec.safe.get/1" "`safe get`: the file that was written.";
     Schema SAFE_GET_TREE "parsec.safe.get-tree/1" "`safe get -r`: what was written, and what was left out.";
     Schema SAFE_HISTORY "parsec.safe.history/1" "`safe history`";
+    Change SAFE_IMPORT "parsec.safe.import/1" "`safe import`: what was put, and what was left out.";
+    Change SAFE_IMPORT_SEALED "parsec.safe.import-sealed/1" "`safe import --sealed`: what the archive held, and the new safe.";
     Change SAFE_LEAVE "parsec.safe.leave/1" "`safe leave`: the safe as it is now.";
     Schema SAFE_LIST "parsec.safe.list/1" "`safe list`";
     Schema SAFE_LOG "parsec.safe.log/1" "Each line of `safe log`: one record.";

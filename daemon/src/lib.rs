@@ -4,6 +4,7 @@
 //! in `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other, and what
 //! a room may name at all is in docs/architecture.md.
 
+pub(crate) mod archive;
 pub mod calls;
 pub mod config;
 pub(crate) mod contents;

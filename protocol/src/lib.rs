@@ -6,6 +6,7 @@
 //! specification is docs/protocol.md; where the two differ, one of them has a bug.
 
 pub mod address;
+pub mod archive;
 pub mod chain;
 pub mod claim_receipt;
 pub mod codec;

@@ -8,6 +8,7 @@ signatures are checked here too, slowly. Refuses what it does not know by saying
     check.py safe FILE       a safe: {"organisation": ..., "root": hex, "envelopes": [hex, ...], "safe": hex, "items": [[0 | 1, hex], ...]},
                              an item being a certificate or a record; with a member's "user" and "seed" and with "rings", "parts" and
                              "objects" by hash and id also what is in it
+    check.py archive FILE    a sealed archive of a safe: its framing, both logs, the hash of each object
     check.py vectors FOLDER [LAYER]
                              every vector of tests/vectors whose layer this program knows, or of one layer;
                              those of safes/ are of the layers safe-CONSTRUCT
@@ -23,6 +24,7 @@ import os
 import re
 import sys
 
+import archive
 import blake3
 import gcm
 import hpke
@@ -1633,6 +1635,14 @@ def main(arguments):
             gives = safes().whole(json.load(file))
         print(json.dumps(gives))
         return 1 if gives["why"] else 0
+    if len(arguments) == 2 and arguments[0] == "archive":
+        with open(arguments[1], "rb") as file:
+            try:
+                print("all of it is right: %s" % archive.verify(sys.modules[__name__], file))
+                return 0
+            except Bad as why:
+                print("it shows nothing: %s" % why)
+                return 1
     if len(arguments) == 2 and arguments[0] == "log":
         with open(arguments[1], encoding="utf-8") as file:
             given = json.load(file)

@@ -11,11 +11,11 @@ use parsec_protocol::control::{
     EventItem, FileChanged, FileConflict, FileEntry, FileGot, FileHistoryResult, FileTreeRestored,
     FileUnpinned, HelloResult, InviteListResult, InviteResult, LogRecord, Member, NetPeers, NetPinged,
     NetStatus, OrgBootstrapped, OrgMoved, Pin, Problem, ReceiptListResult, RecoveryDrilled, RecoveryKit,
-    RecoveryListResult, RecoveryUsed, Role, SafeConfirmed, SafeListResult, SafeMembersResult, SafePruned,
-    SafeShared, SafeShowResult, SafeStatusResult, SafeSynced, SafeUnshared, SafeUsed, SafeVerified, SafeView,
-    StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult, TokenView, TransportName,
-    TrashEntry, TrustAcknowledged, TrustImported, TrustLogResult, TrustRepaired, TrustShowResult,
-    TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
+    RecoveryListResult, RecoveryUsed, Role, SafeConfirmed, SafeExported, SafeImported, SafeListResult,
+    SafeMembersResult, SafePruned, SafeShared, SafeShowResult, SafeStatusResult, SafeSynced, SafeUnshared,
+    SafeUsed, SafeVerified, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector,
+    TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged, TrustImported, TrustLogResult,
+    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::safes::SafeRun;
@@ -227,6 +227,16 @@ struct Fetched {
     written: String,
 }
 
+/// One entry of a folder.
+#[derive(Serialize, JsonSchema)]
+struct ListedEntry {
+    #[serde(flatten)]
+    entry: FileEntry,
+    /// Whether its contents of then are not kept any more; left out where it is as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<bool>,
+}
+
 /// Something that was not copied.
 #[derive(Serialize, JsonSchema)]
 struct LeftOut {
@@ -249,8 +259,15 @@ struct FetchedTree {
     folders: u64,
     /// Bytes of all files together.
     bytes: u64,
+    /// Number of files that were there already, as they should be.
+    unchanged: u64,
     /// What was not copied.
     left_out: Vec<LeftOut>,
+    /// The record as of which it is; left out where it is as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<u64>,
+    /// Paths of files whose contents of then are not kept any more.
+    lost: Vec<String>,
 }
 
 /// A folder of this machine that was put into a safe.
@@ -266,6 +283,8 @@ struct PutTree {
     folders: u64,
     /// Bytes of all files together.
     bytes: u64,
+    /// Number of files that the safe had already, as they are here.
+    unchanged: u64,
     /// What was not copied.
     left_out: Vec<LeftOut>,
     /// Whether all of it is durable on this device: always true.
@@ -370,13 +389,17 @@ const TABLE: &[DocumentKind] = &[
     kind::<FileConflict>("parsec.safe.conflicts/1"),
     kind::<FileChanged>("parsec.safe.cp/1"),
     kind::<SafeView>("parsec.safe.create/1"),
+    kind::<FetchedTree>("parsec.safe.export/1"),
+    kind::<SafeExported>("parsec.safe.export-sealed/1"),
     kind::<Fetched>("parsec.safe.get/1"),
     kind::<FetchedTree>("parsec.safe.get-tree/1"),
     kind::<FileHistoryResult>("parsec.safe.history/1"),
+    kind::<PutTree>("parsec.safe.import/1"),
+    kind::<SafeImported>("parsec.safe.import-sealed/1"),
     kind::<SafeView>("parsec.safe.leave/1"),
     kind::<SafeListResult>("parsec.safe.list/1"),
     kind::<LogRecord>("parsec.safe.log/1"),
-    kind::<FileEntry>("parsec.safe.ls/1"),
+    kind::<ListedEntry>("parsec.safe.ls/1"),
     kind::<SafeMembersResult>("parsec.safe.members/1"),
     kind::<FileChanged>("parsec.safe.mkdir/1"),
     kind::<FileChanged>("parsec.safe.mv/1"),

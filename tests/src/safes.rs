@@ -214,7 +214,8 @@ impl Safe<'_> {
     pub fn get_version(&self, path: &str, version: OperationId) -> Result<Vec<u8>, Failed> {
         let file: File = tempfile::tempfile().unwrap();
         let (select, safe) = (Self::select(), self.name.to_owned());
-        let asked = FileGet { select, safe, path: path.to_owned(), version: Some(version) };
+        let asked =
+            FileGet { select, safe, path: path.to_owned(), version: Some(version), at: None, record: None };
         let got = self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())?;
         Ok(Self::written(file, &got))
     }
@@ -233,7 +234,7 @@ impl Safe<'_> {
     /// The daemon's.
     pub fn get_file(&self, path: &str, file: &File) -> Result<FileGot, Failed> {
         let (select, safe) = (Self::select(), self.name.to_owned());
-        let asked = FileGet { select, safe, path: path.to_owned(), version: None };
+        let asked = FileGet { select, safe, path: path.to_owned(), version: None, at: None, record: None };
         self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())
     }
 
@@ -266,6 +267,8 @@ impl Safe<'_> {
             path: "/".to_owned(),
             recursive: true,
             after: None,
+            at: None,
+            record: None,
         };
         let list: FileListResult = self.device.call(method::FILE_LIST, asked)?;
         Ok(list.files.into_iter().map(|file| file.path).collect())

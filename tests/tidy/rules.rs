@@ -105,6 +105,7 @@ const WITH_KEYS: &[&str] = &[
     "daemon/src/session/",
     "daemon/src/safes/",
     "daemon/src/truth/",
+    "daemon/src/archive/",
     "daemon/src/contents/",
     "daemon/src/calls/",
 ];

@@ -5,6 +5,7 @@
 //! nouns. Refuses, by leaving it out, any option that carries a password or a bootstrap token, and
 //! any that confirms a code by itself.
 
+mod as_of;
 mod ceremony;
 mod daemon;
 mod device;
@@ -18,6 +19,7 @@ mod recovery;
 mod safe;
 mod safe_path;
 mod token;
+mod whole;
 
 use std::path::PathBuf;
 
@@ -25,6 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parsec_protocol::control::DeviceSelector;
 use parsec_protocol::ids::OrganisationId;
 
+pub(crate) use as_of::AsOf;
 pub(crate) use ceremony::Ceremony;
 pub(crate) use daemon::{Events, Rpc, Status};
 pub(crate) use device::Device;
@@ -38,6 +41,7 @@ pub(crate) use recovery::{NewKit, Page as KitPage, Recovery, UseKit};
 pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, Sharing};
 pub(crate) use safe_path::{SafePath, Target};
 pub(crate) use token::{NewToken, Token};
+pub(crate) use whole::{Export, Import, Whole};
 
 const EXIT_CODES: &str = "\
 Results go to stdout, talk to stderr. With --json, stdout has one JSON object a line, each naming its schema.
@@ -300,6 +304,13 @@ mod tests {
             "safe rm -r Plans:/a",
             "safe stat Plans:/a",
             "safe conflicts Plans",
+            "safe ls -R Plans:/ --at 2h",
+            "safe cat Plans:/x --record 7",
+            "safe get -r Plans:/ /tmp/x --at '2026-11-23'",
+            "safe export Plans /tmp/x --record 7 --force",
+            "safe export --sealed --partial Plans x.parsec-safe",
+            "safe import /tmp/x Plans:/ --saved",
+            "safe import --sealed --partial x.parsec-safe New",
             "safe retention Plans 365 --saved",
             "safe prune Plans --trash --dry-run",
             "safe purge Plans:/a --entry 5afe0001 --yes",
@@ -377,6 +388,11 @@ mod tests {
             "safe put x Plans",
             "safe put x Plans:/x --wait 5 --saved",
             "safe get x",
+            "safe get Plans:/x --at 2h --record 7",
+            "safe get Plans:/x --version 5afe0001 --record 7",
+            "safe export --partial Plans /tmp/x",
+            "safe export --sealed Plans x --at 2h",
+            "safe import --sealed --force x New",
             "safe mv Plans:/a b",
             "safe rm -f Plans:/a",
             "status --organisation ../..",
@@ -396,11 +412,13 @@ mod tests {
                 "forget" => *long == "force",
                 // The daemon takes the device's password for it as well, once in a session.
                 "confirm" | "prune" | "purge" | "retention" => *long == "yes",
-                "revoke" | "rekey" | "profile" | "acknowledge" | "import" | "share" | "unshare" | "leave" => {
+                "revoke" | "rekey" | "profile" | "acknowledge" | "share" | "unshare" | "leave" => {
                     *long == "yes"
                 }
                 // A file that is written over; the safe keeps what was there.
-                "put" | "get" | "mv" | "cp" => *long == "force",
+                "put" | "get" | "mv" | "cp" | "export" => *long == "force",
+                // Of a log or of a safe.
+                "import" => matches!(*long, "yes" | "force"),
                 _ => false,
             };
             let longs = command.get_arguments().filter_map(|a| a.get_long());

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use parsec_protocol::control::SafeRole;
 use parsec_protocol::ids::Label;
 
-use super::{Keeping, SafePath, Sure, Target};
+use super::{AsOf, Keeping, SafePath, Sure, Target, Whole};
 
 /// Longest wait that the daemon takes, in seconds.
 const WAIT_MAX_SECONDS: i64 = 600;
@@ -133,7 +133,7 @@ pub(crate) enum Safe {
     Confirm(Confirm),
     /// List a folder of a safe
     #[command(
-        after_long_help = "Examples:\n  parsecctl safe ls Plans:/\n  parsecctl safe ls -l -R Plans:/2027"
+        after_long_help = "Examples:\n  parsecctl safe ls Plans:/\n  parsecctl safe ls -l -R Plans:/2027\n  parsecctl safe ls Plans:/2027 --at 2h"
     )]
     Ls {
         /// Also kind, size, time, whether it is shared, and how much of it is on this device
@@ -142,6 +142,8 @@ pub(crate) enum Safe {
         /// Also what is in its folders
         #[arg(short = 'R', long)]
         recursive: bool,
+        #[command(flatten)]
+        as_of: AsOf,
         /// The folder, as `SAFE:/path`
         #[arg(value_name = "SAFE:/PATH")]
         place: SafePath,
@@ -159,15 +161,21 @@ pub(crate) enum Safe {
     /// Get a file out of a safe
     ///
     /// Written beside its place first and put there once it is whole and verified, readable for you
-    /// alone. With -r a whole folder, which becomes the folder that is named.
+    /// alone. With -r a whole folder, which becomes the folder that is named. With --at or --record
+    /// as it was then, with what was moved, written over or removed since; what is not kept any
+    /// more is named, and ends with 66.
     #[command(
-        after_long_help = "Examples:\n  parsecctl safe get Plans:/2027/report.odt\n  parsecctl safe get -r Plans:/photos ~/photos\n  parsecctl safe get Plans:/backup.sql - | psql"
+        after_long_help = "Examples:\n  parsecctl safe get Plans:/2027/report.odt\n  parsecctl safe get -r Plans:/photos ~/photos\n  parsecctl safe get -r Plans:/2027 ~/before --at '2026-11-23 13:20'     # as it was; UTC\n  parsecctl safe get Plans:/backup.sql - | psql"
     )]
     Get(Get),
+    #[command(flatten)]
+    Whole(Whole),
     /// Write a file of a safe to standard output
     ///
     /// On a terminal what could steer it is shown as `\u{1b}`.
     Cat {
+        #[command(flatten)]
+        as_of: AsOf,
         /// The file, as `SAFE:/path`
         #[arg(value_name = "SAFE:/PATH")]
         place: SafePath,
@@ -364,8 +372,10 @@ pub(crate) struct Get {
     #[arg(long)]
     pub(crate) force: bool,
     /// An earlier content of it, by the start of its id: `safe history` shows them
-    #[arg(long, value_name = "ID", conflicts_with = "recursive")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["recursive", "at", "record"])]
     pub(crate) version: Option<String>,
+    #[command(flatten)]
+    pub(crate) as_of: AsOf,
     /// The file, as `SAFE:/path`
     #[arg(value_name = "SAFE:/PATH")]
     pub(crate) place: SafePath,

@@ -8,12 +8,12 @@
 pub(crate) mod bring;
 mod get;
 mod many;
-mod open_file;
+pub(crate) mod open_file;
 pub(crate) mod pages;
 pub(crate) mod parts;
 mod put;
 mod room;
-mod stop;
+pub(crate) mod stop;
 #[cfg(test)]
 mod tests;
 mod unchanged;
@@ -41,7 +41,7 @@ use crate::session::keeping::Keeping;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{SMALL_MAX_BYTES, StagedObject, Store, StoreError};
 use crate::transport::retry::{BRISK, carried};
-use get::Objects;
+pub(crate) use get::Objects;
 use open_file::{FileError, OpenFile};
 pub(crate) use put::Taken;
 use put::{PutError, PutKeys, Stage};
@@ -168,6 +168,38 @@ pub(crate) async fn take_many(
         many::take(file, &sizes, present.with, stage, &mut entropy::System)
     };
     sealed(session, safe, file, take).await
+}
+
+/// Contents that are sealed elsewhere, under other keys, into sealed objects of a safe: through a
+/// pipe, and never in the clear on a disk.
+///
+/// # Errors
+/// As [`take`] and `get::get`.
+pub(crate) async fn again(
+    session: &Session,
+    safe: &Arc<OpenSafe>,
+    objects: &impl Objects,
+    keys: Arc<SafeKeys>,
+    content: &Content,
+) -> Result<Taken, Problem> {
+    let failed = |source| FileError::Io { what: "making a pipe", source };
+    let (reader, writer) = std::io::pipe().map_err(failed)?;
+    let reader = std::os::fd::OwnedFd::from(reader);
+    let taking = take(session, safe, reader.into(), Some(content.size), None);
+    let giving = get::get(&session.tasks, objects, keys, content, writer.into());
+    let (taken, given) = tokio::join!(taking, giving);
+    match (taken, given) {
+        (Ok(taken), Ok(_)) => Ok(taken),
+        (Ok(taken), Err(problem)) => {
+            let id = safe.id;
+            session.store(move |store| store.drop_objects(id, &taken.objects)).await?;
+            Err(problem)
+        }
+        // Where the reader went away first, it knows why; otherwise it had too little, because
+        // nothing more came.
+        (Err(_), Err(problem)) if problem.name != ProblemKind::InvalidRequest => Err(problem),
+        (Err(problem), _) => Err(problem),
+    }
 }
 
 /// Calls at once that bring the pieces of one file: what one waits for, another one uses.

@@ -11,6 +11,7 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{SafeId, Timestamp};
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safes::as_of::{Sums, as_of};
+use parsec_protocol::safes::content_ref::Content;
 use parsec_protocol::safes::rebase::Naming;
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
@@ -21,7 +22,7 @@ use super::overlay;
 use super::paths::{self, Path};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
-use crate::session::open_safes::{Memory, OpenSafe};
+use crate::session::open_safes::{Memory, OpenSafe, Past};
 use crate::store::{OpenDevice, StoreError};
 
 /// Records that are looked through in one go: some megabytes of them at most times.
@@ -37,6 +38,52 @@ pub(crate) enum Until {
     Moment(Timestamp),
     /// Up to this record, itself included.
     Record(u64),
+}
+
+impl Until {
+    /// Of what a program says: a moment or a record, and not both; nothing where it says neither.
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub(crate) fn of(at: Option<Timestamp>, record: Option<u64>) -> Result<Option<Self>, Problem> {
+        match (at, record) {
+            (Some(at), None) => Ok(Some(Self::Moment(at))),
+            (None, Some(record)) => Ok(Some(Self::Record(record))),
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => {
+                let text = "Say as of when, or as of which record, and not both.";
+                Err(Problem::new(ProblemKind::InvalidRequest, text))
+            }
+        }
+    }
+}
+
+/// The safe as it was, to be looked at. Who asks for the same record again gets the same tree.
+///
+/// # Errors
+/// `path_not_found`: the safe is younger; `invalid_request`; `safe_key_missing`; the store's.
+pub(crate) async fn past(session: &Session, safe: &OpenSafe, until: Until) -> Result<Arc<Past>, Problem> {
+    let memory = safe.memory().await;
+    let lost_keys = memory.verified.epochs().iter().filter(|epoch| epoch.lost).count();
+    let known = session.safes.past().filter(|known| {
+        known.safe == safe.id && known.lost_keys == lost_keys && until == Until::Record(known.seq)
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let (open, id) = (Arc::clone(&session.open), safe.id);
+    let past = blocking_in(&session.tasks, move || {
+        let (tree, seq, time) = tree_of(&open, &memory, id, until)?;
+        Ok::<_, Problem>(Arc::new(Past { safe: id, seq, time, lost_keys, tree }))
+    })
+    .await?;
+    session.safes.set_past(&past);
+    Ok(past)
+}
+
+/// Whether the safe still has all that a content names: nothing of it was thrown away.
+pub(crate) fn is_kept(now: &State, content: &Content) -> bool {
+    content.objects().all(|reference| now.has_object(reference.object))
 }
 
 /// What was, and what bringing it back came to.

@@ -128,7 +128,7 @@ fn log_of(bytes: &[u8]) -> u64 {
 }
 
 /// An item, of one kind or the other.
-pub(super) enum Step {
+pub(crate) enum Step {
     Certificate(Vec<u8>),
     Record(Vec<u8>),
 }
@@ -136,7 +136,7 @@ pub(super) enum Step {
 impl Batch {
     /// The items in their one order, from behind so many certificates and records on, as far as
     /// they are here: they were verified before.
-    pub(super) fn steps(self, from: [u64; 2]) -> impl Iterator<Item = Step> {
+    pub(crate) fn steps(self, from: [u64; 2]) -> impl Iterator<Item = Step> {
         let [mut log, mut journal] = from;
         let mut certificates = self.certificates.into_iter().peekable();
         let mut records = self.records.into_iter().peekable();

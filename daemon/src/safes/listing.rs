@@ -54,7 +54,19 @@ pub(crate) fn list(
     recursive: bool,
     after: Option<&Path>,
 ) -> Result<Page<FileEntry>, Problem> {
-    let tree = &overlay::view(memory);
+    list_of(&overlay::view(memory), path, recursive, after)
+}
+
+/// The same of a tree.
+///
+/// # Errors
+/// As [`list`].
+pub(crate) fn list_of(
+    tree: &dyn Tree,
+    path: &Path,
+    recursive: bool,
+    after: Option<&Path>,
+) -> Result<Page<FileEntry>, Problem> {
     let top = paths::find(tree, path)?;
     if !tree.is_folder(top) {
         let files = tree.entry(top).map(|found| entry(tree, found, path)).into_iter().collect();
@@ -134,7 +146,14 @@ pub(crate) fn file_at(
 /// # Errors
 /// `path_not_found`, `is_a_folder`, `not_a_file`.
 pub(crate) fn file(memory: &Memory, path: &Path) -> Result<(FileEntry, Content), Problem> {
-    let tree = &overlay::view(memory);
+    file_of(&overlay::view(memory), path)
+}
+
+/// The same of a tree.
+///
+/// # Errors
+/// As [`file`].
+pub(crate) fn file_of(tree: &dyn Tree, path: &Path) -> Result<(FileEntry, Content), Problem> {
     let found = paths::find(tree, path)?;
     let written = paths::written(path);
     let Some(found) = tree.entry(found).filter(|found| !found.is_folder()) else {

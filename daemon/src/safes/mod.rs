@@ -32,6 +32,7 @@ pub(crate) mod paths;
 pub(crate) mod pinning;
 pub(crate) mod presence;
 pub(crate) mod pruning;
+pub(crate) mod quota;
 mod reading;
 mod refusals;
 mod repairing;

@@ -18,7 +18,7 @@ fn invalid(text: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::NameInvalid, text)
 }
 
-pub(super) fn not_found(path: &[EntryName]) -> Problem {
+pub(crate) fn not_found(path: &[EntryName]) -> Problem {
     Problem::new(ProblemKind::PathNotFound, format!("There is no {} in the safe.", written(path)))
 }
 

@@ -182,6 +182,23 @@ impl OpenSafe {
     }
 }
 
+/// A safe as it was: what listing and reading of it go by, which one after the other ask for the
+/// same tree.
+#[derive(Debug)]
+pub struct Past {
+    /// The safe that it is of.
+    pub safe: SafeId,
+    /// Seq of its last record.
+    pub seq: u64,
+    /// The date of that record, as its author says.
+    pub time: Timestamp,
+    /// How many keys were declared lost when it was folded: with another one, records of that key
+    /// are void.
+    pub lost_keys: usize,
+    /// The tree that the records up to there make.
+    pub tree: State,
+}
+
 /// All safes that were opened since the device was unlocked.
 #[derive(Debug, Default)]
 pub struct OpenSafes {
@@ -198,6 +215,9 @@ pub struct OpenSafes {
     /// Offers that are neither shown nor kept, each with the member whose it is, where that is
     /// known: a member has as many open as one may have.
     beyond: Mutex<BTreeMap<SafeId, Option<UserId>>>,
+    /// What was asked for last of the past of any: one at most, since each may be as large as the
+    /// safe's present tree.
+    past: Mutex<Option<Arc<Past>>>,
 }
 
 impl OpenSafes {
@@ -215,6 +235,17 @@ impl OpenSafes {
     /// These are neither shown nor kept from now on.
     pub fn set_beyond(&self, beyond: BTreeMap<SafeId, Option<UserId>>) {
         *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
+    }
+
+    /// The past that was asked for last.
+    #[must_use]
+    pub fn past(&self) -> Option<Arc<Past>> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This past was asked for last.
+    pub fn set_past(&self, past: &Arc<Past>) {
+        *self.past.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(past));
     }
 
     /// One that is open.

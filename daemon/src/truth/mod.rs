@@ -8,9 +8,9 @@
 mod contents;
 mod findings;
 mod logs;
-mod pieces;
+pub(crate) mod pieces;
 mod progress;
-mod server;
+pub(crate) mod server;
 mod usage;
 mod verify;
 

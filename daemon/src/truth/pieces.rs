@@ -20,18 +20,18 @@ use crate::store::{PieceHere, StoreError};
 
 /// Which piece of a file an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Chunk(u64),
     Page(u64),
 }
 
 /// One object of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) reference: Reference,
+pub(crate) struct Piece {
+    pub(crate) reference: Reference,
     /// Size of the file that it is a piece of.
-    pub(super) size: u64,
-    pub(super) part: Part,
+    pub(crate) size: u64,
+    pub(crate) part: Part,
 }
 
 impl Piece {
@@ -53,7 +53,7 @@ impl Piece {
 
 /// What is known of a page.
 #[derive(Debug)]
-pub(super) enum PageRead {
+pub(crate) enum PageRead {
     /// What it names; and whether it had to be fetched.
     Names(Vec<Option<Reference>>, bool),
     /// Nobody has it, or it is none.
@@ -61,7 +61,7 @@ pub(super) enum PageRead {
 }
 
 /// The objects that a content names itself: its chunks, or its pages.
-pub(super) fn named(content: &Content) -> impl Iterator<Item = Piece> {
+pub(crate) fn named(content: &Content) -> impl Iterator<Item = Piece> {
     let size = content.size;
     let (chunks, pages): (&[Option<Reference>], &[Reference]) = match &content.references {
         References::Direct(chunks) => (chunks, &[]),
@@ -77,7 +77,7 @@ pub(super) fn named(content: &Content) -> impl Iterator<Item = Piece> {
 }
 
 /// The chunks that a page names.
-pub(super) fn of_page(size: u64, page: u64, names: Vec<Option<Reference>>) -> impl Iterator<Item = Piece> {
+pub(crate) fn of_page(size: u64, page: u64, names: Vec<Option<Reference>>) -> impl Iterator<Item = Piece> {
     let from = page.saturating_mul(PAGE_REFERENCES);
     (from..).zip(names).filter_map(move |(number, reference)| {
         reference.map(|reference| Piece { reference, size, part: Part::Chunk(number) })
@@ -88,7 +88,7 @@ pub(super) fn of_page(size: u64, page: u64, names: Vec<Option<Reference>>) -> im
 ///
 /// # Errors
 /// The server's and the store's.
-pub(super) async fn page(
+pub(crate) async fn page(
     session: &Session,
     safe: SafeId,
     keys: &Arc<SafeKeys>,

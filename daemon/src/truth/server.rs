@@ -22,17 +22,17 @@ const FETCHED_AT_ONCE: usize = 32;
 
 /// An object that came, whatever it is.
 #[derive(Debug)]
-pub(super) struct Came {
-    pub(super) object: ObjectId,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Came {
+    pub(crate) object: ObjectId,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// What one question for objects brought.
 #[derive(Debug, Default)]
-pub(super) struct Brought {
-    pub(super) came: Vec<Came>,
+pub(crate) struct Brought {
+    pub(crate) came: Vec<Came>,
     /// Those that were asked for and did not come, with whatever answer.
-    pub(super) garbled: Vec<ObjectId>,
+    pub(crate) garbled: Vec<ObjectId>,
 }
 
 /// Those of some objects that the server says it does not have.
@@ -48,7 +48,7 @@ pub(super) async fn missing(
 
 /// Takes the next objects off `left`, those that one answer brings. Those that the server leaves
 /// out although there was room for them are taken off, too.
-pub(super) async fn next(
+pub(crate) async fn next(
     session: &Session,
     safe: SafeId,
     left: &mut BTreeSet<ObjectId>,

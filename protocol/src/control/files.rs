@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::keeping::FileHere;
 use super::methods::DeviceSelector;
 use super::problem::Problem;
-use crate::ids::{EntryId, OperationId, SafeId, UserId};
+use crate::ids::{EntryId, OperationId, SafeId, Timestamp, UserId};
 
 /// Entries that one answer of `file.list` or `file.conflicts` holds at most: with paths of a usual
 /// length they fit a line twice; an answer with long paths holds fewer.
@@ -101,6 +101,12 @@ pub struct FileList {
     /// Go on behind this path, the last one of the answer before.
     #[serde(default)]
     pub after: Option<String>,
+    /// As of this moment, by the dates of the safe's records; as it is now if absent.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
+    /// As of this record, itself included; not together with `at`.
+    #[serde(default)]
+    pub record: Option<u64>,
 }
 
 /// Result of `file.list`: entries of a folder.
@@ -113,6 +119,15 @@ pub struct FileListResult {
     pub files: Vec<FileEntry>,
     /// Whether there are more: ask again with `after`.
     pub more: bool,
+    /// The last record of what was, where a moment or a record was given: ask on with it.
+    #[serde(default)]
+    pub record: Option<u64>,
+    /// Its date, as its author says; likewise.
+    #[serde(default)]
+    pub time: Option<Timestamp>,
+    /// Those of these files whose contents the safe has no more: they were thrown away since.
+    #[serde(default)]
+    pub lost: Vec<EntryId>,
 }
 
 /// `file.make_folder`: an empty folder.
@@ -285,6 +300,12 @@ pub struct FileGetMany {
     pub safe: String,
     /// Paths of the files: 256 at most, of 65,536 bytes each and 4 MiB together.
     pub paths: Vec<String>,
+    /// As of this moment, by the dates of the safe's records; as it is now if absent.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
+    /// As of this record, itself included; not together with `at`.
+    #[serde(default)]
+    pub record: Option<u64>,
 }
 
 /// Result of `file.get_many`: what was written to the descriptor that came with the request.

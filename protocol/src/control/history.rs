@@ -77,9 +77,15 @@ pub struct FileGet {
     pub safe: String,
     /// Where, from the safe's root, such as `/plans/2027.odt`.
     pub path: String,
-    /// Which of its contents; the present one if absent.
+    /// Which of its contents; the present one if absent. Not together with `at` or `record`.
     #[serde(default)]
     pub version: Option<OperationId>,
+    /// As of this moment, by the dates of the safe's records; as it is now if absent.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
+    /// As of this record, itself included; not together with `at`.
+    #[serde(default)]
+    pub record: Option<u64>,
 }
 
 /// `file.restore`: a file gets a content again that it had. What it has now stays in its history.

@@ -166,6 +166,12 @@ pub const SAFE_PRUNE: &str = "safe.prune";
 /// [`super::SafeVerify`] → [`super::SafeVerified`].
 /// One descriptor comes with the request: its place says how far the work has come.
 pub const SAFE_VERIFY: &str = "safe.verify";
+/// [`super::SafeExport`], with a file → [`super::SafeExported`]
+pub const SAFE_EXPORT: &str = "safe.export";
+/// [`super::SafeImport`], with a file → [`super::SafeImported`]
+pub const SAFE_IMPORT: &str = "safe.import";
+/// [`super::SafeRoom`] → [`super::SafeRoomResult`]
+pub const SAFE_ROOM: &str = "safe.room";
 /// [`super::SafeUsage`] → [`super::SafeUsageResult`]
 pub const SAFE_USAGE: &str = "safe.usage";
 /// [`super::TrashList`] → [`super::TrashListResult`]

@@ -5,6 +5,7 @@
 //! hint and exit code. Refuses to hold keys: a code or a password passes through, nothing else
 //! secret does.
 
+mod archiving;
 mod ceremony;
 mod deciding;
 mod events;
@@ -29,6 +30,7 @@ mod secret;
 mod tokens;
 mod truth;
 
+pub use archiving::{ARCHIVE_NAMED_MAX, ArchiveWriter, SafeExport, SafeExported, SafeImport, SafeImported};
 pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject};
 pub use deciding::*;
 pub use events::*;

@@ -185,6 +185,8 @@ problems! {
     NotSharedYet "not_shared_yet" Server retry=true exit=75 "It is saved on this device and goes out by itself; `parsecctl safe status` says what it waits for.";
     ContentsChanged "contents_changed" Caller retry=true exit=75 "The file was written to while it was read, and nothing was kept. Repeat the command when it is at rest.";
     ContentsUnavailable "contents_unavailable" Server retry=true exit=75 "Try again when the server can be reached; `parsecctl safe pin` has contents brought here before.";
+    ArchiveDamaged "archive_damaged" Caller retry=false exit=65 "The file is not whole, or is no archive of a safe. Take another copy of it; nothing was made of this one.";
+    ArchiveUntrusted "archive_untrusted" Interference retry=false exit=76 "No honest device wrote this file, or it is of another organisation. Nothing was made of it; ask whoever gave it to you, and make a new archive with `parsecctl safe export --sealed`.";
     ContentsDamaged "contents_damaged" Interference retry=false exit=76 "What the server gave are not the contents that a member wrote, and none of it was let through. Tell its administrator; another device of a member may have them.";
     DescriptorMissing "descriptor_missing" Caller retry=false exit=64 "Pass one open file with the request, on the user's own socket (docs/local-api.md, *Contents*).";
 }

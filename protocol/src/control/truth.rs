@@ -210,6 +210,46 @@ pub struct SafeUsage {
     pub safe: Option<String>,
 }
 
+/// Parameters of `safe.room`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SafeRoom {
+    /// The device that has the safe, of this machine's.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// The safe: its name exactly, or the start of its id, 4 digits at least.
+    pub safe: String,
+    /// Bytes of the contents that are to be put.
+    pub bytes: u64,
+}
+
+/// Room for contents at the server, as far as it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SafeRoomLeft {
+    /// Id of the safe.
+    pub safe: SafeId,
+    /// Bytes that the contents take there at least, sealed.
+    pub bytes: u64,
+    /// Bytes of all safes of the organisation.
+    pub organisation_bytes: u64,
+    /// The operator's limit for these; absent where there is none.
+    pub organisation_limit: Option<u64>,
+    /// Bytes of this safe that wait on this device and take room before them.
+    pub waiting_bytes: u64,
+    /// What is free of the limit then; absent where there is none.
+    pub free: Option<u64>,
+}
+
+/// Result of `safe.room`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SafeRoomResult {
+    /// What room there is; absent where the server can't be asked now.
+    pub room: Option<SafeRoomLeft>,
+}
+
 /// Objects, and their sealed bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -37,10 +37,10 @@ pub use safes::{
     AddedBy, EVENT_SAFE, JOURNAL_PAGE_MAX_BYTES, JournalPage, NEW_SAFE_MAX_BYTES, NewRecord, NewSafe,
     OBJECT_FETCH_MAX, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, OBJECT_MISSING_MAX, OBJECTS_MAX,
     OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectLengths, ObjectsFault, POSTED_BOXES_MAX,
-    PostedBox, PostedBoxes, RECORD_CALL_MAX_BYTES, RecordAnswer, RepairItem, SAFE_CERTIFICATE_CALL_MAX_BYTES,
-    SAFE_PAGE_MAX, SAFE_REPAIR_ITEMS_MAX, SAFE_REPAIR_MAX_BYTES, SafeCertificate, SafeEntry, SafeHint,
-    SafeList, SafeLogPage, SafeLogged, SafeRepair, SafeRepaired, SafeTotals, Sum, TOTALS_USERS_MAX,
-    UserBytes,
+    PostedBox, PostedBoxes, RECORD_CALL_MAX_BYTES, RecordAnswer, RepairItem, RoomWanted,
+    SAFE_CERTIFICATE_CALL_MAX_BYTES, SAFE_PAGE_MAX, SAFE_REPAIR_ITEMS_MAX, SAFE_REPAIR_MAX_BYTES,
+    SafeCertificate, SafeEntry, SafeHint, SafeList, SafeLogPage, SafeLogged, SafeRepair, SafeRepaired,
+    SafeRoom, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes,
 };
 pub use told::{EVENT_STEP, STEP_TOLD_MAX_BYTES, StepTold};
 pub use user_key::{DeviceBox, KEY_BOXES_MAX, KeyBox, KeyBoxUpload, UserKeyChange};

@@ -226,6 +226,11 @@ pub fn safe_objects_added(org: &OrganisationId, safe: &SafeId) -> String {
 pub fn safe_usage(org: &OrganisationId, safe: &SafeId) -> String {
     format!("{}/usage", one_safe(org, safe))
 }
+/// POST, authenticated: [`super::RoomWanted`] → [`super::SafeRoom`]
+#[must_use]
+pub fn safe_room(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/room", one_safe(org, safe))
+}
 /// POST, authenticated: [`super::ObjectIds`] → objects.
 #[must_use]
 pub fn safe_objects_fetch(org: &OrganisationId, safe: &SafeId) -> String {

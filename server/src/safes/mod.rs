@@ -35,7 +35,7 @@ pub use quota::{SafeQuota, SafeQuotaError};
 pub(crate) use records::{Posted, post, read as read_record};
 pub(crate) use repairing::{RESTORED_SECONDS, note_restored, put_back, read as read_repair};
 pub(crate) use rings::{part, post_box, put_part, remove_parts, ring};
-pub(crate) use totals::{lengths, totals};
+pub(crate) use totals::{lengths, room, totals};
 pub(crate) use turns::TURN_SECONDS;
 
 use crate::errors::Refusal;

@@ -1,10 +1,11 @@
 //! What a safe takes, for its members.
 //!
 //! Decides who is told: every member, of the whole safe, and of the organisation its sum and its
-//! limit. Refuses to tell how full the disk is: others' organisations are on it, too.
+//! limit. Refuses to tell how full the disk is: others' organisations are on it, too. It says
+//! whether it has room for what somebody is about to bring.
 
 use parsec_protocol::ids::ObjectId;
-use parsec_protocol::relay::{ErrorCode, ObjectLengths, SafeTotals, TOTALS_USERS_MAX};
+use parsec_protocol::relay::{ErrorCode, ObjectLengths, SafeRoom, SafeTotals, TOTALS_USERS_MAX};
 
 use super::{Asking, Quotas, reader};
 use crate::errors::Refusal;
@@ -18,6 +19,16 @@ pub(crate) fn totals(tx: &dyn Tx, asking: &Asking<'_>, quotas: &Quotas) -> Resul
     reader(tx, asking)?;
     let totals = tx.safe_totals(asking.of, TOTALS_USERS_MAX)?.ok_or(ErrorCode::SafeUnknown)?;
     Ok(SafeTotals { limit: quotas.of(asking.of.organisation), ..totals })
+}
+
+/// What the organisation's safes take of what they may. Of the disk nothing is known here.
+///
+/// # Errors
+/// `safe_unknown`.
+pub(crate) fn room(tx: &dyn Tx, asking: &Asking<'_>, quotas: &Quotas) -> Result<SafeRoom, Refusal> {
+    reader(tx, asking)?;
+    let organisation = tx.safe_bytes(asking.of.organisation)?;
+    Ok(SafeRoom { organisation, limit: quotas.of(asking.of.organisation), disk: false })
 }
 
 /// How long objects are, in the order of the question; those that are not here are 0.

@@ -213,6 +213,16 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
         "a_receipt_and_the_log_are_checked_where_there_is_no_daemon",
     ),
     (K::AttemptLost, HERE, "a_server_in_trouble"),
+    (
+        K::ArchiveDamaged,
+        "tests/tests/hostile/safes/archives.rs",
+        "a_hostile_archive_is_refused_and_nothing_is_made",
+    ),
+    (
+        K::ArchiveUntrusted,
+        "tests/tests/hostile/safes/archives.rs",
+        "a_hostile_archive_is_refused_and_nothing_is_made",
+    ),
     (K::ContentsDamaged, "daemon/src/contents/tests.rs", "nothing_that_is_wrong_is_written"),
     (K::SafeUntrusted, "daemon/src/contents/tests.rs", "nothing_that_is_wrong_is_written"),
     (K::SafeTakenOver, "tests/tests/safes/takeover.rs", "alarms"),

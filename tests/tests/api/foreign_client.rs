@@ -112,6 +112,8 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
         "file.get",
         "file.put_many",
         "safe.verify",
+        "safe.export",
+        "safe.import",
         "file.get_many",
         "file.copy",
         "file.history",

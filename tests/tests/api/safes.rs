@@ -155,6 +155,8 @@ fn get_many(device: &Device, paths: &[&str]) -> Result<(FilesGot, String), Faile
         select: parsec_protocol::control::DeviceSelector::default(),
         safe: "Plans".to_owned(),
         paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        at: None,
+        record: None,
     };
     let mut file = file(b"");
     let got = device.client()?.call_with(method::FILE_GET_MANY, asked, file.as_fd())?;

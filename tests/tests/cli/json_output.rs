@@ -245,6 +245,11 @@ fn live_in_a_safe(script: &Script, alice: &Device, bob: &Device, folder: &Path) 
     script.ask(alice, "safe history Plans:/moved", "");
     script.ask(alice, &format!("safe get Plans:/a/file {}", place("got")), "");
     script.ask(alice, &format!("safe get -r Plans:/tree {}", place("got-tree")), "");
+    script.ask(alice, "safe ls Plans:/ --record 3", "");
+    script.ask(alice, &format!("safe export Plans {}", place("exported")), "");
+    script.ask(alice, &format!("safe import {} Plans:/imported --wait 120", place("exported")), "");
+    script.ask(alice, &format!("safe export --sealed Plans {}", place("plans.parsec-safe")), "");
+    script.ask(alice, &format!("safe import --sealed {} Again --wait 120", place("plans.parsec-safe")), "");
     script.ask(alice, "safe retention Plans", "");
     script.ask(alice, "safe retention Plans 365 --wait 120", "");
     script.ask(alice, "safe prune Plans --yes", "");

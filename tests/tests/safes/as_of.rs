@@ -25,6 +25,8 @@ fn all(safe: Safe<'_>) -> Vec<(String, EntryId, Option<u64>)> {
         path: "/".to_owned(),
         recursive: true,
         after: None,
+        at: None,
+        record: None,
     };
     let found: FileListResult = safe.device.call(method::FILE_LIST, asked).unwrap();
     assert!(!found.more);
@@ -247,4 +249,69 @@ fn a_folder_or_a_file_is_what_it_was_and_nothing_else_is_touched() {
     assert_eq!(said.code, 64, "{said:?}");
     let said = fixture.alice.ctl(&["safe", "restore", "Plans:/", "--at", "0m", "--dry-run"]).well();
     assert!(said.stdout.contains("nothing is different"), "{said:?}");
+}
+
+/// A folder as it was comes out as it was: what was moved, written over and removed since, without
+/// a change of anything.
+#[test]
+fn a_folder_as_it_was_comes_out_and_nothing_is_changed() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let _ = create(&fixture.alice, PLANS);
+    let alice = Safe { device: &fixture.alice, name: PLANS };
+    make_folder(alice, "/a/b");
+    let large: Vec<u8> = (0..1_300_000_u32).map(|at| at.to_le_bytes()[0] ^ 3).collect();
+    alice.put_shared("/a/one", b"one");
+    alice.put_shared("/a/b/large", &large);
+    alice.put_shared("/a/gone", b"gone later");
+    alice.put_shared("/elsewhere", b"elsewhere");
+    let then = log(alice).records[0].seq;
+    let moment = log(alice).records[0].time;
+    alice.put_shared("/a/one", b"another");
+    moved(alice, "/a/b/large", "/large");
+    remove(alice, "/a/gone");
+    moved(alice, "/a", "/z");
+    alice.put_shared("/z/new", b"new");
+    let (now, records) = (all(alice), log(alice).records.len());
+
+    let record = then.to_string();
+    let place = fixture.path("before");
+    let target = place.to_str().unwrap();
+    let got = fixture.alice.ctl(&["safe", "get", "-r", "Plans:/a", target, "--record", &record]).well();
+    assert!(got.stdout.contains(&format!("(record {then})")), "{got:?}");
+    let read = |path: &str| std::fs::read(place.join(path)).unwrap();
+    assert_eq!((read("one").as_slice(), read("gone").as_slice()), (&b"one"[..], &b"gone later"[..]));
+    assert!(read("b/large") == large);
+    let mut there: Vec<_> = std::fs::read_dir(&place).unwrap().map(|it| it.unwrap().file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["b", "gone", "one"]);
+    // One file, by the moment and into a pipe; the folder's list; all of it by another way.
+    let cat = fixture.alice.ctl(&["safe", "cat", "Plans:/a/one", "--record", &record]).well();
+    assert_eq!(cat.stdout, "one");
+    let listed = fixture.alice.ctl(&["safe", "ls", "-R", "Plans:/a", "--record", &record]).well();
+    assert_eq!(listed.stdout, "/a/b/\n/a/b/large\n/a/gone\n/a/one\n");
+    let asked = FileList {
+        select: select(),
+        safe: PLANS.to_owned(),
+        path: "/".to_owned(),
+        recursive: true,
+        after: None,
+        at: Some(moment),
+        record: None,
+    };
+    let found: FileListResult = fixture.alice.call(method::FILE_LIST, asked.clone()).unwrap();
+    assert_eq!((found.record, found.lost.len(), found.files.len()), (Some(then), 0, 6), "{found:?}");
+    let exported = fixture.path("exported");
+    let target = exported.to_str().unwrap();
+    let said = fixture.alice.ctl(&["safe", "export", PLANS, target, "--record", &record]).well();
+    assert!(said.stdout.contains("4 files and 2 folders"), "{said:?}");
+    assert_eq!(std::fs::read(exported.join("a/gone")).unwrap(), b"gone later");
+    // Nothing was there then; a moment that is none; both.
+    for (path, record, code) in [("/z", record.as_str(), 66), ("/a", "0", 64), ("/a", "100000", 64)] {
+        let said = fixture.alice.ctl(&["safe", "ls", &format!("Plans:{path}"), "--record", record]);
+        assert_eq!(said.code, code, "{path} {record}: {said:?}");
+    }
+    let both = FileList { record: Some(then), ..asked };
+    let refused: Result<FileListResult, Failed> = fixture.alice.call(method::FILE_LIST, both);
+    assert!(matches!(refused, Err(Failed::Problem(problem)) if problem.name == ProblemKind::InvalidRequest));
+    assert_eq!((all(alice), log(alice).records.len()), (now, records), "nothing was changed");
 }

@@ -72,7 +72,15 @@ fn complete(files: u64) -> impl Fn(&Pin) -> bool {
 
 fn list(safe: Safe<'_>) -> BTreeMap<String, FileEntry> {
     let (safe_name, path) = (safe.name.to_owned(), "/".to_owned());
-    let asked = FileList { select: select(), safe: safe_name, path, recursive: true, after: None };
+    let asked = FileList {
+        select: select(),
+        safe: safe_name,
+        path,
+        recursive: true,
+        after: None,
+        at: None,
+        record: None,
+    };
     let result: FileListResult = safe.device.call(method::FILE_LIST, asked).unwrap();
     result.files.into_iter().map(|file| (file.path.clone(), file)).collect()
 }

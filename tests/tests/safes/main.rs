@@ -35,6 +35,7 @@ mod sizes;
 mod takeover;
 mod together;
 mod truth;
+mod whole;
 
 use std::sync::Arc;
 

@@ -150,6 +150,7 @@ fn what_is_old_enough_is_thrown_away_and_what_is_there_stays_to_the_last_bit() {
         run(Safe { device: &fixture.alice, name: PLANS });
     };
     let mut changed = large(7);
+    let with_gone;
     {
         let at_bob = Safe { device: &bob, name: PLANS };
         at_bob.put_shared("/report", &[1; 1_200_000]);
@@ -158,7 +159,8 @@ fn what_is_old_enough_is_thrown_away_and_what_is_there_stays_to_the_last_bit() {
         // One piece of it is another: the rest is the same objects.
         changed[3 * 524_288] ^= 1;
         at_bob.put_shared("/large", &changed);
-        at_bob.put_shared("/gone", &[9; 700_000]);
+        let gone = at_bob.put_shared("/gone", &[9; 700_000]);
+        with_gone = gone.seq.unwrap();
         remove(at_bob, "/gone");
         let sums = prune(at_bob, |asked| asked.dry_run = true).unwrap();
         assert_eq!((sums.entries, sums.versions, sums.kept, sums.retention_days), (0, 0, 3, 90));
@@ -196,6 +198,20 @@ fn what_is_old_enough_is_thrown_away_and_what_is_there_stays_to_the_last_bit() {
         assert_eq!(nothing.name, ProblemKind::PathNotFound);
     });
     assert_eq!((objects(&fixture, 1), objects(&fixture, 2)), (before - 2, 2));
+    // What was is listed, and said to be lost; the rest of that time is there.
+    let record = with_gone.to_string();
+    let place = fixture.path("as it was");
+    let target = place.to_str().unwrap();
+    let got = fixture.alice.ctl(&["safe", "get", "-r", "Plans:/", target, "--record", &record]);
+    assert!(got.code == 66 && got.stderr.contains("Not kept any more: /gone"), "{got:?}");
+    assert!(!place.join("gone").exists());
+    assert_eq!(std::fs::read(place.join("report")).unwrap(), b"the report as it is");
+    assert!(std::fs::read(place.join("large")).unwrap() == changed);
+    let got = fixture.alice.ctl(&["safe", "cat", "Plans:/gone", "--record", &record]);
+    assert!(got.code == 66 && got.stderr.contains("is not kept any more"), "{got:?}");
+    let listed = fixture.alice.ctl(&["safe", "ls", "-l", "Plans:/", "--record", &record]).well();
+    let gone = listed.stdout.lines().find(|line| line.ends_with("gone")).unwrap();
+    assert!(gone.contains("not kept"), "{listed:?}");
     {
         let at_bob = Safe { device: &bob, name: PLANS };
         at_bob.sync();

@@ -217,6 +217,8 @@ impl<'a> Run<'a> {
             path: "/".to_owned(),
             recursive: true,
             after: None,
+            at: None,
+            record: None,
         };
         self.office.device(at).call(method::FILE_LIST, asked)
     }

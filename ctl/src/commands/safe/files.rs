@@ -10,10 +10,12 @@ use parsec_protocol::control::{
     FileMakeFolder, FileMove, FileRemove, FileSelector, ProblemKind, method,
 };
 use parsec_protocol::ids::Timestamp;
+use serde::Serialize;
 
+use super::as_of::{When, when};
 use super::keeping::here;
 use super::{Context, ended, short};
-use crate::args::{Moving, SafePath, Sharing};
+use crate::args::{AsOf, Moving, SafePath, Sharing};
 use crate::client::Connection;
 use crate::failure::Failure;
 use crate::schema::{self, Change};
@@ -22,20 +24,34 @@ use crate::text::{escaped, human, moment, pasteable};
 /// Nanoseconds of a microsecond: files count the first, everything else the second.
 const NANOSECONDS: i64 = 1_000;
 
+/// One entry, as it is printed for programs.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    file: &'a FileEntry,
+    /// Whether its contents of then are not kept any more; where an earlier time was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<bool>,
+}
+
 /// Shows a folder, page by page, so that a large one is shown at once.
 pub(super) fn list(
     context: &Context<'_>,
     place: &SafePath,
-    long: bool,
-    recursive: bool,
+    (long, recursive): (bool, bool),
+    as_of: &AsOf,
 ) -> Result<(), Failure> {
+    let when = when(as_of)?;
     let mut daemon = context.connect()?;
     let mut shown = false;
-    pages(context, &mut daemon, place, recursive, |files| {
+    pages(context, &mut daemon, place, recursive, when, |page| {
+        let files = &page.files;
+        let is_lost = |file: &FileEntry| page.record.map(|_| page.lost.contains(&file.entry));
         if context.output.is_json() {
-            return files
-                .iter()
-                .try_for_each(|file| context.output.result(schema::SAFE_LS, file, String::new));
+            return files.iter().try_for_each(|file| {
+                let listed = Listed { file, lost: is_lost(file) };
+                context.output.result(schema::SAFE_LS, &listed, String::new)
+            });
         }
         if files.is_empty() {
             return Ok(());
@@ -51,7 +67,8 @@ pub(super) fn list(
             let lines: Vec<_> = files.iter().map(|file| name(file) + mark(file.kind)).collect();
             return context.output.line(&lines.join("\n"));
         }
-        let rows: Vec<Vec<String>> = files.iter().map(|file| row(file, name(file))).collect();
+        let rows: Vec<Vec<String>> =
+            files.iter().map(|file| row(file, name(file), is_lost(file) == Some(true))).collect();
         let heads = ["KIND", "SIZE", "CHANGED", "STATE", "HERE", "NAME"];
         let table = context.output.table(&heads, &rows);
         // One heading, also over several pages.
@@ -67,7 +84,8 @@ pub(super) fn pages(
     daemon: &mut Connection,
     place: &SafePath,
     recursive: bool,
-    mut each: impl FnMut(&[FileEntry]) -> Result<(), Failure>,
+    mut when: When,
+    mut each: impl FnMut(&FileListResult) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut after = None;
     loop {
@@ -77,9 +95,14 @@ pub(super) fn pages(
             path: place.path(),
             recursive,
             after: after.take(),
+            at: when.at,
+            record: when.record,
         };
         let page: FileListResult = context.ask(daemon, method::FILE_LIST, &asked)?;
-        each(&page.files)?;
+        each(&page)?;
+        if page.record.is_some() {
+            when = When { at: None, record: page.record };
+        }
         match page.files.last() {
             Some(last) if page.more => after = Some(last.path.clone()),
             // A daemon that has more and says nothing has said all.
@@ -105,14 +128,14 @@ const fn kind(kind: FileKind) -> &'static str {
     }
 }
 
-fn row(file: &FileEntry, name: String) -> Vec<String> {
+fn row(file: &FileEntry, name: String, lost: bool) -> Vec<String> {
     let executable = if file.executable { "program" } else { kind(file.kind) };
     vec![
         executable.to_owned(),
         file.size.map(human).unwrap_or_default(),
         moment(modified(file)),
         if file.shared { "shared" } else { "saved" }.to_owned(),
-        here(file.here, file.pinned).to_owned(),
+        if lost { "not kept" } else { here(file.here, file.pinned) }.to_owned(),
         match &file.target {
             Some(target) => format!("{name} -> {}", pasteable(target)),
             None => name,
@@ -281,7 +304,7 @@ fn transfer(
 fn changed(
     context: &Context<'_>,
     (method, schema): (&str, Change),
-    asked: &impl serde::Serialize,
+    asked: &impl Serialize,
     what: &str,
     sharing: Sharing,
 ) -> Result<(), Failure> {

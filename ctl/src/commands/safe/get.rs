@@ -1,42 +1,38 @@
-//! `safe get` and `safe cat`: files out of a safe, one or a whole folder.
+//! `safe get` and `safe cat`: one file out of a safe.
 //!
-//! Decides where they land and what of them is shown: nothing until it is whole and verified.
-//! Refuses to write over a file unless told to, to go through a link, to make one, and to let a
-//! file steer the terminal that it is shown on.
+//! Decides where it lands and what of it is shown: nothing until it is whole and verified. Refuses
+//! to write over a file unless told to, to go through a link, to make one, and to let a file steer
+//! the terminal that it is shown on.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, PipeReader, Read as _, stdout};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use parsec_protocol::control::paths::read_path;
-use parsec_protocol::control::{
-    FileEntry, FileGet, FileGetMany, FileGot, FileKind, FilesGot, ProblemKind, method,
-};
+use parsec_protocol::control::{FileGet, FileGot, FileKind, ProblemKind, method};
 use parsec_protocol::ids::OperationId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, fstat, statat};
 use serde::Serialize;
 
-use super::files::{Found, find, name_of, pages};
+use super::as_of::{Then, then};
+use super::files::{Found, find};
+use super::get_tree::{self, Fetching};
 use super::incoming::{Identity, Incoming};
 use super::past;
-use super::put::{LeftOut, joined, local};
-use super::together::{Load, memory, written};
+use super::put::local;
 use super::{Context, tree};
-use crate::args::{Get, SafePath};
+use crate::args::{AsOf, Get, SafePath};
 use crate::client::Connection;
 use crate::failure::Failure;
-use crate::progress::{Measured, Progress, is_seen};
+use crate::progress::{Measured, Progress};
 use crate::schema;
 use crate::text::{escaped, human, pasteable};
 
 /// Longest piece of a line that is shown at once.
 const PIECE_MAX_BYTES: u64 = 64 * 1024;
-/// Mode of the folder that a whole one becomes: as of every other that is made here.
-const OWNER_ONLY: u32 = 0o700;
 
 /// A file that was written.
 #[derive(Debug, Serialize)]
@@ -48,24 +44,19 @@ struct Written {
     got: FileGot,
 }
 
-/// What became of a whole folder.
-#[derive(Debug, Serialize)]
-struct Whole {
-    written: String,
-    path: String,
-    files: u64,
-    folders: u64,
-    bytes: u64,
-    left_out: Vec<LeftOut>,
-}
-
 pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let place = &command.place;
     let to_stdout = command.file.as_deref() == Some(Path::new("-"));
-    let found = find(context, &mut daemon, &place.safe, place.path())?;
+    let past = then(context, &mut daemon, place, &command.as_of)?;
+    let found = match &past {
+        Some(past) => past.found(),
+        None => find(context, &mut daemon, &place.safe, place.path())?,
+    };
     if command.recursive && found.is_folder() {
-        return whole(context, daemon, command);
+        let base = get_tree::base(command.file.as_deref(), place)?;
+        let how = Fetching { force: command.force, skip: false, past: past.as_ref() };
+        return get_tree::run(context, daemon, place, &base, how, schema::SAFE_GET_TREE);
     }
     let shown = pasteable(&place.path());
     let entry = match found {
@@ -80,7 +71,7 @@ pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
     };
     let version = command.version.as_deref();
     let version = version.map(|start| past::version(context, &mut daemon, place, start)).transpose()?;
-    let asked = of(context, place, version);
+    let asked = FileGet { record: past.as_ref().map(Then::record), ..of(context, place, version) };
     if to_stdout {
         refuse_json(context)?;
         if stdout().is_terminal() {
@@ -145,12 +136,12 @@ fn target(command: &Get, place: &SafePath) -> Result<(PathBuf, std::ffi::OsStrin
     Ok((folder.unwrap_or(Path::new(".")).to_owned(), name))
 }
 
-fn no_name() -> Failure {
+pub(super) fn no_name() -> Failure {
     Failure::usage("It has no name that it could get there", "Say where it goes on this machine.")
 }
 
 /// Fetches one file to its place, under the name at the path's end.
-fn fetch(
+pub(super) fn fetch(
     context: &Context<'_>,
     daemon: &mut Connection,
     (asked, size): (FileGet, Option<u64>),
@@ -167,12 +158,12 @@ fn fetch(
         daemon.call_with(method::FILE_GET, &asked, descriptor)?
     };
     let identity = incoming.finish(got.file.executable, got.file.modified_ns, force).map_err(failed)?;
-    made.0.insert(identity);
+    made.note(identity);
     Ok(got)
 }
 
 /// Begins a file at its place, which none of this run's has.
-fn begin(folder: OwnedFd, path: &Path, force: bool, made: &Made) -> Result<Incoming, Failure> {
+pub(super) fn begin(folder: OwnedFd, path: &Path, force: bool, made: &Made) -> Result<Incoming, Failure> {
     use std::os::unix::ffi::OsStrExt as _;
     let name = path.file_name().ok_or_else(no_name)?;
     if made.has(&folder, name.as_bytes()) {
@@ -189,9 +180,14 @@ fn begin(folder: OwnedFd, path: &Path, force: bool, made: &Made) -> Result<Incom
 /// Files that this run has made, by what the system knows them by: none of them is written over by
 /// the next, where two names of a safe are one to the file system.
 #[derive(Default)]
-struct Made(BTreeSet<Identity>);
+pub(super) struct Made(BTreeSet<Identity>);
 
 impl Made {
+    /// Notes one of them.
+    pub(super) fn note(&mut self, file: Identity) {
+        self.0.insert(file);
+    }
+
     fn has(&self, folder: &OwnedFd, name: &[u8]) -> bool {
         let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
         found.is_ok_and(|found| self.0.contains(&Identity::of(&found)))
@@ -200,7 +196,8 @@ impl Made {
 
 /// What is asked of the daemon for a file, or for an earlier content of it.
 fn of(context: &Context<'_>, place: &SafePath, version: Option<OperationId>) -> FileGet {
-    FileGet { select: context.global.select(), safe: place.safe.clone(), path: place.path(), version }
+    let (select, safe) = (context.global.select(), place.safe.clone());
+    FileGet { select, safe, path: place.path(), version, at: None, record: None }
 }
 
 fn refuse_json(context: &Context<'_>) -> Result<(), Failure> {
@@ -214,15 +211,19 @@ fn refuse_json(context: &Context<'_>) -> Result<(), Failure> {
 }
 
 /// Writes a file to stdout: as it is, or, on a terminal, made harmless.
-pub(super) fn cat(context: &Context<'_>, place: &SafePath) -> Result<(), Failure> {
+pub(super) fn cat(context: &Context<'_>, place: &SafePath, as_of: &AsOf) -> Result<(), Failure> {
     refuse_json(context)?;
     let mut daemon = context.connect()?;
     // Asks for the password where that is needed: with a file on its way there is no second try.
-    find(context, &mut daemon, &place.safe, place.path())?;
-    if !stdout().is_terminal() {
-        return to_stdout_as_it_is(&mut daemon, &of(context, place, None));
+    let past = then(context, &mut daemon, place, as_of)?;
+    if past.is_none() {
+        find(context, &mut daemon, &place.safe, place.path())?;
     }
-    through_a_pipe(&mut daemon, &of(context, place, None), |reader| show(context, reader)).map(drop)
+    let asked = FileGet { record: past.as_ref().map(Then::record), ..of(context, place, None) };
+    if !stdout().is_terminal() {
+        return to_stdout_as_it_is(&mut daemon, &asked);
+    }
+    through_a_pipe(&mut daemon, &asked, |reader| show(context, reader)).map(drop)
 }
 
 /// Writes a file to stdout as it is.
@@ -286,206 +287,6 @@ fn show(context: &Context<'_>, from: PipeReader) -> Result<(), Failure> {
                 context.output.line(text.strip_suffix('\n').unwrap_or(&text))?;
             }
             Err(error) => return Err(Failure::OutputFailed(error.to_string())),
-        }
-    }
-}
-
-/// A whole folder, which becomes the folder that is named.
-fn whole(context: &Context<'_>, mut daemon: Connection, command: &Get) -> Result<(), Failure> {
-    let place = &command.place;
-    let base = match &command.file {
-        Some(file) if file == Path::new("-") => {
-            return Err(Failure::usage("A folder is not for standard output", "Name a folder."));
-        }
-        Some(file) => file.clone(),
-        None => {
-            let own = place.names.last().ok_or_else(no_name)?;
-            joined(Path::new("."), std::slice::from_ref(own))
-        }
-    };
-    match DirBuilder::new().mode(OWNER_ONLY).create(&base) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(tree::unwritable(&base, &error)),
-    }
-    let root = tree::folder(&base).map_err(|error| tree::unwritable(&base, &error))?;
-    // Listed before anything is fetched: one connection has one question at a time.
-    let mut entries = Vec::new();
-    pages(context, &mut daemon, place, true, |files| {
-        entries.extend_from_slice(files);
-        Ok(())
-    })?;
-    let mut done = Whole {
-        written: local(&base),
-        path: place.path(),
-        files: 0,
-        folders: 0,
-        bytes: 0,
-        left_out: Vec::new(),
-    };
-    let walk =
-        Walk { context, daemon, command, root: &root, base: &base, done: &mut done, made: Made::default() };
-    let got = walk.all(&entries);
-    if is_seen(context.output) {
-        context.output.progress_ends();
-    }
-    if let Err(failure) = got {
-        context.output.say(&format!("Until then: {}", tally(&done)));
-        return Err(failure);
-    }
-    let text = || format!("{}: {}", escaped(base.display()), tally(&done));
-    context.output.result(schema::SAFE_GET_TREE, &done, text)
-}
-
-fn tally(done: &Whole) -> String {
-    super::tally([done.files, done.folders], done.bytes, done.left_out.len())
-}
-
-/// A whole folder under way.
-struct Walk<'a> {
-    context: &'a Context<'a>,
-    daemon: Connection,
-    command: &'a Get,
-    root: &'a OwnedFd,
-    base: &'a Path,
-    done: &'a mut Whole,
-    made: Made,
-}
-
-impl Walk<'_> {
-    fn all(mut self, entries: &[FileEntry]) -> Result<(), Failure> {
-        let (mut load, mut together) = (Load::default(), Vec::new());
-        let walked = entries.iter().try_for_each(|entry| {
-            let small = entry.size.filter(|size| entry.kind == FileKind::File && Load::takes(*size));
-            let Some(size) = small else { return self.one(entry) };
-            if !load.has_room(size, &entry.path) {
-                load = Load::default();
-                self.many(&std::mem::take(&mut together))?;
-            }
-            load.add(size, &entry.path);
-            together.push(entry);
-            Ok(())
-        });
-        // Also where it ended early: what stood before that is there.
-        let came = self.many(&together);
-        walked.and(came)
-    }
-
-    /// One entry.
-    fn one(&mut self, entry: &FileEntry) -> Result<(), Failure> {
-        match entry.kind {
-            FileKind::Folder => {
-                let names = below(&self.command.place.names, &entry.path)?;
-                self.folder(&names, &joined(self.base, &names))?;
-                self.done.folders += 1;
-            }
-            FileKind::File => {
-                let (folder, path) = self.place(entry)?;
-                let (select, safe) = (self.context.global.select(), self.command.place.safe.clone());
-                let asked = FileGet { select, safe, path: entry.path.clone(), version: None };
-                let (wanted, force) = ((asked, entry.size), self.command.force);
-                let got =
-                    fetch(self.context, &mut self.daemon, wanted, (folder, &path), force, &mut self.made)?;
-                self.came(got.bytes);
-            }
-            FileKind::Symlink | FileKind::Unknown => {
-                let kind = if entry.kind == FileKind::Symlink { "symbolic link" } else { "something newer" };
-                self.context.output.say(&format!("Left out: {} ({kind})", pasteable(&entry.path)));
-                self.done.left_out.push(LeftOut { path: entry.path.clone(), kind });
-            }
-        }
-        Ok(())
-    }
-
-    /// Small files. Where they can't come together, each comes alone: then it is known which of
-    /// them can't.
-    fn many(&mut self, entries: &[&FileEntry]) -> Result<(), Failure> {
-        if entries.len() > 1
-            && let Some((got, contents)) = self.together(entries)
-        {
-            let mut rest = contents.as_slice();
-            for (entry, got) in entries.iter().zip(&got.files) {
-                let (folder, path) = self.place(entry)?;
-                let size = usize::try_from(got.size.unwrap_or_default()).unwrap_or(usize::MAX);
-                let (file, behind) = rest.split_at_checked(size).unwrap_or((rest, &[]));
-                rest = behind;
-                let failed = |error: std::io::Error| tree::unwritable(&path, &error);
-                let incoming = begin(folder, &path, self.command.force, &self.made)?;
-                incoming.write(file).map_err(failed)?;
-                let done = incoming.finish(got.executable, got.modified_ns, self.command.force);
-                self.made.0.insert(done.map_err(failed)?);
-                self.came(size as u64);
-            }
-            return Ok(());
-        }
-        entries.iter().try_for_each(|entry| self.one(entry))
-    }
-
-    /// What the daemon gives of small files at once; nothing where it doesn't, or where it gives
-    /// something else than it was asked for.
-    fn together(&mut self, entries: &[&FileEntry]) -> Option<(FilesGot, Vec<u8>)> {
-        let mut memory = memory(&[]).ok()?;
-        let asked = FileGetMany {
-            select: self.context.global.select(),
-            safe: self.command.place.safe.clone(),
-            paths: entries.iter().map(|entry| entry.path.clone()).collect(),
-        };
-        let got: FilesGot = self.daemon.call_with(method::FILE_GET_MANY, &asked, memory.as_fd()).ok()?;
-        let contents = written(&mut memory).ok()?;
-        let sizes = got.files.iter().map(|file| file.size.unwrap_or_default());
-        let fits = got.files.len() == entries.len()
-            && got.files.iter().zip(entries).all(|(got, asked)| got.path == asked.path)
-            && sizes.fold(0, u64::saturating_add) == contents.len() as u64;
-        fits.then_some((got, contents))
-    }
-
-    /// A folder of this machine, made where it is missing.
-    fn folder(&self, names: &[Vec<u8>], path: &Path) -> Result<OwnedFd, Failure> {
-        tree::made(self.root, names).map_err(|error| tree::unwritable(path, &error))
-    }
-
-    /// Where a file goes: its folder, open, and its path.
-    fn place(&self, entry: &FileEntry) -> Result<(OwnedFd, PathBuf), Failure> {
-        let names = below(&self.command.place.names, &entry.path)?;
-        let path = joined(self.base, &names);
-        let above = names.split_last().map(|(_, above)| above).unwrap_or_default();
-        Ok((self.folder(above, &path)?, path))
-    }
-
-    fn came(&mut self, bytes: u64) {
-        self.done.files += 1;
-        self.done.bytes = self.done.bytes.saturating_add(bytes);
-        if is_seen(self.context.output) {
-            self.context.output.progress(&tally(self.done));
-        }
-    }
-}
-
-/// The names of an entry below the folder that is fetched. A daemon that lists what is elsewhere
-/// gets nothing written.
-fn below(folder: &[Vec<u8>], path: &str) -> Result<Vec<Vec<u8>>, Failure> {
-    let nonsense = |why: String| {
-        Failure::new(ProblemKind::Internal, format!("The daemon listed {}: {why}", escaped(path)))
-    };
-    // Reading it refuses what would lead out: `..`, a slash, nothing.
-    name_of(path)?;
-    let names = read_path(path).map_err(|fault| nonsense(fault.to_string()))?;
-    match names.strip_prefix(folder) {
-        Some(rest) if !rest.is_empty() => Ok(rest.to_vec()),
-        Some(_) | None => Err(nonsense("it is not in the folder that was asked for".to_owned())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_listed_elsewhere_is_not_written() {
-        let folder = [b"a".to_vec()];
-        assert_eq!(below(&folder, "/a/b/c").unwrap(), [b"b".to_vec(), b"c".to_vec()]);
-        for bad in ["/b", "/a", "/", "", "/a/../../etc/passwd", "/a/\\x2e\\x2e/x", "/a/b\\x2fc", "a/b"] {
-            assert!(below(&folder, bad).is_err(), "{bad}");
         }
     }
 }

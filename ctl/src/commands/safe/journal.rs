@@ -2,18 +2,16 @@
 //!
 //! Decides how a moment is written, and how a record is told in few words.
 
-use std::time::SystemTime;
-
 use parsec_protocol::control::{
     FileRestoreTree, FileTreeRestored, LogRecord, SafeLog, SafeLogResult, SafeTakeover, method,
 };
-use parsec_protocol::ids::Timestamp;
 
+use super::as_of::moment_of;
 use super::{Context, ended_as, person};
 use crate::args::Restore;
 use crate::failure::{Done, Failure};
 use crate::schema;
-use crate::text::{escaped, moment_to_the_second, pasteable, read_moment};
+use crate::text::{moment_to_the_second, pasteable};
 
 /// Where what was done can be seen.
 const SEE_LOG: &str = "`parsecctl safe log` shows what was done in the safe.";
@@ -92,22 +90,9 @@ pub(super) fn log(context: &Context<'_>, safe: &str, limit: Option<u64>) -> Resu
     context.output.line(&context.output.table(&["RECORD", "WRITTEN", "BY", "DEVICE", "WHAT"], &rows))
 }
 
-/// This machine's time.
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
-}
-
 /// A file, or what is in a folder, as it was.
 pub(super) fn restore(context: &Context<'_>, command: &Restore) -> Result<(), Failure> {
-    let at = command.at.as_deref().map(|text| {
-        read_moment(text, now()).ok_or_else(|| {
-            Failure::usage(
-                format!("{} is no moment", escaped(text)),
-                "Write it as 2026-11-23 13:20 (UTC), or so long ago: 90m, 2h, 3d.",
-            )
-        })
-    });
+    let at = command.at.as_deref().map(moment_of);
     let asked = FileRestoreTree {
         select: context.global.select(),
         safe: command.place.safe.clone(),

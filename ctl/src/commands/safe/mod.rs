@@ -4,20 +4,24 @@
 //! shared yet: 75, unless that was all that was asked for. Refuses nothing; the daemon has verified
 //! what is shown.
 
+mod as_of;
 mod confirm;
 mod files;
 mod get;
+mod get_tree;
 mod incoming;
 mod journal;
 mod keeping;
 mod past;
 mod pruning;
 mod put;
+mod put_tree;
 mod relay;
 mod sharing;
 mod together;
 mod tree;
 mod truth;
+mod whole;
 
 use parsec_protocol::control::{
     ChangeHeld, FileChanged, Person, Problem, ProblemKind, SafeCondition, SafeCreate, SafeListResult,
@@ -53,10 +57,11 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
         Safe::Status { safe } => status(context, safe),
         Safe::Sync { safe, wait } => sync(context, safe, wait),
         Safe::Confirm(command) => confirm::run(context, command),
-        Safe::Ls { long, recursive, place } => files::list(context, &place, long, recursive),
+        Safe::Ls { long, recursive, as_of, place } => files::list(context, &place, (long, recursive), &as_of),
         Safe::Put(command) => put::run(context, &command),
         Safe::Get(command) => get::run(context, &command),
-        Safe::Cat { place } => get::cat(context, &place),
+        Safe::Whole(command) => whole::run(context, &command),
+        Safe::Cat { as_of, place } => get::cat(context, &place, &as_of),
         Safe::Mkdir { parents, place, sharing } => files::make_folder(context, &place, parents, sharing),
         Safe::Mv(command) => files::moved(context, &command),
         Safe::Cp(command) => files::copied(context, &command),

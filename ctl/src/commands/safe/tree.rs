@@ -53,6 +53,15 @@ pub(super) fn made(root: impl AsFd, names: &[Vec<u8>]) -> io::Result<OwnedFd> {
     Ok(at)
 }
 
+/// Opens the folder at the end of these names; none is made.
+pub(super) fn inside(root: impl AsFd, names: &[Vec<u8>]) -> io::Result<OwnedFd> {
+    let mut at = within(root, b".", FOLDER)?;
+    for name in names {
+        at = within(&at, name, FOLDER)?;
+    }
+    Ok(at)
+}
+
 /// The names in a folder, in the order of their bytes.
 pub(super) fn names(folder: impl AsFd) -> io::Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();

@@ -13,16 +13,21 @@ use parsec_protocol::control::{
     SafeRename,
 };
 use parsec_protocol::ids::OperationId;
+use rustix::fs::{FileType, fstat};
 
-use super::choose;
 use super::here::Filling;
 use super::status::{Wanted, until};
+use super::{as_it_was, choose};
 use crate::contents::{self, Taken};
 use crate::safes::acts::{self, Done, Sealed};
-use crate::safes::{holding, listing, paths};
+use crate::safes::earlier::Until;
+use crate::safes::{holding, listing, paths, quota};
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe};
 use crate::store::Standing;
+
+/// Bytes that `stat` counts blocks in, whatever the file system's are.
+const STAT_BLOCK_BYTES: u64 = 512;
 
 /// How far operations have come, after waiting for them as long as is wanted: the record that they
 /// were shared in, or what keeps them from it.
@@ -84,13 +89,17 @@ pub async fn list(session: &Session, params: FileList) -> Result<FileListResult,
     let path = paths::read(&params.path)?;
     let after = params.after.as_deref().map(paths::read).transpose()?;
     let safe = choose(session, &params.safe).await?;
+    if let Some(until) = Until::of(params.at, params.record)? {
+        readable(&*safe.memory().await)?;
+        return as_it_was::list(session, &safe, &path, (params.recursive, after.as_ref()), until).await;
+    }
     let memory = safe.memory().await;
     readable(&memory)?;
     let (mut files, more) = listing::list(&memory, &path, params.recursive, after.as_ref())?;
     let filling = Filling::of(&safe, &memory, &files);
     drop(memory);
     filling.fill(session, &safe, &mut files).await?;
-    Ok(FileListResult { safe: safe.id, files, more })
+    Ok(FileListResult { safe: safe.id, files, more, record: None, time: None, lost: Vec::new() })
 }
 
 /// One entry.
@@ -167,14 +176,22 @@ pub async fn remove(session: &Session, params: FileRemove) -> Result<FileChanged
     Ok(changed(session, &safe, done, 0, params.wait_seconds).await)
 }
 
-/// Contents into a safe.
+/// Contents into a safe. Whoever waits until they are shared is told before anything is read where
+/// they can't be; whoever has them saved alone is not.
 ///
 /// # Errors
-/// As `contents::take` and `acts::put`.
+/// `quota_reached`; as `contents::take` and `acts::put`.
 pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileChanged, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
     let over = acts::may_put(session, &safe, &path, params.replace).await?;
+    if params.wait_seconds.is_some_and(|wait| wait > 0)
+        && let Some(size) = params.size
+    {
+        // Of a file that is written over, what has not changed is named again.
+        let more = size.saturating_sub(over.as_ref().map_or(0, |over| over.size));
+        quota::room(session, &safe, more.min(allocated(&file))).await?;
+    }
     let Taken { content, objects } = contents::take(session, &safe, file, params.size, over).await?;
     let bytes = content.size;
     let mtime =
@@ -188,6 +205,16 @@ pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileC
             session.store(move |store| store.drop_objects(id, &objects)).await?;
             Err(problem)
         }
+    }
+}
+
+/// Bytes of an open file that are somewhere: the holes of a sparse one are never sent.
+fn allocated(file: &File) -> u64 {
+    match fstat(file) {
+        Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
+            u64::try_from(found.st_blocks).unwrap_or(u64::MAX).saturating_mul(STAT_BLOCK_BYTES)
+        }
+        Ok(_) | Err(_) => u64::MAX,
     }
 }
 
@@ -221,6 +248,10 @@ pub async fn put_many(session: &Session, params: FilePutMany, file: File) -> Res
     let places: Vec<_> = params.files.iter().map(|each| paths::read(&each.path)).collect::<Result<_, _>>()?;
     let safe = choose(session, &params.safe).await?;
     acts::may_put_many(session, &safe, &places, params.replace).await?;
+    if params.wait_seconds.is_some_and(|wait| wait > 0) && !params.replace {
+        let bytes = params.files.iter().map(|each| each.size).fold(0, u64::saturating_add);
+        quota::room(session, &safe, bytes).await?;
+    }
     let sizes = params.files.iter().map(|each| each.size).collect();
     let taken = contents::take_many(session, &safe, file, sizes).await?;
     let bytes = taken.iter().map(|taken| taken.content.size).fold(0, u64::saturating_add);
@@ -254,13 +285,19 @@ pub async fn get_many(session: &Session, params: FileGetMany, file: File) -> Res
     bounded(params.paths.len(), std::iter::empty())?;
     let places: Vec<_> = params.paths.iter().map(|path| paths::read(path)).collect::<Result<_, _>>()?;
     let safe = choose(session, &params.safe).await?;
-    let (files, contents, left) = {
-        let memory = safe.memory().await;
-        readable(&memory)?;
-        let found: Result<Vec<_>, _> = places.iter().map(|path| listing::file(&memory, path)).collect();
-        let (files, contents): (Vec<_>, Vec<_>) = found?.into_iter().unzip();
-        (files, contents, memory.standing == Standing::Left)
+    let (found, left) = match Until::of(params.at, params.record)? {
+        Some(until) => {
+            readable(&*safe.memory().await)?;
+            as_it_was::files(session, &safe, &places, until).await?
+        }
+        None => {
+            let memory = safe.memory().await;
+            readable(&memory)?;
+            let found: Result<Vec<_>, _> = places.iter().map(|path| listing::file(&memory, path)).collect();
+            (found?, memory.standing == Standing::Left)
+        }
     };
+    let (files, contents): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     bounded(contents.len(), contents.iter().map(|content| content.size))?;
     let bytes = contents::give_many(session, &safe, contents, file).await;
     let bytes = bytes.map_err(|problem| of_who_left(left, problem))?;
@@ -279,13 +316,21 @@ fn of_who_left(left: bool, problem: Problem) -> Problem {
 /// Contents out of a safe.
 ///
 /// # Errors
-/// `path_not_found`, also for a version that it never had, `is_a_folder`, `not_a_file`;
-/// `safe_role_too_low` where the user has left it,
-/// and the contents are not here; as `contents::give`.
+/// `path_not_found`, also for a version that it never had and for contents that were thrown away,
+/// `is_a_folder`, `not_a_file`; `safe_role_too_low` where the user has left it, and the contents
+/// are not here; as `contents::give`.
 pub async fn get(session: &Session, params: FileGet, file: File) -> Result<FileGot, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
-    let (shown, content, left) = {
+    let until = Until::of(params.at, params.record)?;
+    let (shown, content, left) = if let Some(until) = until {
+        if params.version.is_some() {
+            let text = "Say which version, or as of when, and not both.";
+            return Err(Problem::new(ProblemKind::InvalidRequest, text));
+        }
+        readable(&*safe.memory().await)?;
+        as_it_was::file(session, &safe, &path, until).await?
+    } else {
         let memory = safe.memory().await;
         readable(&memory)?;
         let (shown, content) = match params.version {

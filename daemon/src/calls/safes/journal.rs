@@ -129,14 +129,8 @@ pub async fn log(session: &Session, params: SafeLog) -> Result<SafeLogResult, Pr
 /// `invalid_request` where neither or both of moment and record are given; as `earlier::restore`.
 pub async fn restore_tree(session: &Session, params: FileRestoreTree) -> Result<FileTreeRestored, Problem> {
     let path = paths::read(&params.path)?;
-    let until = match (params.at, params.record) {
-        (Some(at), None) => Until::Moment(at),
-        (None, Some(record)) => Until::Record(record),
-        (None, None) | (Some(_), Some(_)) => {
-            let text = "Say as of when, or as of which record, and not both.";
-            return Err(Problem::new(ProblemKind::InvalidRequest, text));
-        }
-    };
+    let until = Until::of(params.at, params.record)?
+        .ok_or_else(|| Problem::new(ProblemKind::InvalidRequest, "Say as of when, or as of which record."))?;
     let safe = choose(session, &params.safe).await?;
     readable(&*safe.memory().await)?;
     let how = (params.exact, params.dry_run);

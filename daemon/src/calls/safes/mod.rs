@@ -3,6 +3,8 @@
 //! Decides that a safe is named by its name exactly or by the start of its id, and that two which
 //! fit are no answer. What is done in it, the room `safes` decides.
 
+pub mod archiving;
+mod as_it_was;
 pub mod confirm;
 pub mod files;
 mod here;

@@ -1,15 +1,18 @@
-//! `safe.verify` and `safe.usage`: whether a safe is whole, and what it takes.
+//! `safe.verify`, `safe.usage` and `safe.room`: whether a safe is whole, what it takes, and whether
+//! more has room.
 //!
 //! Decides which safes are counted where none is named: those that the user is in and the server
 //! has. How it is done, the room `truth` decides.
 
 use std::os::fd::OwnedFd;
 
-use parsec_protocol::control::{Problem, SafeUsage, SafeUsageResult, SafeVerified, SafeVerify};
+use parsec_protocol::control::{
+    Problem, SafeRoom, SafeRoomResult, SafeUsage, SafeUsageResult, SafeVerified, SafeVerify,
+};
 
 use super::choose;
 use super::files::readable;
-use crate::safes::loading;
+use crate::safes::{loading, quota};
 use crate::session::Session;
 use crate::store::Standing;
 use crate::truth::{self, Asked, Progress};
@@ -23,6 +26,16 @@ pub async fn verify(session: &Session, params: SafeVerify, file: OwnedFd) -> Res
     readable(&*safe.memory().await)?;
     let asked = Asked { repair: params.repair, fetch: params.fetch };
     truth::verify(session, &safe, asked, Progress::new(file)).await
+}
+
+/// Whether so much has room at the server.
+///
+/// # Errors
+/// Which safe is meant; `safe_not_accepted`; as `quota::room`.
+pub async fn room(session: &Session, params: SafeRoom) -> Result<SafeRoomResult, Problem> {
+    let safe = choose(session, &params.safe).await?;
+    readable(&*safe.memory().await)?;
+    Ok(SafeRoomResult { room: quota::room(session, &safe, params.bytes).await? })
 }
 
 /// What one safe takes at the server, or each.

@@ -8,15 +8,17 @@ use parsec_protocol::control::{
     DeviceRevoke, DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList,
     FileMakeFolder, FileMove, FilePins, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree,
     FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, ReceiptExport, RecoveryCreate,
-    RecoveryDrill, SafeConfirm, SafeCreate, SafeLog, SafePrune, SafeRename, SafeRetention, SafeSelector,
-    SafeShare, SafeStatus, SafeSync, SafeUnshare, SafeUsage, SafeVerify, TrashList, TrashRestore,
-    TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke,
-    UserShow, method,
+    RecoveryDrill, SafeConfirm, SafeCreate, SafeExport, SafeImport, SafeLog, SafePrune, SafeRename,
+    SafeRetention, SafeRoom, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, SafeUsage,
+    SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog,
+    TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
-use crate::calls::safes::{confirm, files, journal, keeping, membership, past, pruning, status, truth};
+use crate::calls::safes::{
+    archiving, confirm, files, journal, keeping, membership, past, pruning, status, truth,
+};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -257,6 +259,14 @@ pub(super) const TABLE: &[MethodSpec] = &[
     }),
     // It puts back what was verified, here and there, and changes nothing that anybody sees.
     on_session!(SAFE_VERIFY, Look, |session, params: SafeVerify, file| truth::verify(&session, params, file)),
+    // Sealed as it is stored: whoever opens it needs a member's key, as at the server.
+    on_session!(SAFE_EXPORT, Look, |session, params: SafeExport, file| archiving::export(
+        &session, params, file
+    )),
+    on_session!(SAFE_IMPORT, Own, |session, params: SafeImport, file| archiving::import(
+        &session, params, file
+    )),
+    on_session!(SAFE_ROOM, Look, |session, params: SafeRoom| truth::room(&session, params)),
     on_session!(SAFE_USAGE, Look, |session, params: SafeUsage| truth::usage(&session, params)),
     on_session!(TRASH_LIST, Look, |session, params: TrashList| past::trash(&session, params)),
     on_session!(TRASH_RESTORE, Own, |session, params: TrashRestore| past::untrash(&session, params)),

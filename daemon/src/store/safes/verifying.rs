@@ -94,6 +94,16 @@ impl Store {
         Ok(all)
     }
 
+    /// Bytes of a safe's pieces that wait to be sent.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn unsent_bytes(&self, safe: SafeId) -> Result<u64, StoreError> {
+        let inner = self.inner()?;
+        let sum = "SELECT coalesce(sum(length), 0) FROM safe_waiting WHERE safe = ?1 AND NOT uploaded";
+        natural(inner.connection.query_row(sum, [safe.as_bytes()], |row| row.get(0))?)
+    }
+
     /// The record of a number is this one: it was verified again, and what is here is another.
     /// Durable when it returns.
     ///

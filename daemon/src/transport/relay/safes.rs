@@ -8,8 +8,8 @@ use parsec_protocol::ids::{OrganisationId, SafeId, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     AddedBy, JournalPage, LogPage, NewRecord, NewSafe, OBJECT_HEADS_LENGTH_BYTES, ObjectHeads, ObjectIds,
-    ObjectLengths, PostedBoxes, RecordAnswer, SafeCertificate, SafeEntry, SafeList, SafeLogged, SafeRepair,
-    SafeRepaired, SafeTotals, path,
+    ObjectLengths, PostedBoxes, RecordAnswer, RoomWanted, SafeCertificate, SafeEntry, SafeList, SafeLogged,
+    SafeRepair, SafeRepaired, SafeRoom, SafeTotals, path,
 };
 use parsec_protocol::relay::{Least, MEDIA_TYPE};
 use reqwest::Method;
@@ -240,6 +240,15 @@ impl Member {
     /// [`TransportError`].
     pub async fn safe_totals(&self, safe: SafeId) -> Result<SafeTotals, TransportError> {
         self.ask(Call::new(Method::GET, path::safe_usage(self.organisation(), &safe))).await
+    }
+
+    /// Whether so many bytes have room.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn safe_room(&self, safe: SafeId, bytes: u64) -> Result<SafeRoom, TransportError> {
+        let target = path::safe_room(self.organisation(), &safe);
+        self.ask(Call::new(Method::POST, target).with(&RoomWanted { bytes })).await
     }
 
     /// Some of the objects that are asked for, in their order, as many as one answer takes: each

@@ -24,7 +24,9 @@ pub use objects::{
     OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectsFault,
 };
 pub use repair::{RepairItem, SAFE_REPAIR_ITEMS_MAX, SAFE_REPAIR_MAX_BYTES, SafeRepair, SafeRepaired};
-pub use totals::{AddedBy, ObjectLengths, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes};
+pub use totals::{
+    AddedBy, ObjectLengths, RoomWanted, SafeRoom, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes,
+};
 
 /// Safes in one answer of the list: some 250 KB a page.
 pub const SAFE_PAGE_MAX: usize = 2_000;

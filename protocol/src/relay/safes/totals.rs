@@ -74,6 +74,28 @@ pub struct SafeTotals {
     pub limit: Option<u64>,
 }
 
+/// How much somebody is about to bring, before they begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RoomWanted {
+    /// Sealed bytes of it, at least.
+    #[n(0)]
+    pub bytes: u64,
+}
+
+/// Whether it has room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct SafeRoom {
+    /// Bytes of all safes of the organisation.
+    #[n(0)]
+    pub organisation: u64,
+    /// The operator's limit for these; none where there is none.
+    #[n(1)]
+    pub limit: Option<u64>,
+    /// Whether the server's disk has room for it. How full that is, nobody is told.
+    #[n(2)]
+    pub disk: bool,
+}
+
 /// The record whose objects are to count as added, where the server takes them for such that no
 /// record has added: it has lost their rows, and they were put again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]

@@ -17,7 +17,7 @@ use parsec_protocol::ids::{SafeId, Timestamp, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     AddedBy, ErrorCode, NewRecord, NewSafe, ObjectIds, POSTED_BOXES_MAX, PostedBoxes, RecordAnswer,
-    SAFE_PAGE_MAX, SafeCertificate, SafeLogged,
+    RoomWanted, SAFE_PAGE_MAX, SafeCertificate, SafeLogged, SafeRoom,
 };
 
 pub(super) use objects::put as put_objects;
@@ -255,6 +255,16 @@ async fn one(
         OneSafe::Usage => {
             let app = Arc::clone(app);
             let read = move |tx: &dyn Tx| safes::totals(tx, &caller.asking(tx, &safe)?, &app.safe_quotas);
+            Ok(body::record(&store.read(read).await?))
+        }
+        OneSafe::Room => {
+            let RoomWanted { bytes } = body::decode(&content)?;
+            let app = Arc::clone(app);
+            let disk = is_room(app.objects.store.room()?, bytes);
+            let read = move |tx: &dyn Tx| {
+                let room = safes::room(tx, &caller.asking(tx, &safe)?, &app.safe_quotas)?;
+                Ok::<_, Refusal>(SafeRoom { disk, ..room })
+            };
             Ok(body::record(&store.read(read).await?))
         }
         OneSafe::Repair => repairing::repair(app, caller, safe, body::decode(&content)?, now).await,

@@ -17,7 +17,7 @@ use super::super::route::from;
 /// Bytes of an encoded id.
 const ID_BYTES: usize = 17;
 /// A record with one number.
-const SEQ_CALL_BYTES: usize = 1 + 9;
+const NUMBER_CALL_BYTES: usize = 1 + 9;
 /// Framing of a list of ids, and of the record around it.
 const IDS_FRAME_BYTES: usize = 8;
 
@@ -50,6 +50,7 @@ pub(crate) enum OneSafe {
     Added,
     Fetch,
     Usage,
+    Room,
     Repair,
 }
 
@@ -70,6 +71,7 @@ impl SafeCall {
                 OneSafe::Added => "safes/S/objects/added",
                 OneSafe::Fetch => "safes/S/objects/fetch",
                 OneSafe::Usage => "safes/S/usage",
+                OneSafe::Room => "safes/S/room",
                 OneSafe::Repair => "safes/S/repair",
             },
         }
@@ -87,7 +89,7 @@ impl SafeCall {
                 OneSafe::Post => RECORD_CALL_MAX_BYTES,
                 OneSafe::PutObjects => OBJECTS_MAX_BYTES,
                 OneSafe::Missing | OneSafe::Lengths => OBJECT_MISSING_MAX * ID_BYTES + IDS_FRAME_BYTES,
-                OneSafe::Added => SEQ_CALL_BYTES,
+                OneSafe::Added | OneSafe::Room => NUMBER_CALL_BYTES,
                 OneSafe::Fetch => OBJECT_FETCH_MAX * ID_BYTES + IDS_FRAME_BYTES,
                 OneSafe::Repair => SAFE_REPAIR_MAX_BYTES,
                 OneSafe::Log { .. }
@@ -121,6 +123,7 @@ impl SafeCall {
                 | OneSafe::Added
                 | OneSafe::Fetch
                 | OneSafe::Usage
+                | OneSafe::Room
                 | OneSafe::Repair => false,
             },
         }
@@ -193,6 +196,7 @@ fn one(method: &str, rest: &[&str]) -> Result<OneSafe, ErrorCode> {
         ("POST", ["objects", "added"]) => Ok(OneSafe::Added),
         ("POST", ["objects", "fetch"]) => Ok(OneSafe::Fetch),
         ("GET", ["usage"]) => Ok(OneSafe::Usage),
+        ("POST", ["room"]) => Ok(OneSafe::Room),
         ("POST", ["repair"]) => Ok(OneSafe::Repair),
         _ => Err(ErrorCode::UnknownCall),
     }
@@ -246,6 +250,7 @@ mod tests {
             (Method::POST, path::safe_objects_added(&org, &safe), one(OneSafe::Added)),
             (Method::POST, path::safe_objects_fetch(&org, &safe), one(OneSafe::Fetch)),
             (Method::GET, path::safe_usage(&org, &safe), one(OneSafe::Usage)),
+            (Method::POST, path::safe_room(&org, &safe), one(OneSafe::Room)),
             (Method::POST, path::safe_repair(&org, &safe), one(OneSafe::Repair)),
         ] {
             let expected = Route::Member(org.clone(), MemberCall::Safe(call));

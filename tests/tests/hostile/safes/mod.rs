@@ -6,6 +6,7 @@
 
 mod ahead;
 mod answers;
+mod archives;
 mod drops;
 mod journal;
 mod pieces;
