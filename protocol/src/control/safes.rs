@@ -394,6 +394,10 @@ pub struct SafeWaiting {
     /// Why nothing more is taken in until a person has looked; absent where nothing is in the way.
     #[serde(default)]
     pub halt: Option<SafeHalt>,
+    /// Records of the journal that this device has still to fold behind the work, because it has
+    /// started from a snapshot: what it saves waits until that is done. Absent where it is.
+    #[serde(default)]
+    pub verifying: Option<u64>,
 }
 
 /// Result of `safe.status`: safes with what waits in each.
