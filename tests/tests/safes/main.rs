@@ -28,6 +28,7 @@ mod random;
 mod recovery;
 mod revoked;
 mod sizes;
+mod snapshots;
 mod together;
 mod truth;
 

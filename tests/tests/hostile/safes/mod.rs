@@ -10,6 +10,7 @@ mod drops;
 mod journal;
 mod pieces;
 mod rings;
+mod snapshots;
 mod void;
 
 use parsec_protocol::control::{
