@@ -63,7 +63,7 @@ fn opened(
 #[test]
 fn an_object_opens_to_what_was_sealed() {
     for plaintext in [b"".as_slice(), b"a", &[7; 4_096], &vec![9; CHUNK_LENGTH]] {
-        for kind in [ObjectKind::Chunk, ObjectKind::Page] {
+        for kind in [ObjectKind::Chunk, ObjectKind::Page, ObjectKind::Snapshot] {
             let (reference, sealed) = sealed(kind, plaintext);
             assert_eq!(sealed.len(), plaintext.len() + OBJECT_TAG_BYTES);
             assert_eq!(reference.epoch, 1);
@@ -159,7 +159,9 @@ fn an_object_opens_at_its_own_place_alone() {
     let (reference, sealed) = sealed(ObjectKind::Chunk, b"one object");
     let here = keys(&[0, 1, 2]);
     let found = |keys: &SafeKeys, reference: &Reference, kind| opened(keys, reference, kind, &sealed);
-    assert_eq!(found(&here, &reference, ObjectKind::Page), Err(ObjectError::Sealed), "another kind");
+    for kind in [ObjectKind::Page, ObjectKind::Snapshot] {
+        assert_eq!(found(&here, &reference, kind), Err(ObjectError::Sealed), "another kind");
+    }
     let id = Reference { object: ObjectId::from_bytes([9; 16]), ..reference };
     assert_eq!(found(&here, &id, ObjectKind::Chunk), Err(ObjectError::Sealed), "another id");
     for epoch in [0, 2] {

@@ -1492,7 +1492,7 @@ def object_of(given):
     key, id_ = safe_key_of(given, place), bytes.fromhex(given["object"])
     # HKDF's second half alone.
     once = mac(derived_of(key, b"object", place), b"parsec-object-v1\0", id_, b"\1")
-    ad = b"parsec-object-v1 ad\0" + encode(place + [id_, {"chunk": 0, "page": 1}[given["kind"]]])
+    ad = b"parsec-object-v1 ad\0" + encode(place + [id_, {"chunk": 0, "page": 1, "snapshot": 2}[given["kind"]]])
     plain = gcm.opened(once, bytes(12), ad, data)
     if plain is None:
         raise Bad("closed")
@@ -1532,6 +1532,46 @@ def judge_piece(given):
     return {"bytes": plain[:length].hex()}, None
 
 
+SNAPSHOT_MAX = 1024 * CHUNK
+DEPTH_MAX = 100
+
+
+def judge_snapshot(given):
+    data = bytes.fromhex(given["state"])
+    need(sha(b"parsec-snapshot-v1\0", data).hex() == given["root"], "root of a snapshot")
+    said = record(decode(data, SNAPSHOT_MAX), 10, "not a state")
+    safe, seq, _, days, devices, marks, objects, endangered, snapshots, entries = said
+    octets(safe, 16), natural(seq), natural(days)
+    for part in (devices, marks, objects, endangered, snapshots, entries):
+        if not isinstance(part, list):
+            raise Bad("not a state")
+    for part in (devices, objects):
+        ids = [octets(record(pair, 2, "no pair")[0], 16) for pair in part]
+        need(ids == sorted(set(ids)), "order")
+    need(endangered == sorted(set(endangered)), "order")
+    seqs = [natural(record(snapshot, 2, "not a snapshot")[0]) for snapshot in snapshots]
+    need(len(seqs) <= 2 and seqs == sorted(set(seqs)), "snapshots")
+    above, names = {}, set()
+    for entry in entries:
+        # The last field is left off where there is none.
+        need(isinstance(entry, list) and len(entry) in (13, 14) and entry[-1] is not None, "not an entry")
+        id_, kind, parent, name = entry[:4]
+        need(octets(id_, 16) != safe and (not above or id_ > max(above)), "order of entries")
+        need((parent is None) == (entry[9] is not None), "place")
+        need(parent is None or (parent, name) not in names, "name")
+        names.add((parent, name))
+        above[id_] = (parent, kind[0] == 0)
+    for id_ in above:
+        depth = 0
+        while id_ != safe and id_ is not None:
+            parent, _ = above[id_]
+            need(parent in (None, safe) or above.get(parent, (None, False))[1], "no folder")
+            id_, depth = parent, depth + 1
+            need(depth <= DEPTH_MAX, "depth")
+    need(safe == bytes.fromhex(given["safe"]) and seq + 1 == given["seq"], "place of a snapshot")
+    return {"records": seq, "entries": len(entries), "objects": len(objects)}, None
+
+
 CONSTRUCTS = {
     "key": judge_safe_key,
     "box": judge_safe_box,
@@ -1541,6 +1581,7 @@ CONSTRUCTS = {
     "object": judge_object,
     "padding": judge_padding,
     "piece": judge_piece,
+    "snapshot": judge_snapshot,
 }
 
 LAYERS = {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use parsec_protocol::control::{EventItem, EventPosition, EventsWatch, Overview, StreamId, method};
+use parsec_protocol::control::{Event, EventItem, EventPosition, EventsWatch, Overview, StreamId, method};
 use serde_json::Value;
 
 use crate::rpc::{Client, Failed};
@@ -57,6 +57,20 @@ impl Follower {
         let item: EventItem = serde_json::from_value(line["params"]["result"].clone()).unwrap();
         self.take(&item);
         Ok(item)
+    }
+
+    /// Reads on until a safe has changed for this reason; all the reasons on the way, it included.
+    ///
+    /// # Panics
+    /// If the daemon goes away, or nothing comes for a long time.
+    pub fn until_reason(&mut self, wanted: &str) -> Vec<String> {
+        let mut reasons = Vec::new();
+        while reasons.last().is_none_or(|last| last != wanted) {
+            if let EventItem::Event { event: Event::SafeChanged { reason, .. }, .. } = self.item().unwrap() {
+                reasons.push(reason);
+            }
+        }
+        reasons
     }
 
     fn take(&mut self, item: &EventItem) {

@@ -75,7 +75,9 @@ pub struct SealedFile {
     pub objects: Vec<(Reference, Vec<u8>)>,
 }
 
-struct Kept(Vec<(Reference, Vec<u8>)>);
+/// What a sealing keeps, in memory.
+#[derive(Default)]
+pub(crate) struct Kept(pub(crate) Vec<(Reference, Vec<u8>)>);
 
 impl Keep for Kept {
     type Error = std::convert::Infallible;

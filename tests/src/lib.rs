@@ -45,6 +45,7 @@ pub mod safes;
 pub mod screenshot;
 pub mod script;
 pub mod server;
+pub mod snapshots;
 pub mod unanswered;
 pub mod units;
 

@@ -39,6 +39,15 @@ pub fn only(device: &Device) -> DeviceId {
 #[must_use]
 pub fn enrol_own(fixture: &Fixture, by: &Device, name: &str, newcomer: Newcomer<'_>) -> Device {
     let new = fixture.device(name);
+    enrol_into(by, &new, newcomer);
+    new
+}
+
+/// The same, into one that runs already, and whose events somebody may follow.
+///
+/// # Panics
+/// If the ceremony fails.
+pub fn enrol_into(by: &Device, new: &Device, newcomer: Newcomer<'_>) {
     let invitation = by.invite_device().unwrap();
     let bell = Arc::new(Bell::default());
     let mut claimer = new.claim(invitation.link.expose(), &bell).unwrap();
@@ -46,7 +55,6 @@ pub fn enrol_own(fixture: &Fixture, by: &Device, name: &str, newcomer: Newcomer<
     let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = new.until_device(|device| device.registration == Registration::Registered);
-    new
 }
 
 /// Changes the key of the device's user.

@@ -26,7 +26,7 @@ use crate::contents::open_file::{FileError, OpenFile};
 use crate::contents::stop::stop;
 use crate::os::{blocking_in, clock};
 use crate::problems::sentence;
-use crate::safes::items::{Batch, Step};
+use crate::session::safe_items::{Batch, Step};
 use crate::safes::paths;
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;

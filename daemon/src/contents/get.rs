@@ -84,7 +84,7 @@ impl From<GetError> for Problem {
 pub(super) type Piece = (u64, Option<(Reference, Zeroizing<Vec<u8>>)>);
 
 /// The pieces of a file, a window at a time.
-struct Pieces<'a, O> {
+pub(super) struct Pieces<'a, O> {
     objects: &'a O,
     keys: &'a SafeKeys,
     content: &'a Content,
@@ -93,8 +93,12 @@ struct Pieces<'a, O> {
     page: Option<(u64, Vec<Option<Reference>>)>,
 }
 
-impl<O: Objects> Pieces<'_, O> {
-    async fn window(&mut self) -> Result<Vec<Piece>, Problem> {
+impl<'a, O: Objects> Pieces<'a, O> {
+    pub(super) const fn new(objects: &'a O, keys: &'a SafeKeys, content: &'a Content) -> Self {
+        Self { objects, keys, content, next: 0, page: None }
+    }
+
+    pub(super) async fn window(&mut self) -> Result<Vec<Piece>, Problem> {
         let end = self.next.saturating_add(WINDOW).min(chunks(self.content.size));
         let mut places = Vec::new();
         for number in self.next..end {
@@ -224,7 +228,7 @@ pub(crate) async fn get<O: Objects>(
     let (stopper, stop) = stop().map_err(failed)?;
     let file = OpenFile::to_write(file, stop)?;
     let mut sink = Sink::new(file, Arc::clone(&keys), content.size)?;
-    let mut pieces = Pieces { objects, keys: &keys, content, next: 0, page: None };
+    let mut pieces = Pieces::new(objects, &keys, content);
     let mut window = pieces.window().await?;
     while !window.is_empty() {
         let writing = blocking_in(tasks, move || sink.write(window).map(|()| sink));

@@ -13,6 +13,7 @@ pub(crate) mod pages;
 pub(crate) mod parts;
 mod put;
 mod room;
+pub(crate) mod snapshot;
 pub(crate) mod stop;
 #[cfg(test)]
 mod tests;

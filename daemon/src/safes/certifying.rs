@@ -22,12 +22,12 @@ use parsec_protocol::safes::keys::EpochKey;
 use parsec_protocol::safes::ring_making::{Before, MadeRing, RingError, SealTo, make_ring};
 use parsec_protocol::sealing::EncryptionKey;
 
-use super::items::Batch;
 use super::{keys, reading, refusals};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
+use crate::session::safe_items::Batch;
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
 

@@ -21,13 +21,13 @@ use parsec_protocol::safes::seal::{SealRecordError, seal_record};
 use parsec_protocol::safes::tree::Tree as _;
 
 use super::brake::{self, Waiting};
-use super::items::{Batch, ends};
 use super::staged::Wanted;
 use super::{anew, damaged, dropped, forgone, holding, reading, refusals, staged};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
+use crate::session::safe_items::{Batch, ends};
 use crate::store::OpenDevice;
 use crate::transport::retry::answered;
 
@@ -64,8 +64,18 @@ pub(super) struct Draft {
     pub(super) keeps: Vec<ObjectId>,
 }
 
+/// Whether the tree is somebody's word, of which no record may be made: what it would say there,
+/// this device would have signed for.
+const fn is_a_word(memory: &Memory) -> bool {
+    memory.started.is_some()
+}
+
 /// Whether anything may be written, by what is known here.
 fn may_write(open: &OpenDevice, memory: &Memory) -> Result<(), Problem> {
+    if is_a_word(memory) {
+        let text = "The safe's older records are still being verified on this device.";
+        return Err(Problem::new(ProblemKind::NotSharedYet, text));
+    }
     let Some(present) = memory.verified.present() else {
         return Err(Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet."));
     };
@@ -268,7 +278,7 @@ async fn unreadable(session: &Session, safe: &OpenSafe, problem: Problem) -> Res
 pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Tried, Problem> {
     {
         let memory = safe.memory().await;
-        if memory.queue.is_empty() {
+        if memory.queue.is_empty() || is_a_word(&memory) {
             return Ok(Tried::Nothing);
         }
         may_write(&session.open, &memory)?;

@@ -48,6 +48,8 @@ pub(super) struct Between {
     pub(super) endangered: Endangered,
     /// When to prune next.
     pub(super) prune: Option<Instant>,
+    /// When to write a snapshot that is due.
+    pub(super) snapshot: Option<Instant>,
 }
 
 /// What is to be done.
@@ -59,7 +61,7 @@ enum Due {
 }
 
 /// The user's role\* at so many certificates of the organisation's log; nothing while suspended.
-fn role_at(safe: &VerifiedSafe, log: &VerifiedLog, user: &UserId) -> Option<Role> {
+pub(super) fn role_at(safe: &VerifiedSafe, log: &VerifiedLog, user: &UserId) -> Option<Role> {
     let at = match log.user_at(user, log.count()) {
         Ok(at) => at?,
         Err(never) => match never {},

@@ -3,7 +3,8 @@
 //! Decides that the fold never goes on without the queue being rebased onto it, in one transaction.
 //! Stops where this device has no key of an epoch; a record whose inside is no good is void, for
 //! everybody alike, and an alarm that names its device. Another state root is an alarm and decides
-//! nothing. That a safe is of a later format, its log says: nothing behind that is ever read.
+//! nothing, but on a tree that was started from a snapshot: then the whole journal is folded at
+//! once. That a safe is of a later format, its log says: nothing behind that is ever read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use super::{brake, overlay, refusals, views};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::{Brake, Memory, OpenSafe, Queued};
-use crate::store::{Folded, OpenDevice, Requeued, StoreError, StoredRecord};
+use crate::store::{Folded, OpenDevice, Requeued, StoreError, StoredRecord, Word};
 
 /// Records folded in one step: some megabytes of them at most times.
 const STEP_RECORDS: u64 = 64;
@@ -248,6 +249,17 @@ struct Step {
     stop: Option<Stop>,
 }
 
+impl Step {
+    /// What the step behind it came to.
+    fn extend(&mut self, more: Self) {
+        self.oddities.extend(more.oddities);
+        self.notices.extend(more.notices);
+        self.grown |= more.grown;
+        self.dropped.extend(more.dropped);
+        self.stop = more.stop;
+    }
+}
+
 /// Whether the next record to be folded is this device's own.
 fn own_is_next(open: &OpenDevice, memory: &Memory, safe: SafeId) -> Result<bool, StoreError> {
     if memory.refold {
@@ -286,40 +298,56 @@ fn step(open: &OpenDevice, memory: &mut Memory, id: SafeId, to: u64) -> Result<S
     let before = memory.base.seq();
     let found = fold_stored(open, memory, id, &mut state, to)?;
     let grown = state.seq() != before || memory.refold;
-    let mut notices = Vec::new();
-    if grown {
-        let records = state.seq().saturating_sub(before);
-        let queue = match rest(memory, &found, records, &state, &stamp(open)) {
-            Some(rest) => rest,
-            None => {
-                let (queue, told) = rebased(open, memory, &state, &found.known)?;
-                notices = told;
-                queue
-            }
-        };
-        let delta = overlay::of(&state, &queue, &stamp(open));
-        let worth = memory.refold || before / KEEP_RECORDS != state.seq() / KEEP_RECORDS;
-        let kept = worth.then(|| codec::encode(&state));
-        let mut removed = memory.removed.clone();
-        let entries = brake::accepted(memory, &found.known, &stamp(open));
-        if entries > 0 {
-            removed.add(entries, clock::since_boot());
-        }
-        let folded = Folded {
-            seq: state.seq(),
-            state: kept,
-            queue: requeued(&memory.queue, &queue),
-            removed: (entries > 0).then(|| codec::encode(&removed)),
-        };
-        open.store.fold_safe(id, &folded)?;
-        memory.removed = removed;
-        memory.base = state;
-        memory.queue = queue;
-        memory.delta = delta;
-        memory.refold = false;
-    }
+    let from_first = memory.refold;
+    let notices = if grown { stand_on(open, memory, id, state, &found, from_first)? } else { Vec::new() };
     let Found { oddities, dropped, stop, .. } = found;
     Ok(Step { oddities, notices, grown, dropped, stop })
+}
+
+/// The tree is this from now on, durably and in memory, with the queue on top of it. `from_first`
+/// says that the journal was folded from its first record on, and no snapshot is believed any more.
+///
+/// # Errors
+/// As [`step`]: nothing has changed then.
+pub(super) fn stand_on(
+    open: &OpenDevice,
+    memory: &mut Memory,
+    id: SafeId,
+    state: State,
+    found: &Found,
+    from_first: bool,
+) -> Result<Vec<Notice>, Problem> {
+    let before = memory.base.seq();
+    let records = state.seq().saturating_sub(before);
+    let (queue, notices) = match rest(memory, found, records, &state, &stamp(open)) {
+        Some(rest) => (rest, Vec::new()),
+        None => rebased(open, memory, &state, &found.known)?,
+    };
+    let delta = overlay::of(&state, &queue, &stamp(open));
+    let worth = from_first || before / KEEP_RECORDS != state.seq() / KEEP_RECORDS;
+    let kept = worth.then(|| codec::encode(&state));
+    let mut removed = memory.removed.clone();
+    let entries = brake::accepted(memory, &found.known, &stamp(open));
+    if entries > 0 {
+        removed.add(entries, clock::since_boot());
+    }
+    let folded = Folded {
+        seq: state.seq(),
+        state: kept,
+        queue: requeued(&memory.queue, &queue),
+        removed: (entries > 0).then(|| codec::encode(&removed)),
+        word: if from_first { Word::Nobodys } else { Word::AsBefore },
+    };
+    open.store.fold_safe(id, &folded)?;
+    memory.removed = removed;
+    memory.base = state;
+    memory.queue = queue;
+    memory.delta = delta;
+    if from_first {
+        memory.refold = false;
+        memory.started = None;
+    }
+    Ok(notices)
 }
 
 /// Folds all that was verified, as far as it can be read, and rebases the queue onto it. The caller
@@ -343,15 +371,21 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
         let mut failed = None;
         if all.stop.is_none() {
             match step(&open, &mut memory, id, to) {
-                Ok(more) => {
-                    all.oddities.extend(more.oddities);
-                    all.notices.extend(more.notices);
-                    all.grown |= more.grown;
-                    all.dropped.extend(more.dropped);
-                    all.stop = more.stop;
-                }
+                Ok(more) => all.extend(more),
                 // What the first step found is told all the same.
                 Err(problem) => failed = Some(problem),
+            }
+        }
+        if memory.started.is_some() {
+            // What is odd is told by the fold from the first record on. Where a tree is somebody's
+            // word, the odd one may be the word: no honest record may be accused by it.
+            let odd = std::mem::take(&mut all.oddities);
+            if odd.iter().any(|odd| matches!(odd, Oddity::OtherRoot(..))) {
+                memory.refold = true;
+                match step(&open, &mut memory, id, to) {
+                    Ok(more) => all.extend(more),
+                    Err(problem) => failed = Some(problem),
+                }
             }
         }
         let Step { oddities, notices, grown, dropped, stop } = all;
@@ -359,9 +393,7 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
         Ok::<_, Problem>((oddities, Outcome { notices, grown, dropped }, failed))
     })
     .await?;
-    for oddity in oddities {
-        alarm(session, safe, oddity).await;
-    }
+    tell(session, safe, oddities).await;
     match failed {
         None => Ok(outcome),
         Some(problem) => {
@@ -372,6 +404,13 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
             }
             Err(problem)
         }
+    }
+}
+
+/// Tells of what was odd about records, each an alarm that names a device.
+pub(super) async fn tell(session: &Session, safe: &OpenSafe, oddities: Vec<Oddity>) {
+    for oddity in oddities {
+        alarm(session, safe, oddity).await;
     }
 }
 

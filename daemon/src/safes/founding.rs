@@ -22,11 +22,11 @@ use parsec_protocol::safes::change::Change;
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsec_protocol::safes::rebase::Pending;
 
-use super::items::Batch;
 use super::{certifying, folding, keys, loading, reading, refusals};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::open_safes::{OpenSafe, Queued};
+use crate::session::safe_items::Batch;
 use crate::session::{Session, manifest};
 use crate::store::OpenDevice;
 use crate::transport::Trouble;

@@ -16,7 +16,7 @@ use super::{folding, keys, overlay, staged};
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::keeping::Keeping;
-use crate::session::open_safes::{Memory, OpenSafe, Queued};
+use crate::session::open_safes::{Memory, OpenSafe, Queued, Started};
 use crate::session::removed::RecentlyRemoved;
 use crate::store::{OpenDevice, Standing, Store, StoreError, StoredSafe};
 
@@ -53,6 +53,7 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
     };
     keys::take_stored(&open.store, id, &mut memory)?;
     memory.repairs.open = open.store.is_safe_lacking(&id)?;
+    memory.started = stored.started.map(|seq| Started { seq, folded: 0 });
     // One that does not fit, or is of a later version, is folded anew.
     let kept = open.store.safe_state(id)?.filter(|(seq, _)| *seq <= stored.folded);
     let kept = kept.and_then(|(_, bytes)| codec::decode(&bytes, STATE_MAX_BYTES).ok());

@@ -349,7 +349,7 @@ pub(super) async fn daily(session: &Session, safe: &Arc<OpenSafe>, next: &mut Op
     let may = {
         let memory = safe.memory().await;
         let role = role_here(&session.open, &memory, &session.log());
-        role.is_ok_and(Role::manages) && memory.queue.is_empty()
+        role.is_ok_and(Role::manages) && memory.queue.is_empty() && memory.started.is_none()
     };
     if !may {
         return;

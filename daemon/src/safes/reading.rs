@@ -21,12 +21,12 @@ use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::rules::Fault;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
-use super::items::{Batch, Refused, Verified, ends, verify};
 use super::repairing::{self, Less};
 use super::takeovers;
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
+use crate::session::safe_items::{Batch, Refused, Verified, ends, verify};
 use crate::store::{Halt, Standing, StoreError, StoredSafe, TakenItems};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;

@@ -93,7 +93,9 @@ pub(super) fn void(why: Void) -> Problem {
         | Void::NoSuchVersion
         | Void::TooYoung
         | Void::DropsAlone
-        | Void::InUse => ProblemKind::Internal,
+        | Void::InUse
+        | Void::SnapshotAmongOthers
+        | Void::OtherState => ProblemKind::Internal,
     };
     Problem::new(kind, crate::problems::sentence(&why.to_string()))
 }

@@ -23,8 +23,8 @@ use parsec_protocol::safe_log::safe::EpochRecord;
 use parsec_protocol::safes::boxes::make_box;
 use tokio::time::Instant;
 
-use super::items::{Batch, Step, ends};
 use crate::session::open_safes::OpenSafe;
+use crate::session::safe_items::{Batch, Step, ends};
 use crate::session::{Session, alarms};
 use crate::store::Standing;
 use crate::transport::TransportError;

@@ -15,7 +15,7 @@ use parsec_protocol::control::Problem;
 use parsec_protocol::ids::SafeId;
 use tokio::time::Instant;
 
-use super::{ahead, loading, offers, pinning, task};
+use super::{ahead, behind, loading, offers, pinning, task};
 use crate::session::open_safes::OpenSafe;
 use crate::session::{Session, manifest};
 use crate::store::{Standing, Store};
@@ -91,13 +91,14 @@ async fn begin(session: &Arc<Session>, running: &mut BTreeMap<SafeId, Arc<OpenSa
     for safe in loading::open_all(session).await? {
         if let Entry::Vacant(vacant) = running.entry(safe.id) {
             vacant.insert(Arc::clone(&safe));
-            let (task, ahead, pins) = (Arc::clone(session), Arc::clone(session), Arc::clone(session));
-            let (beside, pinned) = (Arc::clone(&safe), Arc::clone(&safe));
+            let [task, ahead, pins, behind] = [(); 4].map(|()| Arc::clone(session));
+            let [beside, pinned, started] = [(); 3].map(|()| Arc::clone(&safe));
             session.run(async move {
                 tokio::select! {
                     () = task::run(task, safe) => {}
                     () = ahead::run(ahead, beside) => {}
                     () = pinning::run(pins, pinned) => {}
+                    () = behind::run(behind, started) => {}
                 }
             });
         }

@@ -17,7 +17,7 @@ use super::due::{self, Between};
 use super::folding::Outcome;
 use super::{
     boxes, committing, damaged, folding, founding, holding, keeping, keys, offers, pinning, pruning, reading,
-    returning, staged, views,
+    returning, snapshots, staged, starting, views,
 };
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
@@ -235,6 +235,8 @@ async fn round(
         return Err(problem);
     }
     keys::complete(session, safe).await?;
+    let dropped = starting::start(session, safe).await?;
+    between.dropped.extend(dropped);
     told(session, safe, between, folding::fold_up(session, safe).await?);
     changed(session, safe, before).await;
     damaged::look_again(session, safe).await?;
@@ -272,12 +274,16 @@ async fn round(
         views::tell(session, safe, "shared").await;
     }
     pruning::daily(session, safe, &mut between.prune).await;
+    snapshots::keep_up(session, safe, &mut between.snapshot).await;
     let again = damaged::next_look(&*safe.memory().await);
-    Ok(wake.into_iter().chain(again).chain(between.prune).min())
+    Ok(wake.into_iter().chain(again).chain(between.prune).chain(between.snapshot).min())
 }
 
-/// Takes back what was dropped and is named all the same.
+/// Takes back what was dropped and is named all the same: by a tree that is nobody's word.
 async fn settled(session: &Session, safe: &Arc<OpenSafe>, between: &mut Between) -> Result<(), Problem> {
+    if safe.memory().await.started.is_some() {
+        return Ok(());
+    }
     keeping::look_behind(session, safe, &between.dropped, &mut between.endangered).await?;
     between.dropped.clear();
     for _ in 0..=MOVED_ON_MAX {

@@ -22,6 +22,7 @@ pub mod progress;
 pub mod rekey;
 pub mod removed;
 mod repair;
+pub(crate) mod safe_items;
 mod safe_marks;
 pub mod safe_repairs;
 pub mod sending;

@@ -54,6 +54,15 @@ pub enum Brake {
     Released,
 }
 
+/// A tree that is the word of those who vouched for a snapshot, until the fold has come up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// The record that the snapshot stands in.
+    pub seq: u64,
+    /// Records that were folded behind the work, from the first on.
+    pub folded: u64,
+}
+
 /// What is known of a safe.
 #[derive(Debug)]
 pub struct Memory {
@@ -82,8 +91,11 @@ pub struct Memory {
     pub removed: RecentlyRemoved,
     /// What the server lacks of it, and how often it was given back.
     pub repairs: Repairs,
-    /// Whether the tree has to be folded anew from its beginning: a key was declared lost.
+    /// Whether the tree has to be folded anew from its beginning: a key was declared lost, or the
+    /// snapshot that it was started from does not hold.
     pub refold: bool,
+    /// Where the tree was started from a snapshot, and how far the journal was folded behind that.
+    pub started: Option<Started>,
     /// Who last gave the device's user a role, or took it away, since the device was unlocked.
     pub gave_role: Option<(UserId, Option<Role>)>,
     /// Whether somebody took the safe over, and it was not told yet.
@@ -114,6 +126,7 @@ impl Memory {
             unreadable_looked: None,
             repairs: Repairs::default(),
             refold: false,
+            started: None,
             gave_role: None,
             taken_over: false,
             problem: None,

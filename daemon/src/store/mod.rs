@@ -53,7 +53,7 @@ pub(crate) use pieces::PINNED_MAX;
 pub(crate) use pieces::packs::SMALL_MAX_BYTES;
 pub use safes::{
     Folded, Halt, Here, KeptTotals, PINS_MAX, PieceHere, Requeued, SafeSize, StagedObject, Standing,
-    StoredRecord, StoredSafe, TakenItems, ToSend, WaitingPiece,
+    StoredRecord, StoredSafe, TakenItems, ToSend, WaitingPiece, Word,
 };
 pub use tokens::{TokenRecord, TokenStore};
 pub use user_keys::PendingChange;

@@ -26,9 +26,9 @@ use super::findings::Findings;
 use super::progress::{ITEM_BYTES, Progress};
 use crate::os::blocking_in;
 use crate::safes::folding::{self, Found, Oddity};
-use crate::safes::items::{Batch, verify};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
+use crate::session::safe_items::{Batch, verify};
 use crate::store::{OpenDevice, StoreError, StoredRecord};
 use crate::transport::retry::answered;
 

@@ -400,6 +400,10 @@ pub struct SafeWaiting {
     /// Who may take the safe over; absent while somebody counts as its owner.
     #[serde(default)]
     pub ownerless: Option<SafeOwnerless>,
+    /// Records of the journal that this device has still to fold behind the work, because it has
+    /// started from a snapshot: what it saves waits until that is done. Absent where it is.
+    #[serde(default)]
+    pub verifying: Option<u64>,
 }
 
 /// Result of `safe.status`: safes with what waits in each.

@@ -203,6 +203,19 @@ pub enum Change {
         #[n(2)]
         entries: Vec<EntryId>,
     },
+    /// The whole state before this record, in objects.
+    #[n(10)]
+    Snapshot {
+        /// Id of the operation.
+        #[n(0)]
+        operation: OperationId,
+        /// The objects that hold it.
+        #[n(1)]
+        content: Content,
+        /// Hash of all of it.
+        #[n(2)]
+        root: Hash,
+    },
 }
 
 /// Earlier versions of one entry that are thrown away.
@@ -231,7 +244,8 @@ impl Change {
             | Self::Replace { operation, .. }
             | Self::SafeName { operation, .. }
             | Self::Retention { operation, .. }
-            | Self::Prune { operation, .. } => *operation,
+            | Self::Prune { operation, .. }
+            | Self::Snapshot { operation, .. } => *operation,
         }
     }
 
@@ -246,7 +260,9 @@ impl Change {
             | Self::Restore { entry, .. }
             | Self::Attributes { entry, .. }
             | Self::Replace { target: entry, .. } => Some(*entry),
-            Self::SafeName { .. } | Self::Retention { .. } | Self::Prune { .. } => None,
+            Self::SafeName { .. } | Self::Retention { .. } | Self::Prune { .. } | Self::Snapshot { .. } => {
+                None
+            }
         }
     }
 
@@ -254,7 +270,9 @@ impl Change {
     #[must_use]
     pub const fn content(&self) -> Option<&Content> {
         match self {
-            Self::Add { kind: Kind::File(content), .. } | Self::Content { content, .. } => Some(content),
+            Self::Add { kind: Kind::File(content), .. }
+            | Self::Content { content, .. }
+            | Self::Snapshot { content, .. } => Some(content),
             Self::Add { .. }
             | Self::Move { .. }
             | Self::Remove { .. }

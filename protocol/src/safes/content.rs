@@ -136,7 +136,31 @@ pub fn open_chunk(
     reference: &Reference,
     buffer: &mut Vec<u8>,
 ) -> Result<(), PieceError> {
-    object::open(keys, reference, ObjectKind::Chunk, buffer)?;
+    open_piece(keys, ObjectKind::Chunk, (size, number), reference, buffer)
+}
+
+/// The same for chunk `number` of a snapshot of `size` bytes.
+///
+/// # Errors
+/// [`PieceError`]: `buffer` is empty, and was wiped.
+pub fn open_snapshot_chunk(
+    keys: &SafeKeys,
+    size: u64,
+    number: u64,
+    reference: &Reference,
+    buffer: &mut Vec<u8>,
+) -> Result<(), PieceError> {
+    open_piece(keys, ObjectKind::Snapshot, (size, number), reference, buffer)
+}
+
+fn open_piece(
+    keys: &SafeKeys,
+    kind: ObjectKind,
+    (size, number): (u64, u64),
+    reference: &Reference,
+    buffer: &mut Vec<u8>,
+) -> Result<(), PieceError> {
+    object::open(keys, reference, kind, buffer)?;
     let (length, padded) = (chunk_length(size, number), padded_length(size, number));
     let is_padding = |rest: &[u8]| rest.iter().all(|byte| *byte == 0);
     if buffer.len() == padded && buffer.get(length..).is_some_and(is_padding) {
@@ -228,6 +252,8 @@ pub struct EarlierPage {
 /// A file that is being sealed, piece by piece, from its beginning.
 pub struct Sealing<'a> {
     key: EpochKey<'a>,
+    /// What its pieces are.
+    kind: ObjectKind,
     /// The hash of all bytes so far, and what makes a digest of it; none where there is no such
     /// key, or a hole: hashing a terabyte of nothing would take minutes.
     digest: Option<(DigestKey, Box<Zeroizing<blake3::Hasher>>)>,
@@ -250,7 +276,14 @@ impl<'a> Sealing<'a> {
     pub fn new(key: EpochKey<'a>, first: Option<EpochKey<'_>>) -> Self {
         let digest = first.and_then(|first| first.digest_key()).map(|key| (key, Box::default()));
         let (waiting, pages, page) = (Vec::new(), Vec::new(), Vec::new());
-        Self { key, digest, size: 0, waiting, pages, earlier: None, again: false, page }
+        let kind = ObjectKind::Chunk;
+        Self { key, kind, digest, size: 0, waiting, pages, earlier: None, again: false, page }
+    }
+
+    /// Begins a snapshot: what is sealed can't be taken for a file's, and has no digest.
+    #[must_use]
+    pub fn of_snapshot(key: EpochKey<'a>) -> Self {
+        Self { kind: ObjectKind::Snapshot, ..Self::new(key, None) }
     }
 
     /// Bytes of the file so far.
@@ -275,7 +308,7 @@ impl<'a> Sealing<'a> {
             hasher.update(buffer);
         }
         buffer.resize(padded_length(self.size, number), 0);
-        let reference = object::seal(&self.key, ObjectKind::Chunk, buffer, entropy)?;
+        let reference = object::seal(&self.key, self.kind, buffer, entropy)?;
         keep.keep(&reference, buffer).map_err(SealingError::Keep)?;
         self.push(Some(reference), entropy, keep)
     }

@@ -13,6 +13,7 @@ use crate::safes::entry::{Entry, Removed, RenamedInto, Version};
 use crate::safes::name::EntryName;
 use crate::safes::pruning::{judge_drops, prune};
 use crate::safes::scratch::{Delta, Scratch};
+use crate::safes::snapshot;
 use crate::safes::state::State;
 use crate::safes::tree::{DEPTH_MAX, Tree};
 
@@ -145,6 +146,12 @@ pub enum Void {
     /// It drops an object that is still named.
     #[error("an object dropped that is still in use")]
     InUse,
+    /// A snapshot stands beside other changes.
+    #[error("a snapshot among other changes")]
+    SnapshotAmongOthers,
+    /// A snapshot of something else than the state before its record: a lie, or a faulty program.
+    #[error("a snapshot of another state than the records make")]
+    OtherState,
 }
 
 /// Folds a record into a state: all of its changes, or none. Either way the state stands behind the
@@ -159,6 +166,9 @@ pub fn fold(state: &mut State, inside: &Inside, record: &Outer<'_>) -> Result<()
             state.drop_objects(record.drops);
             state.note_outside(record);
             state.absorb(delta);
+            if let Some((content, _)) = snapshot::of_changes(&inside.changes) {
+                state.note_snapshot(content.clone());
+            }
             Ok(())
         }
         Err(void) => {
@@ -194,6 +204,11 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
                 scratch.settle();
                 continue;
             }
+            Change::Snapshot { content, .. } => {
+                judge_content(state, content, record, &adds)?;
+                snapshot::judge(state, &inside.changes, record.role)?;
+                continue;
+            }
             _ => {}
         }
         if let Some(content) = change.content() {
@@ -204,7 +219,7 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
         // back is a copy of its entry, with all of its versions.
         scratch.settle();
     }
-    judge_drops(&scratch, record.drops, prunes)?;
+    judge_drops(&scratch, state, record.drops, prunes)?;
     if state.count() + added > SAFE_ENTRIES_MAX {
         return Err(Void::Full);
     }
@@ -335,7 +350,7 @@ pub fn apply(tree: &mut Scratch<'_>, change: &Change, stamp: &Stamp) -> Result<(
             tree.set_retention(*days);
         }
         // Made on the very end of the journal, and judged with the record as a whole.
-        Change::Prune { .. } => return Err(Void::NotAManager),
+        Change::Prune { .. } | Change::Snapshot { .. } => return Err(Void::NotAManager),
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! A state as a device keeps it: entries without the index, which is made again.
+//! A state as a device keeps it, and as it stands in a snapshot: entries without the index, which
+//! is made again.
 //!
-//! Decides its encoding. Refuses what no fold makes: two entries of one id or one name, a folder
-//! that is none, a circle.
+//! Decides its encoding (docs/protocol.md, *Snapshots*). Refuses what no fold makes, since a
+//! snapshot is somebody else's word: two entries of one id or one name, a folder that is none, a
+//! circle, the root as an entry, a place that is too deep.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +14,12 @@ use minicbor::{Decode, Encode};
 use crate::ids::{DeviceId, EntryId, ObjectId, SafeId};
 use crate::safes::entry::Entry;
 use crate::safes::scratch::{Delta, Scratch};
+use crate::safes::snapshot::SNAPSHOTS_MAX;
 use crate::safes::state::State;
-use crate::safes::tree::Tree;
+use crate::safes::tree::{DEPTH_MAX, Tree};
 
 /// Fields of a kept state.
-const FIELDS: u64 = 9;
+const FIELDS: u64 = 10;
 
 impl<C> Encode<C> for State {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
@@ -36,6 +39,7 @@ impl<C> Encode<C> for State {
         for object in &self.endangered {
             e.encode_with(object, ctx)?;
         }
+        e.encode_with(&self.snapshots, ctx)?;
         e.array(self.count())?;
         for entry in self.entries.parts().flat_map(BTreeMap::values) {
             e.encode_with(&**entry, ctx)?;
@@ -61,6 +65,10 @@ impl<'b, C> Decode<'b, C> for State {
             part.is_some_and(|part| part.insert(object, seq).is_none())
         })?;
         each(d, ctx, |object: ObjectId| state.endangered.insert(object))?;
+        state.snapshots = d.decode_with(ctx)?;
+        if state.snapshots.len() > SNAPSHOTS_MAX || !state.snapshots.is_sorted_by(|a, b| a.seq < b.seq) {
+            return Err(decode::Error::message("no snapshots"));
+        }
         let mut entries = BTreeMap::new();
         each(d, ctx, |entry: Entry| entries.insert(entry.id, entry).is_none())?;
         let delta = indexed(&state, entries).ok_or_else(|| decode::Error::message("no tree"))?;
@@ -87,22 +95,26 @@ fn each<'b, C, T: Decode<'b, C>>(
 /// Links entries, each folder before what is in it.
 fn indexed(empty: &State, entries: BTreeMap<EntryId, Entry>) -> Option<Delta> {
     let mut inside: BTreeMap<EntryId, Vec<EntryId>> = BTreeMap::new();
-    let mut open = vec![empty.root()];
+    // Each with the folders above what stands in it: a path without end would be walked for ever.
+    let mut open = vec![(empty.root(), 0)];
     let mut scratch = Scratch::new(empty);
     for entry in entries.values() {
+        if entry.id == empty.root() {
+            return None;
+        }
         match (entry.parent, &entry.removed) {
             (Some(parent), None) => inside.entry(parent).or_default().push(entry.id),
             (None, Some(_)) => {
-                open.push(entry.id);
+                open.push((entry.id, 1));
                 scratch.put(entry.clone());
             }
             (Some(_), Some(_)) | (None, None) => return None,
         }
     }
     let mut linked = open.len() - 1;
-    while let Some(folder) = open.pop() {
+    while let Some((folder, depth)) = open.pop() {
         let children = inside.remove(&folder).unwrap_or_default();
-        if !children.is_empty() && !scratch.is_folder(folder) {
+        if !children.is_empty() && (!scratch.is_folder(folder) || depth >= DEPTH_MAX) {
             return None;
         }
         for id in children {
@@ -112,7 +124,7 @@ fn indexed(empty: &State, entries: BTreeMap<EntryId, Entry>) -> Option<Delta> {
             }
             scratch.link(entry.clone());
             linked += 1;
-            open.push(id);
+            open.push((id, depth + 1));
         }
     }
     // What was not reached stands in nothing, or in a circle.

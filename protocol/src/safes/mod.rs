@@ -27,6 +27,7 @@ pub mod root;
 pub mod scratch;
 pub mod seal;
 mod shards;
+pub mod snapshot;
 pub mod state;
 pub mod tree;
 

@@ -39,6 +39,9 @@ pub enum ObjectKind {
     /// References to pieces of a file.
     #[n(1)]
     Page,
+    /// A piece of a snapshot, padded.
+    #[n(2)]
+    Snapshot,
 }
 
 /// What an object is bound to.

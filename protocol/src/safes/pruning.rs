@@ -69,7 +69,12 @@ pub(super) fn prune(
 ///
 /// # Errors
 /// [`Void`] names the rule.
-pub(super) fn judge_drops(tree: &Scratch<'_>, drops: &[ObjectId], prunes: bool) -> Result<(), Void> {
+pub(super) fn judge_drops(
+    tree: &Scratch<'_>,
+    state: &State,
+    drops: &[ObjectId],
+    prunes: bool,
+) -> Result<(), Void> {
     if drops.is_empty() {
         return Ok(());
     }
@@ -77,7 +82,8 @@ pub(super) fn judge_drops(tree: &Scratch<'_>, drops: &[ObjectId], prunes: bool) 
         return Err(Void::DropsAlone);
     }
     let drops: BTreeSet<_> = drops.iter().copied().collect();
-    let mut in_use = false;
+    let snapshots = state.snapshots().iter().flat_map(|snapshot| snapshot.content.objects());
+    let mut in_use = snapshots.into_iter().any(|reference| drops.contains(&reference.object));
     tree.each_entry(&mut |entry: &Entry| {
         let earlier = entry.versions.iter().map(|version| &version.content);
         let mut named = entry.content().into_iter().chain(earlier).flat_map(|content| content.objects());

@@ -19,6 +19,7 @@ use crate::safes::name::EntryName;
 use crate::safes::root::Buckets;
 use crate::safes::scratch::Delta;
 use crate::safes::shards::Shards;
+use crate::safes::snapshot::Snapshot;
 use crate::safes::tree::{Heights, Tree};
 
 /// Days for which nothing is destroyed, until an owner says otherwise.
@@ -33,6 +34,8 @@ pub struct State {
     pub(super) retention_days: u64,
     pub(super) devices: BTreeMap<DeviceId, u64>,
     pub(super) marks: Marks,
+    /// The newest ones, ascending.
+    pub(super) snapshots: Vec<Snapshot>,
     /// Objects of the safe, with the record that added each.
     pub(super) objects: Shards<ObjectId, u64>,
     /// Those of them that a void record dropped: they stay, but the server can't know.
@@ -56,6 +59,7 @@ impl State {
             retention_days: RETENTION_DAYS_DEFAULT,
             devices: BTreeMap::new(),
             marks: Marks::default(),
+            snapshots: Vec::new(),
             objects: Shards::default(),
             endangered: BTreeSet::new(),
             entries: Shards::default(),
@@ -122,12 +126,13 @@ impl State {
         &self.marks
     }
 
-    /// Tells of each content that the state has: live, in the trash, and earlier versions.
+    /// Tells of each content that the state has: live, in the trash, earlier versions, snapshots.
     pub fn each_content(&self, mut tell: impl FnMut(&Content)) {
         for entry in self.entries.parts().flat_map(BTreeMap::values) {
             entry.content().into_iter().for_each(&mut tell);
             entry.versions.iter().for_each(|version| tell(&version.content));
         }
+        self.snapshots.iter().for_each(|snapshot| tell(&snapshot.content));
     }
 
     /// The state root (docs/protocol.md, *Folding*). What did not change since it was last asked

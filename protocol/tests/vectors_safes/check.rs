@@ -20,6 +20,8 @@ use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsec_protocol::safes::object::{ObjectError, ObjectKind, open};
 use parsec_protocol::safes::past;
 use parsec_protocol::safes::seal::{Unopened, VoidInside, open_record};
+use parsec_protocol::safes::snapshot::{self, BadSnapshot};
+use parsec_protocol::safes::tree::Tree as _;
 use serde_json::{Value, json};
 
 /// What the vector gives if it is accepted, or the refusal.
@@ -58,6 +60,7 @@ pub(crate) fn judge(construct: &str, given: &Value) -> Judgement {
         "object" => object(given),
         "padding" => padding(given),
         "piece" => piece(given),
+        "snapshot" => snapshot(given),
         other => panic!("unknown construct {other}"),
     }
 }
@@ -189,11 +192,27 @@ fn object(given: &Value) -> Judgement {
     let kind = match given["kind"].as_str().unwrap() {
         "chunk" => ObjectKind::Chunk,
         "page" => ObjectKind::Page,
+        "snapshot" => ObjectKind::Snapshot,
         other => panic!("unknown kind {other}"),
     };
     let mut buffer = unhex(&given["sealed"]);
     open(&keys(given), &reference(given), kind, &mut buffer).map_err(refused)?;
     Ok(json!({"plaintext": hex(&buffer)}))
+}
+
+fn snapshot(given: &Value) -> Judgement {
+    let opened = snapshot::open(
+        &unhex(&given["state"]),
+        parsed(given, "root"),
+        parsed(given, "safe"),
+        number(given, "seq"),
+    );
+    let state = opened.map_err(|bad| match bad {
+        BadSnapshot::Root => json!("Root"),
+        BadSnapshot::State(_) => json!("State"),
+        BadSnapshot::OtherPlace => json!("OtherPlace"),
+    })?;
+    Ok(json!({"records": state.seq(), "entries": state.count(), "objects": state.objects().count()}))
 }
 
 fn padding(given: &Value) -> Judgement {

@@ -5,20 +5,27 @@ use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use minicbor::bytes::ByteArray;
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;
-use parsec_protocol::ids::{DeviceId, ObjectId, SafeId, Timestamp, UserId};
+use parsec_protocol::ids::{DeviceId, EntryId, ObjectId, OperationId, SafeId, Timestamp, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, SafeKey, UserSeed};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::safe_log::record::{Envelope, Payload};
 use parsec_protocol::safe_log::ring::{Recipient, RingHead, RingPart};
+use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::boxes::make_box;
-use parsec_protocol::safes::change::{Change, Inside, RULES_VERSION};
+use parsec_protocol::safes::change::{Change, Inside, Kind, RULES_VERSION};
 use parsec_protocol::safes::content::padme;
-use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Reference};
+use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, Reference, References};
+use parsec_protocol::safes::entry::Entry;
+use parsec_protocol::safes::fold::{Outer, fold};
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
+use parsec_protocol::safes::name::EntryName;
 use parsec_protocol::safes::object::{ObjectKind, seal};
 use parsec_protocol::safes::ring_making::{Before, MadeRing, SealTo, make_ring};
 use parsec_protocol::safes::seal::seal_record;
+use parsec_protocol::safes::snapshot::root_of;
+use parsec_protocol::safes::state::State;
+use parsec_protocol::safes::tree::Tree as _;
 use parsec_protocol::sealing::{Randomness, seal as seal_to};
 use serde_json::{Value, json};
 
@@ -59,6 +66,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         make("object", objects),
         make("padding", paddings),
         make("piece", pieces),
+        make("snapshot", snapshots),
     ]
 }
 
@@ -316,16 +324,16 @@ fn records(set: &mut Set) {
         })
     };
     let root = Hash::from_bytes([0x56; 32]);
-    let named = Change::SafeName {
-        operation: parsec_protocol::ids::OperationId::from_bytes([0x57; 16]),
-        name: "Books".parse().unwrap(),
-    };
+    let named =
+        Change::SafeName { operation: OperationId::from_bytes([0x57; 16]), name: "Books".parse().unwrap() };
     let inside = Inside { rules: RULES_VERSION, root, changes: vec![named] };
     let opens = |inside: &Inside| Ok(json!({"inside": hex(&codec::encode(inside))}));
     let whole = sealed(&inside);
     set.put("a name for the safe", &given(&whole), opens(&inside));
     let empty = Inside { rules: RULES_VERSION, root, changes: Vec::new() };
     set.put("no changes", &given(&sealed(&empty)), opens(&empty));
+    let whole_state = Inside { rules: RULES_VERSION, root, changes: vec![snapshot_change(root)] };
+    set.put("a snapshot", &given(&sealed(&whole_state)), opens(&whole_state));
     let bent = |bend: fn(&mut Payload)| {
         let mut payload = whole.clone();
         bend(&mut payload);
@@ -396,6 +404,9 @@ fn objects(set: &mut Set) {
     }
     let (reference, sealed) = sealed_object(ObjectKind::Page, b"\x81\xf6");
     set.put("a page", &object_given("page", &reference, &sealed), Ok(json!({"plaintext": "81f6"})));
+    let (reference, sealed) = sealed_object(ObjectKind::Snapshot, b"a state");
+    let opens = Ok(json!({"plaintext": hex(b"a state")}));
+    set.put("a chunk of a snapshot", &object_given("snapshot", &reference, &sealed), opens);
     let (reference, sealed) = sealed_object(ObjectKind::Chunk, b"one object of a safe");
     let whole = object_given("chunk", &reference, &sealed);
     let renamed = |bytes: &[u8]| Reference { blake3: ObjectHash::of(bytes), ..reference };
@@ -418,10 +429,125 @@ fn objects(set: &mut Set) {
     set.put("shorter than a tag", &object_given("chunk", &renamed(b"short"), b"short"), Err("Sealed"));
     set.put("another id", &with(&whole, "object", "00".repeat(16)), Err("Sealed"));
     set.put("another kind", &with(&whole, "kind", "page"), Err("Sealed"));
+    set.put("a file's chunk in a snapshot", &with(&whole, "kind", "snapshot"), Err("Sealed"));
     set.put("another safe", &with(&whole, "safe", "32".repeat(16)), Err("Sealed"));
     set.put("another organisation", &with(&whole, "organisation", "other"), Err("Sealed"));
     set.put("another epoch, whose key is here", &with(&whole, "epoch", 2), Err("Sealed"));
     set.put("an epoch whose key isn't here", &with(&whole, "epoch", 3), Err("NoKey"));
+}
+
+/// The first record's change of this safe: a name, a file with an object, an earlier content.
+fn state() -> State {
+    let mut state = State::new(SAFE);
+    let (object, file) = (ObjectId::from_bytes([0x71; 16]), EntryId::from_bytes([0x72; 16]));
+    let reference = Reference { object, epoch: 1, blake3: ObjectHash::from_bytes([0x73; 32]) };
+    let content =
+        |size| Content { size, digest: None, references: References::Direct(vec![Some(reference)]) };
+    let operation = |number| OperationId::from_bytes([number; 16]);
+    let changes = vec![
+        Change::SafeName { operation: operation(0x74), name: "Books".parse().unwrap() },
+        Change::Add {
+            operation: None,
+            entry: file,
+            parent: EntryId::from_bytes(*SAFE.as_bytes()),
+            name: EntryName::new(b"list").unwrap(),
+            kind: Kind::File(content(4)),
+            mtime: 5,
+            executable: true,
+            conflict_of: None,
+        },
+        Change::Content {
+            operation: operation(0x75),
+            entry: file,
+            base: OperationId::from_bytes(*file.as_bytes()),
+            content: content(6),
+            mtime: 7,
+        },
+    ];
+    let adds = [object];
+    let outer = Outer {
+        seq: 1,
+        epoch: 1,
+        user: USER,
+        device: DEVICE,
+        role: Role::Owner,
+        time: Timestamp(1_700_000_000_000_000),
+        adds: &adds,
+        drops: &[],
+        keeps: &[],
+    };
+    let inside = Inside { rules: RULES_VERSION, root: state.state_root(), changes };
+    fold(&mut state, &inside, &outer).unwrap();
+    state
+}
+
+fn snapshot_change(root: Hash) -> Change {
+    let reference = Reference {
+        object: ObjectId::from_bytes([0x76; 16]),
+        epoch: 1,
+        blake3: ObjectHash::from_bytes([0x77; 32]),
+    };
+    let content = Content { size: 300, digest: None, references: References::Direct(vec![Some(reference)]) };
+    Change::Snapshot { operation: OperationId::from_bytes([0x78; 16]), content, root }
+}
+
+fn snapshots(set: &mut Set) {
+    let given = |bytes: &[u8]| {
+        let root = Hash::of(&[b"parsec-snapshot-v1\0", bytes]);
+        json!({"safe": SAFE, "seq": 2, "state": hex(bytes), "root": root})
+    };
+    let state = state();
+    let bytes = codec::encode(&state);
+    let whole = given(&bytes);
+    assert_eq!(whole["root"], json!(root_of(&state)));
+    set.put("a name and a file", &whole, Ok(json!({"records": 1, "entries": 1, "objects": 1})));
+    let empty = with(&given(&codec::encode(&State::new(SAFE))), "seq", 1);
+    set.put("nothing yet", &empty, Ok(json!({"records": 0, "entries": 0, "objects": 0})));
+    let mut bad = bytes.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    set.put("one bit changed", &with(&whole, "state", hex(&bad)), Err("Root"));
+    set.put("another root", &with(&whole, "root", "00".repeat(32)), Err("Root"));
+    set.put("another record", &with(&whole, "seq", 3), Err("OtherPlace"));
+    set.put("another safe", &with(&whole, "safe", "32".repeat(16)), Err("OtherPlace"));
+    set.put("a byte behind it", &given(&[&bytes[..], &[0]].concat()), Err("State"));
+    set.put("no state", &given(b"\x81\x01"), Err("State"));
+    let of = |entries: &[Entry]| {
+        let mut e = minicbor::Encoder::new(Vec::new());
+        e.array(10).unwrap().encode(SAFE).unwrap().u64(1).unwrap().null().unwrap().u64(90).unwrap();
+        for _ in 0..5 {
+            e.array(0).unwrap();
+        }
+        given(e.encode(entries).unwrap().writer())
+    };
+    let file = state.entry(EntryId::from_bytes([0x72; 16])).unwrap().clone();
+    let root = EntryId::from_bytes(*SAFE.as_bytes());
+    let id = |number: u8| EntryId::from_bytes([number; 16]);
+    let folder = |number: u8, parent: EntryId| Entry {
+        id: id(number),
+        kind: Kind::Folder,
+        parent: Some(parent),
+        version: None,
+        versions: Vec::new(),
+        ..file.clone()
+    };
+    let deep = |length: u8| {
+        let mut parent = root;
+        let below = |number| {
+            let made = folder(number, parent);
+            parent = made.id;
+            made
+        };
+        // None of them has the number of the root.
+        (0x80..0x80 + length).map(below).collect::<Vec<_>>()
+    };
+    let gives = json!({"records": 1, "entries": 100, "objects": 0});
+    set.put("a folder at the deepest place", &of(&deep(100)), Ok(gives));
+    set.put("one below the deepest place", &of(&deep(101)), Err("State"));
+    set.put("a name twice", &of(&[folder(1, root), folder(2, root)]), Err("State"));
+    set.put("in another order", &of(&[folder(3, id(2)), folder(2, root)]), Err("State"));
+    set.put("a circle", &of(&[folder(1, id(2)), folder(2, id(1))]), Err("State"));
+    set.put("in a folder that is none", &of(&[folder(1, id(9))]), Err("State"));
+    set.put("the root as an entry", &of(&[folder(0x31, root)]), Err("State"));
 }
 
 fn paddings(set: &mut Set) {

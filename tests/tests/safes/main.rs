@@ -32,6 +32,7 @@ mod random;
 mod recovery;
 mod revoked;
 mod sizes;
+mod snapshots;
 mod takeover;
 mod together;
 mod truth;

@@ -262,6 +262,9 @@ fn waiting(context: &Context<'_>, safe: &SafeWaiting) -> String {
     let heard = safe.heard.map_or_else(|| "never".to_owned(), moment);
     let mut lines = vec![format!("{}: {}; server last heard: {heard}", named(&safe.safe), state(&safe.safe))];
     lines.extend(safe.safe.problem.as_ref().map(problem));
+    lines.extend(safe.verifying.map(|records| {
+        format!("started from a snapshot; {records} older records are still being verified, and what is saved waits until then")
+    }));
     let bytes = safe.safe.bytes.unwrap_or_default();
     lines.extend(keeping::of_safe(bytes, safe.here_bytes, safe.pinned_bytes, safe.kept_bytes));
     if !safe.changes.is_empty() {

@@ -61,7 +61,10 @@ fn told(record: &mut LogRecord, change: &Change) {
             record.pruned = record.pruned.saturating_add(gone);
             return;
         }
-        Change::Attributes { .. } | Change::SafeName { .. } | Change::Retention { .. } => &mut record.other,
+        Change::Attributes { .. }
+        | Change::SafeName { .. }
+        | Change::Retention { .. }
+        | Change::Snapshot { .. } => &mut record.other,
     };
     *count = count.saturating_add(1);
 }

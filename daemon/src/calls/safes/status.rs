@@ -15,6 +15,7 @@ use parsec_protocol::control::{
 use parsec_protocol::ids::{OperationId, UserId};
 use parsec_protocol::safe_log::certificate;
 use parsec_protocol::safes::change::Change;
+use parsec_protocol::safes::tree::Tree as _;
 
 use tokio::time::Instant;
 
@@ -174,6 +175,7 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
         let removals = removals(&held);
         let heard = memory.heard;
         let ownerless = takeovers::ownerless(session, &memory);
+        let verifying = memory.started.map(|started| memory.base.seq().saturating_sub(started.folded));
         safes.push(SafeWaiting {
             safe: shown,
             changes,
@@ -185,6 +187,7 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
             removals,
             halt,
             ownerless,
+            verifying,
         });
     }
     Ok(SafeStatusResult { safes, limit_bytes, floor_bytes })
@@ -237,6 +240,7 @@ fn waiting(memory: &Memory, held: &Waiting, queued: &Queued) -> WaitingChange {
         Change::Retention { .. } => "retention",
         // Never in a queue: it is made for one end of the journal.
         Change::Prune { .. } => "prune",
+        Change::Snapshot { .. } => "snapshot",
     };
     let sent = queued.adds.iter().all(|object| memory.base.has_object(*object));
     let bytes =

@@ -69,6 +69,19 @@ pub struct Folded {
     pub queue: Requeued,
     /// What accepted records of this device have removed of late, encoded; as it was if absent.
     pub removed: Option<Vec<u8>>,
+    /// Whose word the tree stands on.
+    pub word: Word,
+}
+
+/// Whose word a folded tree stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// The same as before: it was folded on.
+    AsBefore,
+    /// The snapshot's in this record, until the whole journal was folded.
+    Snapshot(u64),
+    /// Nobody's: it was folded from the first record on.
+    Nobodys,
 }
 
 /// A role as it lies in the database.
@@ -158,6 +171,14 @@ impl Store {
             "UPDATE safe SET folded = ?2, posting = NULL, removed = coalesce(?3, removed) WHERE id = ?1",
             (safe.as_bytes(), integer(folded.seq)?, &folded.removed),
         )?;
+        let started = match folded.word {
+            Word::AsBefore => None,
+            Word::Snapshot(seq) => Some(Some(integer(seq)?)),
+            Word::Nobodys => Some(None),
+        };
+        if let Some(started) = started {
+            transaction.execute("UPDATE safe SET started = ?2 WHERE id = ?1", (safe.as_bytes(), started))?;
+        }
         if let Some(state) = &folded.state {
             transaction.execute(
                 "INSERT INTO safe_state (safe, seq, state) VALUES (?1, ?2, ?3)

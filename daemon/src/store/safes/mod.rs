@@ -29,7 +29,7 @@ use super::integers::natural;
 use super::{Store, StoreError};
 
 pub use halting::Halt;
-pub use items::{Folded, Requeued, StoredRecord, TakenItems};
+pub use items::{Folded, Requeued, StoredRecord, TakenItems, Word};
 pub use kept::{Here, SafeSize};
 pub use objects::{StagedObject, ToSend};
 pub use pins::{KeptTotals, PINS_MAX};
@@ -96,11 +96,14 @@ pub struct StoredSafe {
     pub accepted: Option<[Head; 2]>,
     /// What accepted records of this device have removed of late, encoded.
     pub removed: Option<Vec<u8>>,
+    /// The record whose snapshot the tree was started from; nothing where the whole journal was
+    /// folded.
+    pub started: Option<u64>,
 }
 
 /// What [`read`] reads.
 const ROW: &str = "id, founder, standing, founding, verified, floor, heads, role, folded, marked, posting, \
-                   halted, halt, accepted, removed";
+                   halted, halt, accepted, removed, started";
 
 /// A row as it lies there.
 type Raw = (
@@ -116,7 +119,7 @@ type Raw = (
     Option<Vec<u8>>,
     Option<Vec<u8>>,
     [Option<Vec<u8>>; 3],
-    Option<String>,
+    (Option<String>, Option<i64>),
 );
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
@@ -133,7 +136,7 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         row.get(9)?,
         row.get(10)?,
         [row.get(12)?, row.get(13)?, row.get(14)?],
-        row.get(11)?,
+        (row.get(11)?, row.get(15)?),
     ))
 }
 
@@ -151,7 +154,7 @@ fn read(raw: Raw) -> Result<StoredSafe, StoreError> {
         marked,
         posting,
         person,
-        halted,
+        (halted, started),
     ) = raw;
     let [halt, accepted, removed] = person;
     let heads_of = |bytes: Option<Vec<u8>>| {
@@ -173,6 +176,7 @@ fn read(raw: Raw) -> Result<StoredSafe, StoreError> {
         halt: halting::read(halted, halt)?,
         accepted: heads_of(accepted)?,
         removed,
+        started: started.map(natural).transpose()?,
     })
 }
 

@@ -96,7 +96,13 @@ fn life(data: &Path) -> Result<(), StoreError> {
     did(data, "accepted by the server")?;
     store.fold_safe(
         SAFE,
-        &Folded { seq: 1, state: Some(vec![1; 5_000]), queue: Requeued::Shorter(1), removed: None },
+        &Folded {
+            seq: 1,
+            state: Some(vec![1; 5_000]),
+            queue: Requeued::Shorter(1),
+            removed: None,
+            word: Word::AsBefore,
+        },
     )?;
     // Some of a pack waits on while others of it are kept.
     anew().chunks(4).try_for_each(|part| store.share_objects(SAFE, &ids(part)))?;

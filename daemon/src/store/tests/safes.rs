@@ -86,11 +86,12 @@ fn a_safe_is_there_after_a_restart_as_it_was_kept_last() {
         state: Some(b"tree".to_vec()),
         queue: Requeued::Anew(vec![b"b'".to_vec()]),
         removed: None,
+        word: Word::Snapshot(2),
     };
     store.fold_safe(SAFE, &folded).unwrap();
     let store = reopened(&home, store);
     let safe = store.safe(SAFE).unwrap().unwrap();
-    assert_eq!((safe.folded, safe.posting), (3, None));
+    assert_eq!((safe.folded, safe.posting, safe.started), (3, None, Some(2)));
     assert_eq!(store.safe_queue(SAFE).unwrap(), [b"b'".to_vec()]);
     assert_eq!(store.safe_state(SAFE).unwrap(), Some((3, b"tree".to_vec())));
 }
@@ -126,6 +127,7 @@ fn what_is_cut_off_half_way_leaves_what_was_there() {
         state: Some(b"tree".to_vec()),
         queue: Requeued::Anew(vec![b"x".to_vec()]),
         removed: None,
+        word: Word::Snapshot(2),
     };
     store.fold_safe(SAFE, &folded).unwrap_err();
     store.queue_safe_changes(SAFE, &[b"y".to_vec()]).unwrap_err();
@@ -145,7 +147,13 @@ fn a_queue_gets_shorter_from_its_front_by_what_is_there() {
     let store = founded(&home);
     store.take_safe_items(SAFE, &taken(0, 0, 3)).unwrap();
     store.replace_safe_queue(SAFE, &[b"a".to_vec(), b"b".to_vec(), b"c".to_vec()]).unwrap();
-    let shorter = |by, seq| Folded { seq, state: None, queue: Requeued::Shorter(by), removed: None };
+    let shorter = |by, seq| Folded {
+        seq,
+        state: None,
+        queue: Requeued::Shorter(by),
+        removed: None,
+        word: Word::AsBefore,
+    };
     store.fold_safe(SAFE, &shorter(2, 1)).unwrap();
     store.queue_safe_changes(SAFE, &[b"d".to_vec()]).unwrap();
     assert_eq!(store.safe_queue(SAFE).unwrap(), [b"c".to_vec(), b"d".to_vec()]);
@@ -167,7 +175,13 @@ fn an_erased_safe_leaves_no_row() {
     store
         .fold_safe(
             SAFE,
-            &Folded { seq: 2, state: Some(vec![1]), queue: Requeued::Anew(vec![vec![2]]), removed: None },
+            &Folded {
+                seq: 2,
+                state: Some(vec![1]),
+                queue: Requeued::Anew(vec![vec![2]]),
+                removed: None,
+                word: Word::AsBefore,
+            },
         )
         .unwrap();
     store.stage_objects(SAFE, &[staged(1)]).unwrap();

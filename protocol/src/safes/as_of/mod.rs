@@ -233,7 +233,8 @@ fn concerns(change: &Change, id: EntryId) -> bool {
         | Change::Replace { .. }
         | Change::SafeName { .. }
         | Change::Retention { .. }
-        | Change::Prune { .. } => false,
+        | Change::Prune { .. }
+        | Change::Snapshot { .. } => false,
     }
 }
 

@@ -81,7 +81,8 @@ impl<'a> Rebaser<'a> {
                 | Change::Attributes { .. }
                 | Change::SafeName { .. }
                 | Change::Retention { .. }
-                | Change::Prune { .. } => {}
+                | Change::Prune { .. }
+                | Change::Snapshot { .. } => {}
             }
         }
         Self {
@@ -158,7 +159,7 @@ impl<'a> Rebaser<'a> {
                 self.replace(*operation, *target, *base, *source)
             }
             // Made for one end of the journal alone.
-            Change::Prune { .. } => Err(Dropped::Silently),
+            Change::Prune { .. } | Change::Snapshot { .. } => Err(Dropped::Silently),
             // Of two the later one stands.
             Change::SafeName { .. } | Change::Retention { .. } => self.emit(change.clone()),
         }
@@ -212,7 +213,8 @@ impl<'a> Rebaser<'a> {
             | Change::Attributes { .. }
             | Change::SafeName { .. }
             | Change::Retention { .. }
-            | Change::Prune { .. } => {}
+            | Change::Prune { .. }
+            | Change::Snapshot { .. } => {}
         }
         let group = self.queue.get(self.at).map_or_else(|| change.operation(), |main| main.group);
         self.out.push(Pending { change, group });

@@ -11,6 +11,7 @@ mod drops;
 mod journal;
 mod pieces;
 mod rings;
+mod snapshots;
 mod void;
 
 use parsec_protocol::control::{

@@ -18,7 +18,7 @@ use crate::session::open_safes::OpenSafe;
 use crate::store::StoredRecord;
 
 /// Where a safe's two logs end, as far as they were verified here.
-pub(super) fn ends(safe: &OpenSafe, verified: &VerifiedSafe) -> [Head; 2] {
+pub(crate) fn ends(safe: &OpenSafe, verified: &VerifiedSafe) -> [Head; 2] {
     match verified.present() {
         Some(now) => [now.log, now.journal],
         None => [
@@ -59,7 +59,7 @@ pub(crate) struct Refused {
 
 impl Verified {
     /// What was verified behind it.
-    pub(super) fn extend(&mut self, more: Self) {
+    pub(crate) fn extend(&mut self, more: Self) {
         self.certificates.extend(more.certificates);
         self.records.extend(more.records);
         self.lost |= more.lost;
@@ -83,12 +83,12 @@ fn until<'a>(from: Head, items: impl Iterator<Item = &'a Vec<u8>>, to: Head) -> 
 impl Batch {
     /// How many certificates and records of it lead from these ends of the logs to those; none
     /// where it doesn't lead there.
-    pub(super) fn ends_at(&self, from: [Head; 2], to: [Head; 2]) -> Option<[usize; 2]> {
+    pub(crate) fn ends_at(&self, from: [Head; 2], to: [Head; 2]) -> Option<[usize; 2]> {
         Some([until(from[0], self.certificates.iter(), to[0])?, until(from[1], self.records.iter(), to[1])?])
     }
 
     /// What is behind so many certificates and records.
-    pub(super) fn split_off(&mut self, counts: [usize; 2]) -> Self {
+    pub(crate) fn split_off(&mut self, counts: [usize; 2]) -> Self {
         let after = |items: &mut Vec<Vec<u8>>, count: usize| items.split_off(count.min(items.len()));
         Self {
             certificates: after(&mut self.certificates, counts[0]),
@@ -96,12 +96,12 @@ impl Batch {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.certificates.is_empty() && self.records.is_empty()
     }
 
     /// How much of the organisation's log its authors have seen.
-    pub(super) fn seen(&self) -> u64 {
+    pub(crate) fn seen(&self) -> u64 {
         let certificates = self
             .certificates
             .iter()
