@@ -16,17 +16,11 @@ use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::names::Names;
 use crate::session::open_safes::Memory;
+use crate::session::safe_items::TakenOver;
 use crate::store::StoreError;
 
 /// Takeovers that are remembered of one safe to be shown: more than a safe has for honest reasons.
 const SHOWN_MAX: usize = 16;
-
-/// A takeover that was just verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TakenOver {
-    pub(crate) by: UserId,
-    pub(crate) time: Timestamp,
-}
 
 /// Who may take the safe over, where nobody counts as its owner.
 pub(crate) fn ownerless(session: &Session, memory: &Memory) -> Option<SafeOwnerless> {

@@ -7,13 +7,12 @@
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
-use parsec_protocol::ids::UserId;
+use parsec_protocol::ids::{Timestamp, UserId};
 use parsec_protocol::safe_log::certificate::{self, first_journal_head, first_log_head};
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
-use super::takeovers::TakenOver;
 use crate::session::open_safes::OpenSafe;
 use crate::store::StoredRecord;
 
@@ -48,6 +47,13 @@ pub(crate) struct Verified {
     pub(crate) gave_role: Option<(UserId, Option<Role>)>,
     /// Who took the safe over, in their order.
     pub(crate) taken_over: Vec<TakenOver>,
+}
+
+/// A takeover that was just verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TakenOver {
+    pub(crate) by: UserId,
+    pub(crate) time: Timestamp,
 }
 
 /// Why items end where they do, and what was not looked at: the refused one is its first.
