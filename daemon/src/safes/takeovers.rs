@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind, SafeOwnerless, SafeTakeover};
-use parsec_protocol::ids::{SafeId, Timestamp, UserId};
+use parsec_protocol::ids::SafeId;
 use parsec_protocol::safe_log::certificate::{self, Body};
 use parsec_protocol::safe_log::roles::Role;
 
