@@ -20,7 +20,7 @@ use parsec_protocol::safes::name::EntryName;
 use parsec_protocol::safes::rebase::Pending;
 use parsec_protocol::safes::tree::Tree;
 
-use super::paths::{self, Path};
+use super::paths::{self, Path, exists, folder_exists};
 use super::{folding, holding, overlay, refusals};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
@@ -105,16 +105,6 @@ pub(super) async fn save(
     .await?;
     safe.wanted.notify_one();
     Ok(operations)
-}
-
-/// Where a folder was to be made.
-fn folder_exists(path: &[EntryName]) -> Problem {
-    let hint = "Take another name, or say that it may be there (`--parents`).".to_owned();
-    Problem { hint, ..exists(path) }
-}
-
-pub(super) fn exists(path: &[EntryName]) -> Problem {
-    Problem::new(ProblemKind::PathExists, format!("{} is there already.", paths::written(path)))
 }
 
 fn added(

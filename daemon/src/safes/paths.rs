@@ -53,6 +53,17 @@ pub(crate) fn find(tree: &dyn Tree, path: &[EntryName]) -> Result<EntryId, Probl
     Ok(at)
 }
 
+/// Where a folder was to be made.
+pub(super) fn folder_exists(path: &[EntryName]) -> Problem {
+    let hint = "Take another name, or say that it may be there (`--parents`).".to_owned();
+    Problem { hint, ..exists(path) }
+}
+
+/// What is in the way.
+pub(super) fn exists(path: &[EntryName]) -> Problem {
+    Problem::new(ProblemKind::PathExists, format!("{} is there already.", written(path)))
+}
+
 /// The folder that a path's last name stands in, and that name.
 ///
 /// # Errors

@@ -112,8 +112,8 @@ impl From<Problem> for Failed {
     }
 }
 
-/// Gives back all that the server lacks from behind `shown` on. Where it refuses an item's place, it
-/// is asked in one answer where its safe ends: what was known of that may be of two answers with a
+/// Gives back all that the server lacks from behind `shown` on. Where it refuses an item's place,
+/// it is asked in one answer where its safe ends: what was known of that may be of two answers with a
 /// restore, or another device's repair, between them.
 async fn put_all_back(session: &Session, safe: &OpenSafe, shown: [u64; 2]) -> Result<u64, Failed> {
     let mut from = shown;

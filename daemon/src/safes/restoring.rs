@@ -9,10 +9,10 @@ use parsec_protocol::ids::{EntryId, OperationId};
 use parsec_protocol::safes::change::Change;
 use parsec_protocol::safes::tree::Tree;
 
-use super::acts::{Done, exists, may_write, nanoseconds, operation, save};
+use super::acts::{Done, may_write, nanoseconds, operation, save};
 use super::listing::content_at;
 use super::overlay;
-use super::paths::{self, Path};
+use super::paths::{self, Path, exists};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 
