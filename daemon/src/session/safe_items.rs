@@ -54,7 +54,7 @@ pub(crate) struct Verified {
 pub(crate) struct TakenOver {
     pub(crate) by: UserId,
     pub(crate) time: Timestamp,
-    /// The number of its certificate in the safe's log: no two takeovers are told in the same words.
+    /// The number of its certificate in the safe's log, so that no two are told in the same words.
     pub(crate) certificate: u64,
 }
 

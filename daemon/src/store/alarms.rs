@@ -38,7 +38,7 @@ enum Mend {
     Log,
     /// One of a safe.
     Safe,
-    /// Nothing, as with `Never`, but each is a finding of its own: only the same words are the same.
+    /// Nothing, as with `Never`; and each is a finding of its own but for one in the same words.
     Each,
 }
 

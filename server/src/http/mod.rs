@@ -76,7 +76,7 @@ pub(crate) struct App {
     pub(crate) turns_over: TurnsOver,
     pub(crate) past_logs: crate::safes::PastLogs,
     pub(crate) objects: Objects,
-    /// Whether it was told that the disk of the objects is all but full, and nothing has fitted since.
+    /// Whether it was told that the objects' disk is all but full, and nothing has fitted since.
     pub(crate) is_short_of_room: AtomicBool,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,

@@ -231,7 +231,7 @@ impl Site<'_> {
                 }
                 let mut counted = Counted::default();
                 text.lines().for_each(|line| counted.take(line));
-                // A name is looked for as a part of names: another test's passing is not this one's.
+                // A name is looked for as a part of names: another's passing is not this one's.
                 if !well || counted.passed == 0 || !documented::has_run(&name, &text) {
                     return Ok(Found::fail(format!("{name} in {target} did not run, or did not pass")));
                 }
