@@ -95,6 +95,18 @@ impl Keeping {
         self.wanted.notify_one();
     }
 
+    /// What they cover is looked at again: the tree is another one after as many records. Who looks
+    /// at the earlier one just now says nothing of this one.
+    pub fn look_anew(&self) {
+        let mut state = self.state();
+        state.changes = state.changes.wrapping_add(1);
+        state.marked = None;
+        state.looked = None;
+        state.busy = true;
+        drop(state);
+        self.wanted.notify_one();
+    }
+
     /// Whether what pins cover is being fetched, or about to be.
     #[must_use]
     pub fn is_busy(&self) -> bool {
