@@ -208,7 +208,8 @@ async fn swept(
 ///
 /// # Errors
 /// `safe_role_too_low`; `not_shared_yet` while changes of this device wait, or older records are
-/// still being verified; why nothing can be written; where a page can't be looked into; the server's and the store's.
+/// still being verified; why nothing can be written; where a page can't be looked into; the
+/// server's and the store's.
 pub(crate) async fn run(
     session: &Session,
     safe: &Arc<OpenSafe>,

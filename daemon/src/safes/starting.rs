@@ -4,7 +4,8 @@
 //! Decides which snapshot counts (docs/protocol.md, *Snapshots*): both logs were verified before,
 //! its objects hold what its author states, nothing behind it is odd, and its author is an owner or
 //! a manager now. Refuses one for the least doubt, and one that would take too much memory: then
-//! the whole journal is folded, which costs time and nothing else. What it starts from is a word until `behind` has folded up to it.
+//! the whole journal is folded, which costs time and nothing else. What it starts from is a word
+//! until `behind` has folded up to it.
 
 use std::sync::Arc;
 

@@ -207,6 +207,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_pins_cover_is_looked_at_anew_in_another_tree_of_as_many_records() {
+        let keeping = Keeping::default();
+        let changes = keeping.changes();
+        keeping.set_marked(changes, 7);
+        keeping.set_looked_at(changes, 7);
+        assert!(keeping.is_marked(7) && keeping.is_looked_at(7));
+        keeping.look_anew();
+        assert!(!keeping.is_marked(7) && !keeping.is_looked_at(7));
+        // Whoever looked at the earlier tree says nothing of this one.
+        keeping.set_marked(changes, 7);
+        keeping.set_looked_at(changes, 7);
+        assert!(!keeping.is_marked(7) && !keeping.is_looked_at(7));
+    }
+
+    #[test]
     fn no_more_pages_are_known_than_there_is_room_for() {
         let keeping = Keeping::default();
         let id = |number: usize| {
