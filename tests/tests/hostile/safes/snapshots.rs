@@ -98,8 +98,8 @@ fn a_snapshot_that_lies_is_an_alarm_and_the_tree_is_that_of_the_records() {
     let told = until_alarm(&shared.fixture.alice, ProblemKind::SafeUntrusted);
     acknowledge(&shared.fixture.alice, &told);
 
-    // Nobody has written since: a new device can't know, starts from it, and saves and writes nothing
-    // by it.
+    // Nobody has written since: a new device can't know, and starts from it. It saves and writes
+    // nothing by it.
     let (new, mut follower) = another(&shared, "tablet");
     let reasons = follower.until_reason("started");
     assert!(!reasons.iter().any(|reason| reason == "verified"), "{reasons:?}");
@@ -125,6 +125,22 @@ fn a_snapshot_that_its_own_record_contradicts_is_void_and_nobody_starts_from_it(
     let _ = bob.posted(shared.safe, &record);
     shared.alice().sync();
     bobs_lie_is_told(&shared.fixture.alice, "a snapshot of another state");
+    let (new, mut follower) = another(&shared, "tablet");
+    folded_all(&shared, &new, &mut follower);
+    bobs_lie_is_told(&new, "a snapshot of another state");
+}
+
+#[test]
+fn whoever_finds_anything_odd_behind_a_snapshot_folds_all_instead() {
+    let (shared, bob, mut view) = with_records(SafeRole::Manager, 20);
+    let record = bob.snapshot(&view, view.state.clone());
+    let _ = bob.posted(shared.safe, &record);
+    bob.take(&mut view, record);
+    bob.fill(&mut view, 1);
+    // Void, and by the right root: nobody behind it has another tree.
+    let before = view.state.state_root();
+    let record = bob.snapshot_behind(&view, lie(&view), before);
+    let _ = bob.posted(shared.safe, &record);
     let (new, mut follower) = another(&shared, "tablet");
     folded_all(&shared, &new, &mut follower);
     bobs_lie_is_told(&new, "a snapshot of another state");
