@@ -136,7 +136,10 @@ fn whoever_finds_anything_odd_behind_a_snapshot_folds_all_instead() {
     let record = bob.snapshot(&view, view.state.clone());
     let _ = bob.posted(shared.safe, &record);
     bob.take(&mut view, record);
-    bob.fill(&mut view, 1);
+    let payload = bob.next_record(&view);
+    let record = bob.write(&mut view, payload, vec![folder(shared.safe, "behind it")]);
+    let _ = bob.posted(shared.safe, &record);
+    bob.take(&mut view, record);
     // Void, and by the right root: nobody behind it has another tree.
     let before = view.state.state_root();
     let record = bob.snapshot_behind(&view, lie(&view), before);
