@@ -59,6 +59,13 @@ pub(super) struct Judged {
     pub(super) wrote: BTreeMap<UserId, u64>,
 }
 
+impl Judged {
+    /// Where an object is, as one of these bytes.
+    pub(super) fn place(&self, object: ObjectId, hash: &ObjectHash) -> Option<Located> {
+        self.objects.get(&object).copied().filter(|place| place.hash == *hash)
+    }
+}
+
 /// The safe's two logs, item by item.
 struct Items {
     safe: VerifiedSafe,

@@ -8,9 +8,8 @@ use std::fs::File;
 use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::ids::{ObjectId, UserId};
+use parsec_protocol::ids::UserId;
 use parsec_protocol::keys::SafeKey;
-use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::safe_log::ring::{Expected, RingHead, RingPart};
 use parsec_protocol::safe_log::safe::EpochRecord;
 use parsec_protocol::safes::boxes::{BoxOf, open_box};
@@ -131,19 +130,12 @@ pub(super) struct InFile<'a> {
     pub(super) judged: &'a Judged,
 }
 
-impl InFile<'_> {
-    /// Where an object is, as one of these bytes.
-    pub(super) fn place(&self, object: ObjectId, hash: &ObjectHash) -> Option<Located> {
-        self.judged.objects.get(&object).copied().filter(|place| place.hash == *hash)
-    }
-}
-
 impl Objects for InFile<'_> {
     async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let lost =
             || Problem::new(ProblemKind::ContentsUnavailable, "The archive lacks a part of the contents.");
         let places: Option<Vec<Located>> =
-            wanted.iter().map(|reference| self.place(reference.object, &reference.blake3)).collect();
+            wanted.iter().map(|reference| self.judged.place(reference.object, &reference.blake3)).collect();
         let places = places.ok_or_else(lost)?;
         let all = places.iter().map(|place| place.length).fold(0, usize::saturating_add);
         if all > most {
