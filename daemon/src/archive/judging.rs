@@ -5,13 +5,13 @@
 //! again for the fold, judged again: a file may change in between. Refuses whatever a member's
 //! device would not have taken from a server.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 
 use parsec_protocol::archive::{self, About, Boxed, Kind, OBJECT_PREFIX_BYTES};
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
-use parsec_protocol::ids::{ObjectId, OrganisationId, UserId};
+use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, UserId};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::safe_log::record;
@@ -69,6 +69,10 @@ impl Judged {
 /// The safe's two logs, item by item.
 struct Items {
     safe: VerifiedSafe,
+    /// Device that founded it, by the archive's word.
+    founder: DeviceId,
+    /// Where the logs end that this device has verified of the same safe.
+    known: Option<[Head; 2]>,
 }
 
 impl Items {
@@ -78,8 +82,23 @@ impl Items {
 
     fn certificate(&mut self, bytes: &[u8], members: &VerifiedLog) -> Result<(), Refused> {
         let number = self.counts()[0];
-        let pushed = self.safe.push_certificate(bytes, members);
-        pushed.map(drop).map_err(|why| Refused::Item { what: "certificate", number, why: why.to_string() })
+        let by = match self.safe.push_certificate(bytes, members) {
+            Ok(judged) => judged.effects().by.device,
+            Err(why) => return Err(Refused::Item { what: "certificate", number, why: why.to_string() }),
+        };
+        if number == 0 && by != self.founder {
+            return Err(Refused::OtherFounder);
+        }
+        self.is_known()
+    }
+
+    /// Refuses logs that part from those that this device has itself: whoever held a member's key
+    /// can sign another end of a journal, and no server was there to refuse it. A shorter archive
+    /// says nothing: heads in between are not kept.
+    fn is_known(&self) -> Result<(), Refused> {
+        let (Some([log, journal]), Some(now)) = (self.known, self.safe.present()) else { return Ok(()) };
+        let parts = |here: Head, known: Head| here.count == known.count && here != known;
+        if parts(now.log, log) || parts(now.journal, journal) { Err(Refused::OtherItems) } else { Ok(()) }
     }
 
     fn record(&mut self, bytes: &[u8], members: &VerifiedLog) -> Result<StoredRecord, Refused> {
@@ -88,6 +107,7 @@ impl Items {
             Ok(judged) => judged.effects().by,
             Err(why) => return Err(Refused::Item { what: "record", number, why: why.to_string() }),
         };
+        self.is_known()?;
         Ok(StoredRecord { author: by.user, role: by.role, envelope: bytes.to_vec() })
     }
 
@@ -128,10 +148,10 @@ fn is_one(of_archive: &VerifiedLog, known: &VerifiedLog) -> bool {
     }
 }
 
-/// How many objects a record adds.
-fn adds(envelope: &[u8]) -> u64 {
+/// The objects that a record adds.
+pub(super) fn adds(envelope: &[u8]) -> Vec<ObjectId> {
     let payload = record::Envelope::decode(envelope).and_then(|envelope| envelope.payload());
-    payload.map_or(0, |payload| payload.adds.len() as u64)
+    payload.map_or_else(|_| Vec::new(), |payload| payload.adds)
 }
 
 /// Judges all of a file.
@@ -139,9 +159,10 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
     let mut frames = Frames::begin(file, stop)?;
     let about = about(frames.next()?, own)?;
     let mut members = VerifiedLog::empty(about.organisation.clone(), about.root);
-    let mut items = Items { safe: VerifiedSafe::empty(about.organisation.clone(), about.safe) };
+    let safe = VerifiedSafe::empty(about.organisation.clone(), about.safe);
+    let mut items = Items { safe, founder: about.founder, known: None };
     let (mut rings, mut boxes, mut ring_bytes) = (BTreeMap::new(), Vec::new(), 0_usize);
-    let (mut objects, mut added) = (HashMap::new(), 0_u64);
+    let (mut objects, mut added) = (HashMap::new(), HashSet::new());
     let mut wrote: BTreeMap<UserId, u64> = BTreeMap::new();
     while let Some(Frame { number, kind, at, bytes }) = frames.next()? {
         match kind {
@@ -167,7 +188,7 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
             Kind::SafeCertificate => items.certificate(&bytes, &members)?,
             Kind::Record => {
                 let record = items.record(&bytes, &members)?;
-                added = added.saturating_add(adds(&bytes));
+                added.extend(adds(&bytes));
                 let count = wrote.entry(record.author).or_default();
                 *count = count.saturating_add(1);
             }
@@ -179,8 +200,8 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
                 // Records were signed by members: what they have added is no hostile number.
                 let at = at.saturating_add(OBJECT_PREFIX_BYTES as u64);
                 let place = Located { at, length: sealed.len(), hash };
-                let more = (objects.len() as u64) < added;
-                if !more || objects.insert(object, place).is_some() {
+                // Each goes once, and only what one of them has added.
+                if !added.remove(&object) || objects.insert(object, place).is_some() {
                     return Err(Refused::NotAdded(number));
                 }
             }
@@ -205,11 +226,19 @@ pub(super) struct Tree {
     pub(super) stop: Option<FoldStop>,
 }
 
-/// Folds the journal of an archive that was judged: each item is judged again.
-pub(super) fn fold(file: &File, stop: &Stop, judged: &Judged, keys: &SafeKeys) -> Result<Tree, Refused> {
+/// Folds the journal of an archive that was judged: each item is judged again. `known`: where the
+/// logs of the same safe end that this device has verified, where it has it.
+pub(super) fn fold(
+    file: &File,
+    stop: &Stop,
+    judged: &Judged,
+    keys: &SafeKeys,
+    known: Option<[Head; 2]>,
+) -> Result<Tree, Refused> {
     let mut frames = Frames::begin(file, stop)?;
     let about = &judged.about;
-    let mut items = Items { safe: VerifiedSafe::empty(about.organisation.clone(), about.safe) };
+    let safe = VerifiedSafe::empty(about.organisation.clone(), about.safe);
+    let mut items = Items { safe, founder: about.founder, known };
     let mut state = State::new(about.safe);
     let mut found = Found::default();
     while let Some(Frame { kind, bytes, .. }) = frames.next()? {

@@ -28,6 +28,7 @@ use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
 use parsec_protocol::sealing::KeyHash;
 
+use super::judging;
 use crate::contents::open_file::{FileError, OpenFile};
 use crate::contents::stop::stop;
 use crate::os::{blocking_in, clock};
@@ -92,6 +93,9 @@ struct Making<'a> {
     keys: Arc<SafeKeys>,
     out: Option<Out>,
     done: Archived,
+    /// Objects that records have added. A page may name others, which nobody need keep: an archive
+    /// with one of them would be refused as a whole.
+    added: HashSet<ObjectId>,
     /// Objects that are in the file: an archive has each once.
     written: HashSet<ObjectId>,
     /// Whether the server was away when it was asked: each further question would wait as long.
@@ -263,6 +267,7 @@ impl Making<'_> {
                     }
                     Step::Record(bytes) => {
                         *journal = journal.saturating_add(1);
+                        self.added.extend(judging::adds(&bytes));
                         frames.push((Kind::Record, bytes));
                     }
                 }
@@ -386,16 +391,18 @@ impl Making<'_> {
             });
             let mut frames = Vec::new();
             for ((entry, reference), found) in some.iter().zip(found.await?) {
-                match found.filter(|_| self.written.insert(reference.object)) {
-                    Some(bytes) => frames.push((reference.object, reference.blake3, bytes)),
-                    None => left.entry(reference.object).or_default().push((*entry, reference.blake3)),
+                let object = reference.object;
+                let found = found.filter(|_| self.added.contains(&object));
+                match found.filter(|_| self.written.insert(object)) {
+                    Some(bytes) => frames.push((object, reference.blake3, bytes)),
+                    None => left.entry(object).or_default().push((*entry, reference.blake3)),
                 }
             }
             self.put(frames).await?;
         }
         // One that is in the file under another hash is not asked for: these are no bytes of it.
-        let mut asked: BTreeSet<ObjectId> =
-            left.keys().copied().filter(|object| !self.written.contains(object)).collect();
+        let is_open = |object: &ObjectId| self.added.contains(object) && !self.written.contains(object);
+        let mut asked: BTreeSet<ObjectId> = left.keys().copied().filter(is_open).collect();
         while !asked.is_empty() && !self.server_gone {
             let brought = match server::next(self.session, id, &mut asked).await {
                 Ok(brought) => brought,
@@ -489,8 +496,9 @@ pub(crate) async fn archive(session: &Session, safe: &OpenSafe, file: OwnedFd) -
     let failed = |source| FileError::Io { what: "beginning to write", source };
     let (stopper, stop) = stop().map_err(failed)?;
     let out = Out { file: OpenFile::to_write(file, stop)?, writing: Writing::begin() };
-    let (done, written) = (Archived::default(), HashSet::new());
-    let mut making = Making { session, safe, verified, keys, out: None, done, written, server_gone: false };
+    let (done, added, written) = (Archived::default(), HashSet::new(), HashSet::new());
+    let mut making =
+        Making { session, safe, verified, keys, out: None, done, added, written, server_gone: false };
     making.out = Some(
         blocking_in(&session.tasks, move || {
             out.file.write(MAGIC)?;

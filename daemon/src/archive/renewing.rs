@@ -103,9 +103,13 @@ async fn opened(session: &Session, file: OwnedFd) -> Result<Opened, Problem> {
     })
     .await?;
     let keys = Arc::new(opening::keys(session, &judged).await?);
+    let known = match session.safes.get(judged.about.safe) {
+        Some(safe) => safe.memory().await.verified.present().map(|now| [now.log, now.journal]),
+        None => None,
+    };
     let (reading, with) = (Arc::clone(&file), Arc::clone(&keys));
     let (tree, judged) = blocking_in(&session.tasks, move || {
-        let tree = judging::fold(&reading, &stop, &judged, &with)?;
+        let tree = judging::fold(&reading, &stop, &judged, &with, known)?;
         Ok::<_, Refused>((tree, judged))
     })
     .await?;
