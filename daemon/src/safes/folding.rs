@@ -130,7 +130,7 @@ pub(crate) fn one(
 /// The store's.
 pub(super) fn fold_stored(
     open: &OpenDevice,
-    memory: &Memory,
+    (verified, keys): (&VerifiedSafe, &SafeKeys),
     safe: SafeId,
     state: &mut State,
     to: u64,
@@ -144,7 +144,7 @@ pub(super) fn fold_stored(
         }
         for stored in &records {
             if found.stop.is_none() {
-                one(&memory.verified, &memory.keys, state, stored, &mut found)?;
+                one(verified, keys, state, stored, &mut found)?;
             }
         }
     }
@@ -296,7 +296,7 @@ fn rest(memory: &Memory, found: &Found, records: u64, state: &State, stamp: &Sta
 fn step(open: &OpenDevice, memory: &mut Memory, id: SafeId, to: u64) -> Result<Step, Problem> {
     let mut state = if memory.refold { State::new(id) } else { memory.base.clone() };
     let before = memory.base.seq();
-    let found = fold_stored(open, memory, id, &mut state, to)?;
+    let found = fold_stored(open, (&memory.verified, &memory.keys), id, &mut state, to)?;
     let grown = state.seq() != before || memory.refold;
     let from_first = memory.refold;
     let notices = if grown { stand_on(open, memory, id, state, &found, from_first)? } else { Vec::new() };

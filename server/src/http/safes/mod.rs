@@ -33,6 +33,9 @@ use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room, stays_
 use crate::store::safes::SafeKey;
 use crate::store::{Tx, log};
 
+/// How closely it is said whether the disk has room: to a GiB, as a power of two.
+const GIBIBYTE_BITS: u32 = 30;
+
 impl Caller {
     /// The caller about a safe, as of this transaction.
     fn asking<'a>(&'a self, tx: &dyn Tx, safe: &'a SafeId) -> Result<Asking<'a>, Refusal> {
@@ -260,7 +263,7 @@ async fn one(
         OneSafe::Room => {
             let RoomWanted { bytes } = body::decode(&content)?;
             let app = Arc::clone(app);
-            let disk = is_room(app.objects.store.room()?, bytes);
+            let disk = is_room(app.objects.store.room()?, whole_gibibytes(bytes));
             let read = move |tx: &dyn Tx| {
                 let room = safes::room(tx, &caller.asking(tx, &safe)?, &app.safe_quotas)?;
                 Ok::<_, Refusal>(SafeRoom { disk, ..room })
@@ -272,4 +275,10 @@ async fn one(
         // Its body is read as it comes, by `put_objects`.
         OneSafe::PutObjects => Err(ErrorCode::Internal.into()),
     }
+}
+
+/// So many bytes in whole GiB. A member who asks for ever closer numbers would learn how full the
+/// server's disk is, and so what other organisations keep there.
+const fn whole_gibibytes(bytes: u64) -> u64 {
+    (bytes >> GIBIBYTE_BITS) << GIBIBYTE_BITS
 }
