@@ -37,6 +37,8 @@ pub(super) struct Own<'a> {
     pub(super) root: &'a VerifyKey,
     /// The organisation's log as this device has verified it.
     pub(super) log: &'a VerifiedLog,
+    /// User of the device: others' boxes are not kept.
+    pub(super) user: UserId,
 }
 
 /// Where an object is in the file.
@@ -53,6 +55,7 @@ pub(super) struct Judged {
     pub(super) members: VerifiedLog,
     pub(super) safe: VerifiedSafe,
     pub(super) rings: BTreeMap<Hash, Vec<u8>>,
+    /// Those for the device's user.
     pub(super) boxes: Vec<Boxed>,
     pub(super) objects: HashMap<ObjectId, Located>,
     /// How many records each member wrote.
@@ -162,6 +165,7 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
     let safe = VerifiedSafe::empty(about.organisation.clone(), about.safe);
     let mut items = Items { safe, founder: about.founder, known: None };
     let (mut rings, mut boxes, mut ring_bytes) = (BTreeMap::new(), Vec::new(), 0_usize);
+    let mut box_count = 0_usize;
     let (mut objects, mut added) = (HashMap::new(), HashSet::new());
     let mut wrote: BTreeMap<UserId, u64> = BTreeMap::new();
     while let Some(Frame { number, kind, at, bytes }) = frames.next()? {
@@ -180,10 +184,14 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
                 rings.insert(Hash::of(&[&bytes]), bytes);
             }
             Kind::Box => {
-                if boxes.len() >= BOXES_MAX {
+                box_count = box_count.saturating_add(1);
+                if box_count > BOXES_MAX {
                     return Err(Refused::TooManyKeys);
                 }
-                boxes.push(archive::read::<Boxed>(number, &bytes)?);
+                let found: Boxed = archive::read(number, &bytes)?;
+                if found.user == own.user {
+                    boxes.push(found);
+                }
             }
             Kind::SafeCertificate => items.certificate(&bytes, &members)?,
             Kind::Record => {

@@ -98,7 +98,7 @@ async fn opened(session: &Session, file: OwnedFd) -> Result<Opened, Problem> {
         (Arc::clone(&file), session.log(), Arc::clone(&session.open), stop.clone());
     let judged = blocking_in(&session.tasks, move || {
         let organisation = &open.summary.organisation;
-        let own = Own { organisation, root: log.root(), log: &log };
+        let own = Own { organisation, root: log.root(), log: &log, user: open.summary.user };
         judging::judge(&reading, &stopped, &own)
     })
     .await?;
