@@ -188,16 +188,14 @@ impl Making<'_> {
         let bytes = self.piece_of_ring(record.key.ring, true).await?.ok_or_else(none)?;
         let head = RingHead::decode(&bytes).map_err(|_| none())?;
         self.write(vec![(Kind::Ring, bytes)]).await?;
-        let mut sealed_to = BTreeSet::new();
+        let mut sealed_to: BTreeMap<UserId, Vec<u8>> = BTreeMap::new();
         for hash in &head.parts {
             let bytes = self.piece_of_ring(*hash, false).await?.ok_or_else(none)?;
             if let Ok(part) = RingPart::decode(&bytes) {
-                let is_there = |at: usize| part.0.get(at).is_some_and(Option::is_some);
-                let users = head.list.0.iter().map(|recipient| recipient.user);
-                sealed_to.extend(users.filter(|user| {
-                    head.list
-                        .place_of(user)
-                        .is_some_and(|(number, at)| head.parts.get(number) == Some(hash) && is_there(at))
+                sealed_to.extend(head.list.0.iter().filter_map(|recipient| {
+                    let (number, at) = head.list.place_of(&recipient.user)?;
+                    let sealed = part.0.get(at)?.as_ref().filter(|_| head.parts.get(number) == Some(hash))?;
+                    Some((recipient.user, sealed.to_vec()))
                 }));
             }
             self.write(vec![(Kind::Ring, bytes)]).await?;
@@ -219,23 +217,45 @@ impl Making<'_> {
         let holders: Vec<(UserId, KeyHash)> = self
             .verified
             .holders()
-            .filter(|(user, _)| self.verified.role(user).is_some() && !sealed_to.contains(*user))
+            .filter(|(user, _)| self.verified.role(user).is_some())
             .map(|(user, key)| (*user, *key))
             .collect();
-        self.boxes(record.key.epoch, holders).await
+        self.boxes(record.key.epoch, holders, &sealed_to).await
     }
 
-    /// Boxes for members whom the present key's ring has none for. They are made here and not
-    /// asked for: a server that withholds them would keep these members out of the archive.
-    async fn boxes(&mut self, epoch: u64, holders: Vec<(UserId, KeyHash)>) -> Result<(), Problem> {
+    /// Boxes for members whom the present key's ring has none for, or a wrong one. They are made
+    /// here and not asked for: a server that withholds them, or whoever made the ring, would keep
+    /// these members out of the archive.
+    async fn boxes(
+        &mut self,
+        epoch: u64,
+        holders: Vec<(UserId, KeyHash)>,
+        in_ring: &BTreeMap<UserId, Vec<u8>>,
+    ) -> Result<(), Problem> {
         for (user, key) in holders {
+            let sealed_to = in_ring.get(&user);
+            if sealed_to.is_some() && self.server_gone {
+                continue;
+            }
+            let to = match self.session.key_by_hash(key).await {
+                Ok(to) => to,
+                // The box of the ring can't be compared now, and is there.
+                Err(problem) if problem.retryable && sealed_to.is_some() => {
+                    self.server_gone = true;
+                    None
+                }
+                Err(problem) => return Err(problem),
+            };
             // Unsound, or not to be had: nobody can make a box for it.
-            let Some(to) = self.session.key_by_hash(key).await? else { continue };
+            let Some(to) = to else { continue };
             let keys = Arc::clone(&self.keys);
             let sealed = blocking_in(&self.session.tasks, move || {
                 Ok::<_, StoreError>(keys.at(epoch).map(|present| make_box(&present, user, &to)))
             });
             let sealed = sealed.await?.ok_or_else(no_key)?;
+            if sealed_to == Some(&sealed) {
+                continue;
+            }
             self.write(vec![(Kind::Box, codec::encode(&Boxed { epoch, user, sealed }))]).await?;
         }
         Ok(())

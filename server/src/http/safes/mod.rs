@@ -282,3 +282,16 @@ async fn one(
 const fn whole_gibibytes(bytes: u64) -> u64 {
     (bytes >> GIBIBYTE_BITS) << GIBIBYTE_BITS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_the_disk_has_room_is_said_to_a_gibibyte() {
+        let whole = 1_u64 << GIBIBYTE_BITS;
+        assert_eq!([0, 1, whole - 1].map(whole_gibibytes), [0; 3]);
+        assert_eq!([whole, 2 * whole - 1].map(whole_gibibytes), [whole; 2]);
+        assert_eq!(whole_gibibytes(u64::MAX), u64::MAX - (whole - 1));
+    }
+}
