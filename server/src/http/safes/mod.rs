@@ -34,6 +34,9 @@ use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room, stays_
 use crate::store::safes::SafeKey;
 use crate::store::{Tx, log};
 
+/// How closely it is said whether the disk has room: to a GiB, as a power of two.
+const GIBIBYTE_BITS: u32 = 30;
+
 impl Caller {
     /// The caller about a safe, as of this transaction.
     fn asking<'a>(&'a self, tx: &dyn Tx, safe: &'a SafeId) -> Result<Asking<'a>, Refusal> {
@@ -265,7 +268,7 @@ async fn one(
         OneSafe::Room => {
             let RoomWanted { bytes } = body::decode(&content)?;
             let app = Arc::clone(app);
-            let disk = is_room(app.objects.store.room()?, bytes);
+            let disk = is_room(app.objects.store.room()?, whole_gibibytes(bytes));
             let read = move |tx: &dyn Tx| {
                 let room = safes::room(tx, &caller.asking(tx, &safe)?, &app.safe_quotas)?;
                 Ok::<_, Refusal>(SafeRoom { disk, ..room })
@@ -276,5 +279,24 @@ async fn one(
         OneSafe::Fetch => objects::fetch(app, caller, safe, body::decode(&content)?).await,
         // Its body is read as it comes, by `put_objects`.
         OneSafe::PutObjects => Err(ErrorCode::Internal.into()),
+    }
+}
+
+/// So many bytes in whole GiB. A member who asks for ever closer numbers would learn how full the
+/// server's disk is, and so what other organisations keep there.
+const fn whole_gibibytes(bytes: u64) -> u64 {
+    (bytes >> GIBIBYTE_BITS) << GIBIBYTE_BITS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_the_disk_has_room_is_said_to_a_gibibyte() {
+        let whole = 1_u64 << GIBIBYTE_BITS;
+        assert_eq!([0, 1, whole - 1].map(whole_gibibytes), [0; 3]);
+        assert_eq!([whole, 2 * whole - 1].map(whole_gibibytes), [whole; 2]);
+        assert_eq!(whole_gibibytes(u64::MAX), u64::MAX - (whole - 1));
     }
 }
