@@ -84,7 +84,7 @@ impl Journal {
 /// # Errors
 /// `path_not_found`: the safe is younger; `invalid_request`; `safe_key_missing`; the store's.
 pub(crate) async fn past(session: &Session, safe: &OpenSafe, until: Until) -> Result<Arc<Past>, Problem> {
-    let journal = Journal::of(&safe.memory().await);
+    let journal = Journal::of(&*safe.memory().await);
     let lost_keys = journal.lost_keys();
     let known = session.safes.past().filter(|known| {
         known.safe == safe.id && known.lost_keys == lost_keys && until == Until::Record(known.seq)
