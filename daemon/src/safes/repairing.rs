@@ -116,9 +116,9 @@ impl From<Problem> for Failed {
 }
 
 /// Gives back all that the server lacks from behind `shown` on. Where it refuses an item's place,
-/// it is asked in one answer where its safe ends: what was known of that may be of two answers with
-/// a restore, or another device's repair, between them. `added` counts what the server did not have,
-/// of all tries.
+/// it is asked in one answer where its safe ends: what was known of that may be of two answers
+/// with a restore, or another device's repair, between them. `added` counts what the server did
+/// not have, of all tries.
 async fn put_all_back(
     session: &Session,
     safe: &OpenSafe,
