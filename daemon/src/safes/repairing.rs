@@ -155,7 +155,11 @@ async fn past(session: &Session, safe: &OpenSafe) -> Result<Past, Problem> {
         own_log_head(session, safe, shown[0].count).await?,
         own_journal_head(session, safe, shown[1].count).await?,
     ];
-    let is_own = (0..2).all(|which| shown[which].count > own[which].count || at[which] == Some(shown[which]));
+    let is_own = shown
+        .into_iter()
+        .zip(own)
+        .zip(at)
+        .all(|((shown, own), at)| shown.count > own.count || at == Some(shown));
     Ok(if is_own { Past::Own(shown.map(|head| head.count)) } else { Past::Another })
 }
 
