@@ -194,7 +194,7 @@ async fn put_back(
     added: &mut u64,
 ) -> Result<(), Failed> {
     let mut at = shown;
-    let have = ends(safe, &safe.memory().await.verified.clone()).map(|head| head.count);
+    let have = ends(safe, &safe.memory().await.verified).map(|head| head.count);
     while at[0] < have[0] || at[1] < have[1] {
         let page = page(session, safe, at, have).await?;
         let end = page.end;

@@ -30,7 +30,7 @@ use super::authenticated::Caller;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::objects::ObjectStore as _;
-use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room, stays_free};
+use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room, warn_of_room};
 use crate::store::safes::SafeKey;
 use crate::store::{Tx, log};
 
@@ -56,11 +56,7 @@ fn check_room(app: &App, more: usize) -> Result<(), Refusal> {
         return Ok(());
     }
     if !app.is_short_of_room.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            free = room.free,
-            must_stay = stays_free(room),
-            "the disk of the objects is all but full: contents are refused"
-        );
+        warn_of_room(room);
     }
     Err(ErrorCode::QuotaReached.into())
 }
