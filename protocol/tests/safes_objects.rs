@@ -332,7 +332,7 @@ fn references(content: &Content, kept: &Kept) -> Vec<Option<Reference>> {
         found
     };
     match &content.references {
-        References::Direct(all) => all.clone(),
+        References::Direct(all) => all.to_vec(),
         References::Paged(pages) => {
             pages.iter().enumerate().flat_map(|(number, one)| page(number, one)).collect()
         }

@@ -43,7 +43,7 @@ fn operation(number: u64) -> OperationId {
 
 fn content(number: u64) -> Content {
     let reference = Reference { object: object(number), epoch: 0, blake3: ObjectHash::from_bytes([7; 32]) };
-    Content { size: 9, digest: None, references: References::Direct(vec![Some(reference)]) }
+    Content { size: 9, digest: None, references: References::Direct(vec![Some(reference)].into()) }
 }
 
 fn add(number: u64, kind: Kind) -> Change {
@@ -200,10 +200,11 @@ fn a_snapshot_that_lies_or_is_by_somebody_else_is_void_for_everybody() {
     assert_eq!(lies(&|_, root| *root = Hash::from_bytes([1; 32])), Err(Void::OtherState));
     let digest = ContentDigest::from_bytes([1; 32]);
     assert_eq!(lies(&|content, _| content.digest = Some(digest)), Err(Void::References));
-    let hole = References::Direct(vec![None]);
+    let hole = References::Direct(vec![None].into());
     assert_eq!(lies(&|content, _| content.references = hole.clone()), Err(Void::References));
-    let nothing =
-        |content: &mut Content| (content.size, content.references) = (0, References::Direct(Vec::new()));
+    let nothing = |content: &mut Content| {
+        (content.size, content.references) = (0, References::Direct(Vec::new().into()))
+    };
     assert_eq!(lies(&|content, _| nothing(content)), Err(Void::References));
     let Some(Some(reference)) = (match content(40).references {
         References::Direct(chunks) => chunks.first().copied(),

@@ -114,7 +114,7 @@ impl Anew<'_> {
     fn content(&mut self, content: &Content) -> Result<Content, Problem> {
         let size = content.size;
         let references = match &content.references {
-            References::Direct(all) => References::Direct(self.chunks(size, 0, all)?),
+            References::Direct(all) => References::Direct(self.chunks(size, 0, all)?.into()),
             References::Paged(pages) => {
                 let mut anew = Vec::new();
                 for (number, page) in (0_u64..).zip(pages) {
@@ -227,7 +227,7 @@ mod tests {
         sealed.resize(padded_length(WORDS.len() as u64, 0), 0);
         let key = keys.at(0).unwrap();
         let reference = object::seal(&key, ObjectKind::Chunk, &mut sealed, &mut entropy::System).unwrap();
-        let references = References::Direct(vec![Some(reference)]);
+        let references = References::Direct(vec![Some(reference)].into());
         let content = Content { size: WORDS.len() as u64, digest: None, references };
         (content, StagedObject { object: reference.object, hash: reference.blake3, sealed })
     }

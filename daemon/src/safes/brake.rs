@@ -340,7 +340,7 @@ mod tests {
     }
 
     fn file() -> Kind {
-        Kind::File(Content { size: 0, digest: None, references: References::Direct(Vec::new()) })
+        Kind::File(Content { size: 0, digest: None, references: References::Direct(Vec::new().into()) })
     }
 
     fn root() -> EntryId {

@@ -464,7 +464,7 @@ mod tests {
                 operation,
                 entry: EntryId::from_bytes([group; 16]),
                 base: operation,
-                content: Content { size, digest: None, references: References::Direct(Vec::new()) },
+                content: Content { size, digest: None, references: References::Direct(Vec::new().into()) },
                 mtime: 0,
             };
             queued

@@ -416,7 +416,7 @@ impl<'a> Sealing<'a> {
             if self.again {
                 return Err(SealingError::NotAgain);
             }
-            References::Direct(self.waiting)
+            References::Direct(self.waiting.into())
         } else {
             if !self.waiting.is_empty() {
                 self.seal_page(entropy, keep)?;

@@ -48,10 +48,91 @@ pub struct Reference {
 pub enum References {
     /// The chunks themselves, in order; a missing one is a hole of zeros.
     #[n(0)]
-    Direct(#[n(0)] Vec<Option<Reference>>),
+    Direct(#[n(0)] List<Option<Reference>>),
     /// Pages of references, in order.
     #[n(1)]
     Paged(#[n(0)] Vec<Reference>),
+}
+
+/// A list that holds one item without memory of its own. Most files have one reference, and each
+/// entry of a safe stays in memory: 80 bytes of each would be the list's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(Held<T>);
+
+#[derive(Debug, Clone)]
+enum Held<T> {
+    One([T; 1]),
+    Others(Box<[T]>),
+}
+
+impl<T: PartialEq> PartialEq for Held<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.items() == other.items()
+    }
+}
+
+impl<T: Eq> Eq for Held<T> {}
+
+impl<T> Held<T> {
+    fn items(&self) -> &[T] {
+        match self {
+            Self::One(item) => item,
+            Self::Others(items) => items,
+        }
+    }
+}
+
+impl<T> std::ops::Deref for List<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.0.items()
+    }
+}
+
+impl<T> std::ops::DerefMut for List<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match &mut self.0 {
+            Held::One(item) => item,
+            Held::Others(items) => items,
+        }
+    }
+}
+
+impl<T> From<Vec<T>> for List<T> {
+    fn from(items: Vec<T>) -> Self {
+        Self(match <[T; 1]>::try_from(items) {
+            Ok(one) => Held::One(one),
+            Err(others) => Held::Others(others.into()),
+        })
+    }
+}
+
+impl<T> FromIterator<T> for List<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Vec::from_iter(items).into()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a List<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<C, T: Encode<C>> Encode<C> for List<T> {
+    fn encode<W: Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.encode_with(&**self, ctx)?.ok()
+    }
+}
+
+impl<'b, C, T: Decode<'b, C>> Decode<'b, C> for List<T> {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        Ok(Vec::decode(d, ctx)?.into())
+    }
 }
 
 /// The content of a file.
@@ -101,5 +182,26 @@ impl Content {
             References::Paged(pages) => (&[], pages),
         };
         direct.iter().flatten().chain(paged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::List;
+
+    #[test]
+    fn a_list_of_any_length_is_written_and_read_as_any_other_is() {
+        for length in [0, 1, 2, 16] {
+            let items: Vec<u64> = (0..length).collect();
+            let mut list = List::from(items.clone());
+            assert_eq!(*list, *items);
+            let bytes = minicbor::to_vec(&list).unwrap();
+            assert_eq!(bytes, minicbor::to_vec(&items).unwrap());
+            assert_eq!(minicbor::decode::<List<u64>>(&bytes).unwrap(), list);
+            if let Some(first) = list.first_mut() {
+                *first = 9;
+                assert_ne!(*list, *items);
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! circle, the root as an entry, a place that is too deep, and more of anything than a safe has.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
@@ -15,7 +16,8 @@ use crate::ids::{DeviceId, EntryId, ObjectId, SafeId};
 use crate::limits::LOG_MAX_CERTIFICATES;
 use crate::safes::entry::Entry;
 use crate::safes::fold::SAFE_ENTRIES_MAX;
-use crate::safes::scratch::{Delta, Scratch};
+use crate::safes::name::EntryName;
+use crate::safes::shards::Part;
 use crate::safes::snapshot::SNAPSHOTS_MAX;
 use crate::safes::state::State;
 use crate::safes::tree::{DEPTH_MAX, Tree};
@@ -40,7 +42,7 @@ impl<C> Encode<C> for State {
             e.encode_with(device, ctx)?;
         }
         e.encode_with(&self.marks, ctx)?;
-        e.array(length(self.objects.parts().map(BTreeMap::len).sum()))?;
+        e.array(length(self.objects.parts().map(Part::len).sum()))?;
         for object in self.objects() {
             e.encode_with(object, ctx)?;
         }
@@ -50,7 +52,7 @@ impl<C> Encode<C> for State {
         }
         e.encode_with(&self.snapshots, ctx)?;
         e.array(self.count())?;
-        for entry in self.entries.parts().flat_map(BTreeMap::values) {
+        for entry in self.entries.parts().flat_map(Part::iter) {
             e.encode_with(&**entry, ctx)?;
         }
         Ok(())
@@ -73,21 +75,21 @@ impl<'b, C> Decode<'b, C> for State {
         state.marks = d.decode_with(ctx)?;
         each(d, ctx, OBJECTS_MAX, |(object, seq): (ObjectId, u64)| {
             let part = state.objects.part_mut(object.as_bytes());
-            part.is_some_and(|part| part.insert(object, seq).is_none())
+            part.is_some_and(|part| part.insert((object, seq)).is_none())
         })?;
         each(d, ctx, OBJECTS_MAX, |object: ObjectId| state.endangered.insert(object))?;
         state.snapshots = d.decode_with(ctx)?;
         if state.snapshots.len() > SNAPSHOTS_MAX || !state.snapshots.is_sorted_by(|a, b| a.seq < b.seq) {
             return Err(decode::Error::message("no snapshots"));
         }
-        let mut entries = BTreeMap::new();
+        let mut entries = Vec::new();
         let mut versions = 0_usize;
         each(d, ctx, SAFE_ENTRIES_MAX, |entry: Entry| {
             versions = versions.saturating_add(entry.versions.len());
-            versions <= VERSIONS_MAX && entries.insert(entry.id, entry).is_none()
+            entries.push(Arc::new(entry));
+            versions <= VERSIONS_MAX
         })?;
-        let delta = indexed(&state, entries).ok_or_else(|| decode::Error::message("no tree"))?;
-        state.absorb(delta);
+        index(&mut state, entries).ok_or_else(|| decode::Error::message("no tree"))?;
         Ok(state)
     }
 }
@@ -112,41 +114,57 @@ fn each<'b, C, T: Decode<'b, C>>(
     Ok(())
 }
 
-/// Links entries, each folder before what is in it.
-fn indexed(empty: &State, entries: BTreeMap<EntryId, Entry>) -> Option<Delta> {
-    let mut inside: BTreeMap<EntryId, Vec<EntryId>> = BTreeMap::new();
+/// Gives an empty state its entries and their index. None is copied, and the index is made in one
+/// go: what is made on the way and freed again leaves holes between what stays, and those are
+/// memory of the device for as long as the safe is open.
+fn index(state: &mut State, mut entries: Vec<Arc<Entry>>) -> Option<()> {
+    entries.sort_unstable_by_key(|entry| entry.id);
+    if entries.windows(2).any(|pair| matches!(pair, [one, next] if one.id == next.id)) {
+        return None;
+    }
+    let mut inside: BTreeMap<EntryId, Vec<(EntryName, EntryId, bool)>> = BTreeMap::new();
     // Each with the folders above what stands in it: a path without end would be walked for ever.
-    let mut open = vec![(empty.root(), 0)];
-    let mut scratch = Scratch::new(empty);
-    for entry in entries.values() {
-        if entry.id == empty.root() {
+    let mut open = vec![(state.root(), 0)];
+    let (mut placed, all) = (0, entries.len());
+    for entry in entries {
+        if entry.id == state.root() {
             return None;
         }
         match (entry.parent, &entry.removed) {
-            (Some(parent), None) => inside.entry(parent).or_default().push(entry.id),
+            (Some(parent), None) => {
+                let child = (entry.name.clone(), entry.id, entry.is_folder());
+                inside.entry(parent).or_default().push(child);
+            }
             (None, Some(_)) => {
-                open.push((entry.id, 1));
-                scratch.put(entry.clone());
+                if entry.is_folder() {
+                    open.push((entry.id, 1));
+                }
+                placed += 1;
             }
             (Some(_), Some(_)) | (None, None) => return None,
         }
+        state.set_entry(entry.id, Some(entry));
     }
-    let mut linked = open.len() - 1;
+    // Each folder behind the one it stands in.
+    let mut folders = Vec::new();
     while let Some((folder, depth)) = open.pop() {
-        let children = inside.remove(&folder).unwrap_or_default();
-        if !children.is_empty() && (!scratch.is_folder(folder) || depth >= DEPTH_MAX) {
+        let Some(mut children) = inside.remove(&folder) else { continue };
+        if depth >= DEPTH_MAX {
             return None;
         }
-        for id in children {
-            let entry = entries.get(&id)?;
-            if scratch.child(folder, &entry.name).is_some() || scratch.entry(id).is_some() {
-                return None;
-            }
-            scratch.link(entry.clone());
-            linked += 1;
-            open.push((id, depth + 1));
+        children.sort_unstable();
+        if children.windows(2).any(|pair| matches!(pair, [one, next] if one.0 == next.0)) {
+            return None;
         }
+        placed += children.len();
+        let of_folders = children.iter().filter(|(_, _, is_folder)| *is_folder);
+        open.extend(of_folders.map(|(_, id, _)| (*id, depth + 1)));
+        folders.push(folder);
+        state.set_children(folder, children.into_iter().map(|(name, id, _)| (name, id)).collect());
     }
-    // What was not reached stands in nothing, or in a circle.
-    (linked == entries.len()).then(|| scratch.into_delta())
+    for folder in folders.into_iter().rev() {
+        state.set_heights_by_children(folder);
+    }
+    // What was not reached stands in nothing, in what is no folder, or in a circle.
+    (placed == all).then_some(())
 }

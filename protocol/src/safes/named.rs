@@ -8,6 +8,7 @@
 use crate::ids::OperationId;
 use crate::safes::content_ref::Content;
 use crate::safes::entry::Entry;
+use crate::safes::shards::Part;
 use crate::safes::state::State;
 use crate::safes::tree::Tree as _;
 
@@ -47,7 +48,7 @@ impl State {
     }
 
     fn contents_of(&self, class: Class) -> impl Iterator<Item = Held<'_>> {
-        let all = self.entries.parts().flat_map(std::collections::BTreeMap::values);
+        let all = self.entries.parts().flat_map(Part::iter);
         let files = all.map(|entry| &**entry).filter(|entry| entry.content().is_some());
         let counts = move |entry: &&Entry| (class == Class::Trash) != self.is_live(entry.id);
         files.filter(counts).flat_map(move |entry| {
@@ -87,7 +88,7 @@ mod tests {
     fn content(n: u8) -> Content {
         let object = ObjectId::from_bytes([n; 16]);
         let reference = Reference { object, epoch: 0, blake3: ObjectHash::from_bytes([0; 32]) };
-        Content { size: 1, digest: None, references: References::Direct(vec![Some(reference)]) }
+        Content { size: 1, digest: None, references: References::Direct(vec![Some(reference)].into()) }
     }
 
     fn made(changes: Vec<Change>) -> State {
@@ -178,7 +179,7 @@ mod tests {
             });
             let state = made(changes.collect());
             let named = named(&state);
-            let files = state.entries.parts().flat_map(std::collections::BTreeMap::values);
+            let files = state.entries.parts().flat_map(Part::iter);
             let contents: usize =
                 files.filter(|entry| entry.content().is_some()).map(|entry| 1 + entry.versions.len()).sum();
             prop_assert_eq!(named.len(), contents);

@@ -59,7 +59,7 @@ impl Buckets {
             let hash = if part.is_empty() {
                 EMPTY
             } else {
-                *Hash::of(&[&encode(&part.values().map(|entry| &**entry).collect::<Vec<_>>())]).as_bytes()
+                *Hash::of(&[&encode(&part.iter().map(|entry| &**entry).collect::<Vec<_>>())]).as_bytes()
             };
             if let Some(place) = hashes.chunks_exact_mut(EMPTY.len()).nth(number) {
                 place.copy_from_slice(&hash);

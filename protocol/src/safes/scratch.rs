@@ -293,11 +293,6 @@ impl<'a> Scratch<'a> {
         self.undo.push(Undo::Child(folder, name, before));
     }
 
-    /// The height of an entry, seen from the folder it stands in.
-    fn level(&self, id: EntryId) -> u8 {
-        u8::try_from(self.height(id)).unwrap_or(u8::MAX).saturating_add(1)
-    }
-
     /// Tells a folder, and those above it as far as it matters, that a child's height changed.
     fn follow_height(&mut self, folder: EntryId, mut gone: Option<u8>, mut come: Option<u8>) {
         let mut at = folder;

@@ -18,7 +18,7 @@ use crate::safes::fold::Outer;
 use crate::safes::name::EntryName;
 use crate::safes::root::Buckets;
 use crate::safes::scratch::Delta;
-use crate::safes::shards::Shards;
+use crate::safes::shards::{Part, Shards};
 use crate::safes::snapshot::Snapshot;
 use crate::safes::tree::{Heights, Tree};
 
@@ -37,12 +37,12 @@ pub struct State {
     /// The newest ones, ascending.
     pub(super) snapshots: Vec<Snapshot>,
     /// Objects of the safe, with the record that added each.
-    pub(super) objects: Shards<ObjectId, u64>,
+    pub(super) objects: Shards<(ObjectId, u64)>,
     /// Those of them that a void record dropped: they stay, but the server can't know.
     pub(super) endangered: BTreeSet<ObjectId>,
-    pub(super) entries: Shards<EntryId, Arc<Entry>>,
-    children: Shards<EntryId, BTreeMap<EntryName, EntryId>>,
-    heights: Shards<EntryId, Heights>,
+    pub(super) entries: Shards<Arc<Entry>>,
+    children: Shards<(EntryId, BTreeMap<EntryName, EntryId>)>,
+    heights: Shards<(EntryId, Heights)>,
     shares: BTreeMap<UserId, u64>,
     count: u64,
     pub(super) buckets: Buckets,
@@ -110,7 +110,7 @@ impl State {
 
     /// Objects of the safe, ascending, each with the record that added it.
     pub fn objects(&self) -> impl Iterator<Item = (ObjectId, u64)> {
-        self.objects.parts().flatten().map(|(object, seq)| (*object, *seq))
+        self.objects.parts().flat_map(Part::iter).copied()
     }
 
     /// Objects of the safe that the server lets go unless a record keeps them: a void one dropped
@@ -128,7 +128,7 @@ impl State {
 
     /// Tells of each content that the state has: live, in the trash, earlier versions, snapshots.
     pub fn each_content(&self, mut tell: impl FnMut(&Content)) {
-        for entry in self.entries.parts().flat_map(BTreeMap::values) {
+        for entry in self.entries.parts().flat_map(Part::iter) {
             entry.content().into_iter().for_each(&mut tell);
             entry.versions.iter().for_each(|version| tell(&version.content));
         }
@@ -163,7 +163,9 @@ impl State {
         self.marks.note(record);
         for object in record.adds.iter().chain(record.keeps) {
             if let Some(part) = self.objects.part_mut(object.as_bytes()) {
-                part.entry(*object).or_insert(record.seq);
+                if !part.contains_key(object) {
+                    part.insert((*object, record.seq));
+                }
             }
             self.endangered.remove(object);
         }
@@ -187,7 +189,10 @@ impl State {
         }
         for (folder, names) in children {
             let Some(part) = self.children.part_mut(folder.as_bytes()) else { continue };
-            let index = part.entry(folder).or_default();
+            if !part.contains_key(&folder) {
+                part.insert((folder, BTreeMap::new()));
+            }
+            let Some((_, index)) = part.get_mut(&folder) else { continue };
             for (name, child) in names {
                 match child {
                     Some(child) => index.insert(name, child),
@@ -203,7 +208,7 @@ impl State {
             if heights.is_empty() {
                 part.remove(&folder);
             } else {
-                part.insert(folder, heights);
+                part.insert((folder, heights));
             }
         }
         if name.is_some() {
@@ -212,11 +217,30 @@ impl State {
         self.retention_days = retention_days.unwrap_or(self.retention_days);
     }
 
-    fn set_entry(&mut self, id: EntryId, entry: Option<Arc<Entry>>) {
+    /// Gives a folder what stands in it.
+    pub(super) fn set_children(&mut self, folder: EntryId, children: BTreeMap<EntryName, EntryId>) {
+        if let Some(part) = self.children.part_mut(folder.as_bytes()) {
+            part.insert((folder, children));
+        }
+    }
+
+    /// Gives a folder its heights, from those of what stands in it.
+    pub(super) fn set_heights_by_children(&mut self, folder: EntryId) {
+        let mut heights = Heights::new();
+        let index = self.children.part(folder.as_bytes()).and_then(|part| part.get(&folder));
+        for child in index.into_iter().flat_map(|(_, children)| children.values()) {
+            *heights.entry(self.level(*child)).or_default() += 1;
+        }
+        if let Some(part) = self.heights.part_mut(folder.as_bytes()) {
+            part.insert((folder, heights));
+        }
+    }
+
+    pub(super) fn set_entry(&mut self, id: EntryId, entry: Option<Arc<Entry>>) {
         let Some(part) = self.entries.part_mut(id.as_bytes()) else { return };
         let adder = entry.as_ref().map(|entry| entry.added_by);
         let before = match entry {
-            Some(entry) => part.insert(id, entry),
+            Some(entry) => part.insert(entry),
             None => part.remove(&id),
         };
         self.buckets.changed(id);
@@ -247,12 +271,12 @@ impl Tree for State {
     }
 
     fn child(&self, folder: EntryId, name: &EntryName) -> Option<EntryId> {
-        self.children.part(folder.as_bytes())?.get(&folder)?.get(name).copied()
+        self.children.part(folder.as_bytes())?.get(&folder)?.1.get(name).copied()
     }
 
     fn next_child(&self, folder: EntryId, after: Option<&EntryName>) -> Option<(EntryName, EntryId)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let index = self.children.part(folder.as_bytes())?.get(&folder)?;
+        let (_, index) = self.children.part(folder.as_bytes())?.get(&folder)?;
         index
             .range::<EntryName, _>((from, Bound::Unbounded))
             .next()
@@ -260,16 +284,16 @@ impl Tree for State {
     }
 
     fn heights(&self, folder: EntryId) -> Option<&Heights> {
-        self.heights.part(folder.as_bytes())?.get(&folder)
+        self.heights.part(folder.as_bytes())?.get(&folder).map(|(_, heights)| heights)
     }
 
     fn each_removed(&self, tell: &mut dyn FnMut(EntryId)) {
-        let all = self.entries.parts().flat_map(BTreeMap::values);
+        let all = self.entries.parts().flat_map(Part::iter);
         all.filter(|entry| entry.removed.is_some()).for_each(|entry| tell(entry.id));
     }
 
     fn each_version(&self, tell: &mut dyn FnMut(EntryId, OperationId)) {
-        for entry in self.entries.parts().flat_map(BTreeMap::values) {
+        for entry in self.entries.parts().flat_map(Part::iter) {
             if let Some(version) = entry.version {
                 tell(entry.id, version);
             }
@@ -277,6 +301,6 @@ impl Tree for State {
     }
 
     fn each_entry(&self, tell: &mut dyn FnMut(&Entry)) {
-        self.entries.parts().flat_map(BTreeMap::values).for_each(|entry| tell(entry));
+        self.entries.parts().flat_map(Part::iter).for_each(|entry| tell(entry));
     }
 }

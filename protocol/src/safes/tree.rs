@@ -86,6 +86,11 @@ pub trait Tree: Send + Sync {
             .map_or(0, |height| usize::from(*height))
     }
 
+    /// The height of an entry, seen from the folder it stands in.
+    fn level(&self, id: EntryId) -> u8 {
+        u8::try_from(self.height(id)).unwrap_or(u8::MAX).saturating_add(1)
+    }
+
     /// Whether it is `top` or stands below it.
     fn is_under(&self, id: EntryId, top: EntryId) -> bool {
         let mut at = Some(id);

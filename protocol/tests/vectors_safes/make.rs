@@ -442,7 +442,7 @@ fn state() -> State {
     let (object, file) = (ObjectId::from_bytes([0x71; 16]), EntryId::from_bytes([0x72; 16]));
     let reference = Reference { object, epoch: 1, blake3: ObjectHash::from_bytes([0x73; 32]) };
     let content =
-        |size| Content { size, digest: None, references: References::Direct(vec![Some(reference)]) };
+        |size| Content { size, digest: None, references: References::Direct(vec![Some(reference)].into()) };
     let operation = |number| OperationId::from_bytes([number; 16]);
     let changes = vec![
         Change::SafeName { operation: operation(0x74), name: "Books".parse().unwrap() },
@@ -487,7 +487,8 @@ fn snapshot_change(root: Hash) -> Change {
         epoch: 1,
         blake3: ObjectHash::from_bytes([0x77; 32]),
     };
-    let content = Content { size: 300, digest: None, references: References::Direct(vec![Some(reference)]) };
+    let content =
+        Content { size: 300, digest: None, references: References::Direct(vec![Some(reference)].into()) };
     Change::Snapshot { operation: OperationId::from_bytes([0x78; 16]), content, root }
 }
 

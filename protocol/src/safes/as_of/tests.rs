@@ -33,7 +33,7 @@ fn content(n: u16) -> Content {
         epoch: 0,
         blake3: ObjectHash::from_bytes([0; 32]),
     };
-    Content { size: 1, digest: None, references: References::Direct(vec![Some(reference)]) }
+    Content { size: 1, digest: None, references: References::Direct(vec![Some(reference)].into()) }
 }
 
 /// Numbers for acts: which, on what, where to, under which name.

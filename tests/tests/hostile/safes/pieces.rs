@@ -266,10 +266,14 @@ fn what_a_member_seals_that_is_no_file_is_not_let_out_and_names_the_member() {
     bob.put_objects(safe, &sealed.objects).unwrap();
     let resized = |size: usize| Content { size: size as u64, ..sealed.content.clone() };
     let References::Direct(all) = &sealed.content.references else { panic!("three pieces") };
-    let turned =
-        Content { references: References::Direct(vec![all[1], all[0], all[2]]), ..sealed.content.clone() };
-    let last_first =
-        Content { references: References::Direct(vec![all[2], all[0], all[1]]), ..sealed.content.clone() };
+    let turned = Content {
+        references: References::Direct(vec![all[1], all[0], all[2]].into()),
+        ..sealed.content.clone()
+    };
+    let last_first = Content {
+        references: References::Direct(vec![all[2], all[0], all[1]].into()),
+        ..sealed.content.clone()
+    };
     let mut payload = bob.next_record(&view);
     payload.adds = Insider::ids(&sealed);
     let changes = vec![

@@ -43,7 +43,8 @@ fn against_the_tree(safe: SafeId, view: &View, number: usize) -> Change {
         epoch: 0,
         blake3: parsec_protocol::object_hash::ObjectHash::of(b"nothing"),
     };
-    let content = Content { size: 10, digest: None, references: References::Direct(vec![Some(nowhere)]) };
+    let content =
+        Content { size: 10, digest: None, references: References::Direct(vec![Some(nowhere)].into()) };
     match number % 9 {
         0 => folder(SafeId::from_bytes(drawn()), "below nothing"),
         1 => folder(safe, std::str::from_utf8(name.as_bytes()).unwrap()),

@@ -232,7 +232,7 @@ fn check_end(
         }
     }
     let mut kept = BTreeSet::new();
-    for id in server.state.entries.parts().flat_map(|part| part.keys()) {
+    for id in server.state.entries.parts().flat_map(|part| part.iter()).map(|entry| &entry.id) {
         kept.extend(history(&server.state, *id));
     }
     let live = live_tokens(&server.state);

@@ -56,7 +56,7 @@ pub(super) fn content(token: &str) -> Content {
     Content {
         size: 1,
         digest: Some(ContentDigest::from_bytes(digest)),
-        references: References::Direct(vec![Some(reference)]),
+        references: References::Direct(vec![Some(reference)].into()),
     }
 }
 
@@ -225,7 +225,7 @@ fn short(id: Option<[u8; 16]>) -> String {
 /// Everything of the state, one entry a line.
 pub(super) fn dump(state: &State) -> String {
     let mut out = Vec::new();
-    for entry in state.entries.parts().flat_map(|part| part.values()) {
+    for entry in state.entries.parts().flat_map(|part| part.iter()) {
         let id = |id: EntryId| Some(*id.as_bytes());
         let version = |version: OperationId| Some(*version.as_bytes());
         let kind = if entry.is_folder() { "d" } else { "f" };
@@ -270,7 +270,7 @@ pub(super) fn check(state: &mut State) {
     let bytes = crate::codec::encode(state);
     let mut again: State = crate::codec::decode(&bytes, bytes.len()).unwrap();
     assert_eq!(again.state_root(), state.state_root());
-    for id in state.entries.parts().flat_map(|part| part.keys()).copied().chain([root()]) {
+    for id in state.entries.parts().flat_map(|part| part.iter()).map(|entry| entry.id).chain([root()]) {
         assert_eq!(state.children(id), again.children(id));
         assert_eq!(state.heights(id), again.heights(id), "heights");
         let walked = state.below(id).iter().map(|below| state.depth(*below) - state.depth(id)).max();

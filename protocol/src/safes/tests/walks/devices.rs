@@ -124,7 +124,7 @@ fn name(text: &str) -> EntryName {
 /// An empty file whose digest says whose it is.
 pub(super) fn content(token: &str) -> Content {
     let digest = ContentDigest::from_bytes(*Hash::of(&[token.as_bytes()]).as_bytes());
-    Content { size: 0, digest: Some(digest), references: References::Direct(Vec::new()) }
+    Content { size: 0, digest: Some(digest), references: References::Direct(Vec::new().into()) }
 }
 
 fn add(entry: EntryId, called: &str, token: &str) -> Change {

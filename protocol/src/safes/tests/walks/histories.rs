@@ -448,7 +448,7 @@ impl Histories {
     /// Whether this content is in the tree of a history: as it is, as an earlier version, or in the
     /// trash.
     pub(super) fn keeps(&self, history: History, content: &Content) -> bool {
-        let entries = self.at(history).tree.entries.parts().flat_map(|part| part.values());
+        let entries = self.at(history).tree.entries.parts().flat_map(|part| part.iter());
         entries.into_iter().any(|entry| {
             entry.content().is_some_and(|now| now.same_bytes(content))
                 || entry.versions.iter().any(|old| old.content.same_bytes(content))
