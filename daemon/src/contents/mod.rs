@@ -288,7 +288,8 @@ impl<'a> HereAndThere<'a> {
         self.keep(came).await
     }
 
-    /// The same from the server alone, by as many calls as it takes. What came before one fails is in `found`.
+    /// The same from the server alone, by as many calls as it takes. What came before one fails is
+    /// in `found`.
     async fn bring_from_server(
         &self,
         missing: &mut BTreeSet<ObjectId>,

@@ -85,7 +85,8 @@ fn is_connected(lan: &Lan, peer: PeerKey) -> bool {
 async fn ask(session: &Arc<Session>, lan: &Lan, peer: PeerKey) {
     while is_connected(lan, peer) {
         match round(session, lan, peer).await {
-            Ok(()) => {}
+            Ok(Round::Changed) => continue,
+            Ok(Round::Over) => {}
             Err(TalkError::Broken(why)) => tracing::debug!(why, "another device is not there"),
             Err(TalkError::Misbehaved(why)) => {
                 tracing::info!(why, "another device is hung up on");
@@ -117,10 +118,18 @@ async fn knocked(
     Ok((talk, knocking, member))
 }
 
-/// One meeting with a peer: nothing where it is no member's device.
-async fn round(session: &Arc<Session>, lan: &Lan, peer: PeerKey) -> Result<(), TalkError> {
+/// How a meeting ended.
+enum Round {
+    /// This device has other safes, or newer keys, than it knocked with: it knocks anew at once.
+    Changed,
+    /// Nobody is there, or no member's device.
+    Over,
+}
+
+/// One meeting with a peer.
+async fn round(session: &Arc<Session>, lan: &Lan, peer: PeerKey) -> Result<Round, TalkError> {
     let (mut talk, knocking, member) = knocked(session, lan, peer).await?;
-    let Some(member) = member else { return Ok(()) };
+    let Some(member) = member else { return Ok(Round::Over) };
     lan.proven(peer);
     let (wanted, mut wishes) = mpsc::channel(WANTED_MAX);
     let there = session.direct.join(member.device, member.safes.clone(), wanted);
@@ -150,7 +159,7 @@ async fn follow(
     talk: &mut Talk,
     knocking: &Knocking,
     member: &Member,
-) -> Result<(), TalkError> {
+) -> Result<Round, TalkError> {
     let mut known: BTreeMap<SafeId, [u64; 3]> = member.safes.iter().map(|safe| (*safe, [0; 3])).collect();
     // Another stream begins with questions to spare for what each look asks.
     for _ in 0..QUESTIONS_MAX / 16 {
@@ -171,11 +180,11 @@ async fn follow(
         // A safe that was shared since, or a key that came, is shown with a new knock.
         let now = who::knock(session, talk.ends()).await;
         if now.is_ok_and(|now| now.sealed() != knocking.sealed()) {
-            return Ok(());
+            return Ok(Round::Changed);
         }
         tokio::time::sleep(LOOK_LEAST).await;
     }
-    Ok(())
+    Ok(Round::Changed)
 }
 
 /// Asks for contents that somebody here wants, on a stream of its own.
@@ -185,14 +194,14 @@ async fn contents(
     peer: PeerKey,
     member: &Member,
     wishes: &mut mpsc::Receiver<Wanted>,
-) -> Result<(), TalkError> {
+) -> Result<Round, TalkError> {
     let mut stream: Option<Talk> = None;
     while let Some(Wanted { safe, objects, answer }) = wishes.recv().await {
         let mut talk = match stream.take() {
             Some(talk) => talk,
             None => match knocked(session, lan, peer).await? {
                 (talk, _, Some(same)) if same.device == member.device => talk,
-                _ => return Ok(()),
+                _ => return Ok(Round::Over),
             },
         };
         let asked = objects.iter().map(|(object, blake3)| AskedObject { object: *object, blake3: *blake3 });
@@ -210,7 +219,7 @@ async fn contents(
         let _ = answer.send(given);
         stream = Some(talk);
     }
-    Ok(())
+    Ok(Round::Over)
 }
 
 /// The objects that were asked for, each the one with its hash.

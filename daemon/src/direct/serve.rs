@@ -1,8 +1,8 @@
 //! What this device gives to others of the same safe.
 //!
-//! Decides that only what was verified here is given, of the safes that both have shown to have, and
-//! that whoever is no member's device any more is told nothing from the next question on. Refuses
-//! what is asked too slowly, too often or in another shape.
+//! Decides that only what was verified here is given, of the safes that both have shown to have,
+//! and that whoever is no member's device any more is told nothing from the next question on.
+//! Refuses what is asked too slowly, too often or in another shape.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! What comes from another device of a safe, and where the two have seen different things.
 //!
 //! Decides that items are taken in as if the server had sent them: what goes on from here, in the
-//! order that the server gave, judged by the rules. A device that gives its word for another past
-//! than this one has verified is an alarm that names it: the server showed them different things,
-//! or one of the two lies. Refuses to take in anything of such a device, and to halt a safe for it:
+//! order that the server gave, judged by the rules. A device that gives its word for another
+//! history than this one has verified is an alarm that names it: a fork by the server, or one of
+//! the two lies. Refuses to take in anything of such a device, and to halt a safe for it:
 //! any member could say anything.
 
 use std::sync::Arc;
@@ -170,7 +170,7 @@ async fn items(
 ) -> Result<Result<bool, TalkError>, Problem> {
     let heads = ends(safe, &safe.memory().await.verified);
     if !meets(session, safe.id, heads, word).await? {
-        forked(session, member.device, &format!("has verified another past of safe {}", safe.id)).await;
+        forked(session, member.device, &format!("has verified another history of safe {}", safe.id)).await;
         return Ok(Ok(true));
     }
     let batch = match fetched(talk, safe.id, heads, word).await {
@@ -178,7 +178,7 @@ async fn items(
         Err(error) => return Ok(Err(error)),
     };
     if !follows(&batch, heads) {
-        forked(session, member.device, &format!("has verified another past of safe {}", safe.id)).await;
+        forked(session, member.device, &format!("has verified another history of safe {}", safe.id)).await;
         return Ok(Ok(true));
     }
     let has_new = !batch.is_empty();

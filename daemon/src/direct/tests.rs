@@ -31,7 +31,7 @@ fn an_object_that_is_not_the_one_is_nobodys_mistake() {
 }
 
 #[test]
-fn another_past_is_found_at_any_place() {
+fn a_fork_is_found_at_any_place() {
     let head = |count, of: &[u8]| Head { count, hash: Hash::of(&[of]) };
     let own = head(5, b"own");
     let at = |of: &'static [u8]| move || Ok(Some(Hash::of(&[of])));
@@ -48,7 +48,7 @@ fn another_past_is_found_at_any_place() {
 fn what_names_no_end_follows_nothing() {
     let ends = [Head { count: 1, hash: Hash::of(&[b"log"]) }, Head { count: 0, hash: Hash::of(&[b"j"]) }];
     assert!(follows(&Batch::default(), ends));
-    // Nothing that can be read: the rules refuse it, and it is nobody's word for another past.
+    // Nothing that can be read: the rules refuse it, and it is nobody's word for a fork.
     let junk = Batch { certificates: vec![b"junk".to_vec()], records: vec![b"junk".to_vec()] };
     assert!(follows(&junk, ends));
 }

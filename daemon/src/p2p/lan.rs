@@ -85,7 +85,7 @@ impl Lan {
         self.0.status()
     }
 
-    /// Who it is.
+    /// The key by which others know it.
     #[must_use]
     pub fn key(&self) -> PeerKey {
         self.0.key()
@@ -124,7 +124,7 @@ impl Talk {
         self.ends
     }
 
-    /// The other end.
+    /// The peer at the other end.
     #[must_use]
     pub const fn peer(&self) -> PeerKey {
         self.peer

@@ -3,8 +3,9 @@
 //!
 //! The greeter's daemon is the host: it keeps the state of the attempt (`attempt`), answers
 //! questions about it (`host`), and its own side uses the same state without a network
-//! (`HostTransport`). The claimer's is the guest (`guest`). By `lan` devices of one safe meet. `node`
-//! is the one folder that names libp2p. Nothing here knows a store: what must be durable goes through a [`HostStore`].
+//! (`HostTransport`). The claimer's is the guest (`guest`). By `lan` devices of one safe meet.
+//! `node` is the one folder that names libp2p. Nothing here knows a store: what must be durable
+//! goes through a [`HostStore`].
 
 mod attempt;
 mod frames;

@@ -167,6 +167,7 @@ pub(crate) enum Source {
     /// The server, which orders them.
     Server,
     /// Another device, by what the server has ordered for it.
+    #[cfg_attr(not(feature = "p2p"), allow(dead_code, reason = "nobody is met in this build"))]
     Device,
 }
 

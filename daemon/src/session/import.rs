@@ -48,6 +48,7 @@ impl Session {
     ///
     /// # Errors
     /// `rolled_back` where they show another log; `invalid_request` where they don't go on.
+    #[cfg_attr(not(feature = "p2p"), allow(dead_code, reason = "nobody is met in this build"))]
     pub(crate) async fn take_from_device(&self, from: u64, envelopes: Vec<Vec<u8>>) -> Result<(), Problem> {
         let log = self.log();
         let request = TrustImport {

@@ -6,6 +6,7 @@
 
 pub mod alarms;
 pub mod device;
+#[cfg_attr(not(feature = "p2p"), allow(dead_code, reason = "nobody is met in this build"))]
 pub(crate) mod direct;
 pub mod forks;
 #[cfg(feature = "p2p")]

@@ -93,7 +93,7 @@ impl SignedSafeHeads {
 /// Where the organisation's log and a safe's two end, by one device.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Word {
-    /// The organisation's log.
+    /// Head of the organisation's log.
     #[n(0)]
     pub organisation: SignedHead,
     /// The safe's log and journal.

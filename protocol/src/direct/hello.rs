@@ -42,7 +42,7 @@ pub struct Ends {
     /// Who opened the stream.
     #[n(0)]
     pub asker: PeerKey,
-    /// The other one.
+    /// Who answers on it.
     #[n(1)]
     pub answerer: PeerKey,
 }
@@ -54,7 +54,7 @@ pub enum Side {
     /// Who opened the stream.
     #[n(0)]
     Asker,
-    /// The other one.
+    /// Who answers on it.
     #[n(1)]
     Answerer,
 }

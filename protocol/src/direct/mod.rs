@@ -159,11 +159,11 @@ pub enum Question {
         /// Id of the safe.
         #[n(0)]
         safe: SafeId,
-        /// SHA-256 of it.
+        /// SHA-256 of its encoding.
         #[n(1)]
         hash: Hash,
     },
-    /// Objects.
+    /// Objects of accepted records.
     #[n(5)]
     Objects {
         /// Id of the safe.
@@ -190,7 +190,7 @@ impl Question {
     }
 }
 
-/// What is answered.
+/// What is answered to a question.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Answer {
     /// Nothing: it isn't here, or isn't for who asks. Which, is told to nobody.

@@ -9,7 +9,7 @@ use parsec_protocol::control::{
     DeviceSelector, ProblemKind, Registration, SafePeer, SafeRole, SafeStatus, SafeStatusResult, method,
 };
 use parsec_tests::ceremony::Bell;
-use parsec_tests::device::{Device, Founding};
+use parsec_tests::device::{Device, Founding, private_folder};
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD};
 use parsec_tests::network::{Namespace, Network};
@@ -202,6 +202,7 @@ fn a_server_that_forked_two_devices_is_found_out_when_they_meet() {
     bob.kill();
     hall.server.kill();
     let kept = hall.folder.path().join("kept");
+    private_folder(&kept);
     copy_database(hall.server.folder(), &kept);
     hall.server.restart();
     Safe { device: &hall.alice, name: PLANS }.put_shared("/alices.txt", b"for Alice's eyes");
@@ -220,7 +221,8 @@ fn a_server_that_forked_two_devices_is_found_out_when_they_meet() {
         let mut events = Follower::start(&device.socket(), None);
         let found = loop {
             let alarms = events.state.as_ref().map(|state| state.alarms.clone()).unwrap_or_default();
-            let of = |problem: &parsec_protocol::control::Problem| problem.message.contains("another past");
+            let of =
+                |problem: &parsec_protocol::control::Problem| problem.message.contains("another history");
             if let Some(alarm) = alarms.into_iter().find(|alarm| of(&alarm.problem)) {
                 break alarm.problem;
             }
@@ -229,7 +231,7 @@ fn a_server_that_forked_two_devices_is_found_out_when_they_meet() {
         assert_eq!(found.name, ProblemKind::RolledBack);
         assert!(found.message.contains(other), "{found:?}");
     }
-    // Nothing of the other's past is taken in, and nothing halts.
+    // Nothing of the other's history is taken in, and nothing halts.
     assert!(!has(&bob, &id, "/alices.txt") && !has(&hall.alice, PLANS, "/bobs.txt"));
     let safe = Safe { device: &bob, name: &id };
     assert!(safe.put("/more.txt", b"goes on", 0).unwrap().saved);

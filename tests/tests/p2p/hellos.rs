@@ -41,7 +41,7 @@ impl Entropy for System {
 }
 
 /// Alice's device, and the keys of Bob's, whose daemon is not running.
-struct Scene {
+struct Visit {
     fixture: Fixture,
     target: Target,
     bob: OpenDevice,
@@ -62,7 +62,7 @@ fn target(alice: &Device) -> Target {
     Target { peer: node.peer.parse::<PeerId>().unwrap(), at }
 }
 
-fn scene() -> Scene {
+fn visit() -> Visit {
     let fixture =
         Fixture::found(FixtureOptions { daemon_options: &["--direct"], ..FixtureOptions::default() });
     let mut device = fixture.device("bob");
@@ -84,7 +84,7 @@ fn scene() -> Scene {
     let devices = Devices::open(&data).unwrap();
     let bob = devices.unlock(id, &SecretText::new(BOB_PASSWORD.to_owned().into())).unwrap();
     let (target, alice) = (target(&fixture.alice), only(&fixture.alice));
-    Scene { fixture, target, bob, safe, own, alice }
+    Visit { fixture, target, bob, safe, own, alice }
 }
 
 fn frame<T: Encode<()>>(value: &T) -> Vec<u8> {
@@ -118,7 +118,7 @@ fn among(entry: Vec<u8>) -> Knock {
     Knock(entries)
 }
 
-impl Scene {
+impl Visit {
     async fn come(&self) -> Stranger {
         Stranger::come(self.target, false, "parsec").await.expect("a connection")
     }
@@ -160,39 +160,39 @@ async fn ask(stream: &mut Stream, question: Question) -> Answer {
 
 #[test]
 fn nobody_but_a_members_device_is_told_anything() {
-    let mut scene = scene();
+    let mut visit = visit();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         // Rubbish is not answered, and a stranger's knock is, with nothing.
         for junk in [u32::MAX.to_be_bytes().to_vec(), vec![0, 0, 0, 3, 1, 2, 3], frame(&Knock(Vec::new()))] {
-            let stranger = scene.come().await;
+            let stranger = visit.come().await;
             let mut stream = stranger.stream_of(PROTOCOL).await.unwrap();
             stream.write_all(&junk).await.unwrap();
             stream.flush().await.unwrap();
             assert_eq!(hear::<Met>(&mut stream, KNOCK_MAX_BYTES).await, None);
         }
-        let stranger = scene.come().await;
-        let (met, mut stream) = scene.knock(&stranger, &among(vec![7; ENTRY_BYTES])).await;
+        let stranger = visit.come().await;
+        let (met, mut stream) = visit.knock(&stranger, &among(vec![7; ENTRY_BYTES])).await;
         assert!(met.0.is_empty());
         // Who was told nothing is heard no more.
-        let _ = say(&mut stream, &Question::Journal { safe: scene.safe, from: 0 }).await;
+        let _ = say(&mut stream, &Question::Journal { safe: visit.safe, from: 0 }).await;
         assert_eq!(hear::<Answer>(&mut stream, ANSWER_MAX_BYTES).await, None);
 
         // Bob's device is answered, by Alice's.
-        let (met, mut stream, bobs) = scene.bob().await;
+        let (met, mut stream, bobs) = visit.bob().await;
         assert_eq!(met.0.len(), 1);
-        let known = vec![KnownEnds { safe: scene.safe, counts: [0; 3] }];
+        let known = vec![KnownEnds { safe: visit.safe, counts: [0; 3] }];
         let Answer::Ends { safe, word } = ask(&mut stream, Question::Ends { known }).await else { panic!() };
-        assert_eq!((safe, word.safe.device), (scene.safe, scene.alice));
+        assert_eq!((safe, word.safe.device), (visit.safe, visit.alice));
         let Answer::Journal { page } = ask(&mut stream, Question::Journal { safe, from: 0 }).await else {
             panic!()
         };
         assert_eq!(page.seq, word.counts()[2]);
         // Not of another safe of hers, and not what no record has added.
         for question in [
-            Question::Journal { safe: scene.own, from: 0 },
-            Question::Organisation { safe: scene.own, from: 0 },
-            Question::Ring { safe: scene.own, hash: parsec_protocol::public_keys::Hash::of(&[b"x"]) },
+            Question::Journal { safe: visit.own, from: 0 },
+            Question::Organisation { safe: visit.own, from: 0 },
+            Question::Ring { safe: visit.own, hash: parsec_protocol::public_keys::Hash::of(&[b"x"]) },
         ] {
             assert_eq!(ask(&mut stream, question).await, Answer::Nothing {});
         }
@@ -203,38 +203,38 @@ fn nobody_but_a_members_device_is_told_anything() {
 
         // Its hello again, from another connection; the same keys under another device's name; and
         // for other ends than those of the connection.
-        let kept = scene.entry(scene.bob.summary.device, scene.ends(&bobs));
-        let thief = scene.come().await;
-        assert!(scene.knock(&thief, &among(kept)).await.0.0.is_empty(), "a replay");
-        let claimed = scene.entry(scene.alice, scene.ends(&thief));
-        assert!(scene.knock(&thief, &among(claimed)).await.0.0.is_empty(), "the answerer itself");
-        let nobody = scene.entry(DeviceId::from_bytes([9; 16]), scene.ends(&thief));
-        assert!(scene.knock(&thief, &among(nobody)).await.0.0.is_empty(), "no device");
-        let own = scene.entry(scene.bob.summary.device, scene.ends(&thief));
-        assert_eq!(scene.knock(&thief, &among(own)).await.0.0.len(), 1, "its own");
+        let kept = visit.entry(visit.bob.summary.device, visit.ends(&bobs));
+        let thief = visit.come().await;
+        assert!(visit.knock(&thief, &among(kept)).await.0.0.is_empty(), "a replay");
+        let claimed = visit.entry(visit.alice, visit.ends(&thief));
+        assert!(visit.knock(&thief, &among(claimed)).await.0.0.is_empty(), "the answerer itself");
+        let nobody = visit.entry(DeviceId::from_bytes([9; 16]), visit.ends(&thief));
+        assert!(visit.knock(&thief, &among(nobody)).await.0.0.is_empty(), "no device");
+        let own = visit.entry(visit.bob.summary.device, visit.ends(&thief));
+        assert_eq!(visit.knock(&thief, &among(own)).await.0.0.len(), 1, "its own");
 
         // Bob is taken out: from the next question on it is as if he had never been one.
-        Safe { device: &scene.fixture.alice, name: PLANS }.unshare(BOB_EMAIL).unwrap();
-        let question = || Question::Journal { safe: scene.safe, from: 0 };
+        Safe { device: &visit.fixture.alice, name: PLANS }.unshare(BOB_EMAIL).unwrap();
+        let question = || Question::Journal { safe: visit.safe, from: 0 };
         assert_eq!(ask(&mut stream, question()).await, Answer::Nothing {});
-        let (met, ..) = scene.bob().await;
+        let (met, ..) = visit.bob().await;
         assert!(met.0.is_empty(), "a former member");
     });
-    assert!(scene.fixture.alice.process().runs());
-    assert!(!scene.fixture.alice.log().contains("panicked"), "{}", scene.fixture.alice.log());
+    assert!(visit.fixture.alice.process().runs());
+    assert!(!visit.fixture.alice.log().contains("panicked"), "{}", visit.fixture.alice.log());
 }
 
 #[test]
 fn a_revoked_device_is_told_nothing() {
-    let scene = scene();
+    let visit = visit();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let (met, mut stream, _bobs) = scene.bob().await;
+        let (met, mut stream, _bobs) = visit.bob().await;
         assert_eq!(met.0.len(), 1);
-        let asked = UserRevoke { select: DeviceSelector::default(), user: scene.bob.summary.user };
-        let _: serde_json::Value = scene.fixture.alice.call(method::USER_REVOKE, asked).unwrap();
-        let question = Question::Journal { safe: scene.safe, from: 0 };
+        let asked = UserRevoke { select: DeviceSelector::default(), user: visit.bob.summary.user };
+        let _: serde_json::Value = visit.fixture.alice.call(method::USER_REVOKE, asked).unwrap();
+        let question = Question::Journal { safe: visit.safe, from: 0 };
         assert_eq!(ask(&mut stream, question).await, Answer::Nothing {});
-        assert!(scene.bob().await.0.0.is_empty());
+        assert!(visit.bob().await.0.0.is_empty());
     });
 }
