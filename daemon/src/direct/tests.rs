@@ -1,8 +1,12 @@
 //! What is compared with what: objects with their hashes, ends with ends, words with what is here.
 
 use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::direct::GivenObject;
 use parsec_protocol::ids::{DeviceId, ObjectId};
+use parsec_protocol::keys::{DeviceSigningKey, UserSeed};
+use parsec_protocol::lab::START;
 use parsec_protocol::lab::safes::{BOB, CAROL, DANA, LabSafe, MALLORY};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::Hash;
@@ -67,6 +71,23 @@ fn who_was_taken_out_or_revoked_is_no_member() {
     assert!(verify_key(&world.organisation.log, &world.verified, &DeviceId::from_bytes([1; 16])).is_none());
     world.rekey(&[(CAROL, None)]).unwrap();
     assert_eq!(all(&world), [true, true, false, false]);
+    // Of Dana's devices one is revoked, and she is a member still.
+    let (tablet, dana) = (DeviceId::from_bytes([2; 16]), world.person(DANA).unwrap());
+    let body = Body::Device {
+        device: tablet,
+        user: dana.user,
+        sealed_label: vec![7; SEALED_NAME_BYTES].into(),
+        verify_key: DeviceSigningKey::from_bytes(&mut [2; 32]).verify_key(),
+        encryption_key: UserSeed::from_bytes(&mut [3; 32]).encryption_key().hash(),
+        kind: DeviceKind::Device,
+    };
+    let log = &world.organisation.log;
+    let certificate = certify(log, dana.device, &dana.signing_key, body, START).unwrap();
+    world.organisation.append([certificate]).unwrap();
+    let of_tablet = |world: &LabSafe| verify_key(&world.organisation.log, &world.verified, &tablet).is_some();
+    assert!(of_tablet(&world));
+    world.organisation.state(Body::DeviceRevoked { device: tablet }).unwrap();
+    assert!(!of_tablet(&world) && is_member(&world, DANA));
     // The safe's own log still gives Bob a role.
     world.revoke(BOB).unwrap();
     assert!(world.verified.role(&world.person(BOB).unwrap().user).is_some());
