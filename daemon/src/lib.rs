@@ -8,6 +8,8 @@ pub(crate) mod archive;
 pub mod calls;
 pub mod config;
 pub(crate) mod contents;
+#[cfg(feature = "p2p")]
+pub(crate) mod direct;
 pub mod engine;
 pub mod enrolment;
 pub mod events;

@@ -200,7 +200,11 @@ async fn serve(
         extra_ca: config.extra_ca.clone(),
         idle_lock: config.idle_lock,
         approval: config.approval,
-        p2p: crate::network::Settings { on: config.p2p, relays: config.relays.clone() },
+        p2p: crate::network::Settings {
+            on: config.p2p,
+            direct: config.direct,
+            relays: config.relays.clone(),
+        },
     };
     let (daemon, handle) = tokio::task::spawn_blocking(move || {
         let devices = open(&data_dir)?.keep_at_most(kept_max);

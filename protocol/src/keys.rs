@@ -215,6 +215,11 @@ secret! {
     PastBlockKey
 }
 secret! {
+    /// Seals who two devices of a safe are when they meet without a server. Derived from the safe's
+    /// key of one epoch.
+    DirectKey
+}
+secret! {
     /// Makes the digests by which members tell equal files. Derived from a safe's first key, so
     /// that they stay comparable.
     DigestKey

@@ -11,6 +11,7 @@ pub mod chain;
 pub mod claim_receipt;
 pub mod codec;
 pub mod control;
+pub mod direct;
 pub mod enrol;
 pub mod evidence;
 pub mod ids;

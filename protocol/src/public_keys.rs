@@ -66,11 +66,15 @@ pub enum Context {
     SafeCertificate,
     /// A record of a safe's journal.
     Record,
+    /// A device's word for where the logs of a safe end.
+    SafeHead,
+    /// A device's hello to another one of the same safe.
+    Direct,
 }
 
 impl Context {
     /// All of them, for tests: what is made under one must not pass under another.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Certificate,
         Self::Request,
         Self::Receipt,
@@ -80,6 +84,8 @@ impl Context {
         Self::Enrolled,
         Self::SafeCertificate,
         Self::Record,
+        Self::SafeHead,
+        Self::Direct,
     ];
 
     /// The bytes put before the message. Each ends in a zero byte, so none is a prefix of another's
@@ -96,6 +102,8 @@ impl Context {
             Self::Enrolled => b"parsec-enrolled-v1\0",
             Self::SafeCertificate => b"parsec-safe-cert-v1\0",
             Self::Record => b"parsec-record-v1\0",
+            Self::SafeHead => b"parsec-safe-head-v1\0",
+            Self::Direct => b"parsec-direct-v1\0",
         }
     }
 

@@ -198,7 +198,7 @@ const WALLS: &[Wall] = &[
         reason: "a call gets the session that the loop chose and checked for it: what could reach the loop could choose for itself",
     },
     Wall {
-        from: &["daemon/enrolment", "daemon/archive"],
+        from: &["daemon/enrolment", "daemon/archive", "daemon/direct"],
         never: &["daemon/calls", "daemon/engine", "daemon/rpc"],
         reason: "an enrolment, or an archive, is judged by itself and never tells the loop what to do; no program on a socket reaches it but through a call",
     },

@@ -72,6 +72,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ("daemon/src/calls/invitations.rs", "keeps the link secret that it writes into a link"),
     ("daemon/src/p2p/host.rs", "hashes what a claimer shows"),
     ("daemon/src/p2p/node/library.rs", "gives a node its identity"),
+    ("protocol/src/direct/hello.rs", "derives what seals hellos from a safe's key for them"),
     ("protocol/src/p2p/proof.rs", "derives the key of proofs from the link secret"),
     ("ctl/src/commands/invite.rs", "shows the link to the person who made it"),
     ("ctl/src/commands/org.rs", "shows the links of a server that moved to the person who made them"),

@@ -53,6 +53,13 @@ fn described(status: &NetStatus, output: &Output) -> String {
     lines.push(servers(&status.servers, output));
     lines.push(String::new());
     lines.push(places(&status.listening, output));
+    lines.extend(status.direct.iter().map(|node| {
+        format!(
+            "Other devices of its safes are met by device {} at {}",
+            short(&node.device.to_string()),
+            list(&node.addresses)
+        )
+    }));
     if status.waiting > 0 {
         lines.push(format!(
             "{} enrolment(s) wait for the newcomer's device or the server; they finish by themselves.",

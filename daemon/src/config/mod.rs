@@ -64,6 +64,10 @@ pub struct Arguments {
     /// Never meet other devices directly: ceremonies go over the server alone
     #[arg(long)]
     pub no_p2p: bool,
+    /// Meet other devices of one's safes on the local network: what the server lacks, or can't give
+    /// because it is away, comes from them [default: off]
+    #[arg(long)]
+    pub direct: bool,
     /// A relay through which this machine can be met from outside,
     /// `/dns4/HOST/udp/PORT/quic-v1/p2p/ID` or `/dns4/HOST/tcp/PORT/p2p/ID`; may be repeated
     #[arg(long, value_name = "ADDRESS")]
@@ -94,6 +98,7 @@ struct File {
     approval: Option<Approval>,
     ca_file: Option<PathBuf>,
     p2p: Option<bool>,
+    direct: Option<bool>,
     relays: Option<Vec<String>>,
     log: Option<LogFormat>,
 }
@@ -118,6 +123,8 @@ pub struct Config {
     pub extra_ca: Option<Vec<u8>>,
     /// Whether other devices may be met directly.
     pub p2p: bool,
+    /// Whether unlocked devices meet others of their safes on the local network.
+    pub direct: bool,
     /// Relays to be met through.
     pub relays: Vec<String>,
     /// Where and how to log; as stderr suggests, if nobody says.
@@ -200,6 +207,7 @@ impl Config {
         };
         let log = arguments.log.or(file.log);
         let p2p = !arguments.no_p2p && file.p2p.unwrap_or(true);
+        let direct = p2p && (arguments.direct || file.direct.unwrap_or(false));
         let relays = if arguments.relay.is_empty() {
             file.relays.unwrap_or_default()
         } else {
@@ -214,6 +222,7 @@ impl Config {
             kept_max,
             extra_ca,
             p2p,
+            direct,
             relays,
             log,
         })
@@ -289,6 +298,10 @@ mod tests {
         assert_eq!((direct.p2p, direct.relays), (false, vec!["/a".to_owned()]));
         let direct = with_file("relays = [\"/a\"]", &["--no-p2p", "--relay", "/b"]).unwrap();
         assert_eq!((direct.p2p, direct.relays), (false, vec!["/b".to_owned()]));
+        // A port and a word on every network are a person's choice.
+        assert!(!plain.direct && with_file("direct = true", &[]).unwrap().direct);
+        assert!(with_file("", &["--direct"]).unwrap().direct);
+        assert!(!with_file("direct = true", &["--no-p2p"]).unwrap().direct);
         let options = ["--idle-lock", "0", "--log", "text", "--runtime-dir", "/r", "--data-dir", "/o"];
         let both = with_file(text, &options).unwrap();
         assert_eq!((both.idle_lock, both.log), (None, Some(LogFormat::Text)));

@@ -246,15 +246,57 @@ impl<'a> HereAndThere<'a> {
         Self { session, safe: safe.id, keeping: &safe.keeping, brisk: AtomicBool::new(false) }
     }
 
-    /// Brings pieces, by as many calls as it takes: those that the server has.
+    /// Brings pieces: those that the server has, and where it is away or lacks some, those that
+    /// another device of the safe has which is met directly.
     async fn bring(
         &self,
         wanted: &[ObjectId],
         hashes: &BTreeMap<ObjectId, ObjectHash>,
         left: &AtomicUsize,
     ) -> Result<Vec<Came>, Problem> {
-        let mut found = Vec::new();
         let mut missing: BTreeSet<ObjectId> = wanted.iter().copied().collect();
+        let mut found = Vec::new();
+        if self.session.server_is_away() {
+            found.extend(self.bring_directly(&mut missing, hashes, left).await?);
+        }
+        let asked = self.bring_from_server(&mut missing, hashes, left, &mut found).await;
+        found.extend(self.bring_directly(&mut missing, hashes, left).await?);
+        // What the server lacks nobody may have; that it is away is no matter where nothing lacks.
+        if missing.is_empty() { Ok(found) } else { asked.map(|()| found) }
+    }
+
+    /// The same from devices that are there alone.
+    async fn bring_directly(
+        &self,
+        missing: &mut BTreeSet<ObjectId>,
+        hashes: &BTreeMap<ObjectId, ObjectHash>,
+        left: &AtomicUsize,
+    ) -> Result<Vec<Came>, Problem> {
+        if missing.is_empty() || !self.session.direct.has(self.safe) {
+            return Ok(Vec::new());
+        }
+        let asked: Vec<_> =
+            missing.iter().filter_map(|object| Some((*object, *hashes.get(object)?))).collect();
+        let most = left.load(Ordering::Relaxed);
+        let came = self.session.direct.fetch(self.safe, &asked, most).await;
+        let came: Vec<Came> = came
+            .into_iter()
+            .filter(|(object, _)| missing.remove(object))
+            .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
+            .collect();
+        came.iter().try_for_each(|(_, _, bytes)| take_room(left, bytes.len()))?;
+        self.keep(came).await
+    }
+
+    /// The same from the server alone, by as many calls as it takes. What came before one fails is
+    /// in `found`.
+    async fn bring_from_server(
+        &self,
+        missing: &mut BTreeSet<ObjectId>,
+        hashes: &BTreeMap<ObjectId, ObjectHash>,
+        left: &AtomicUsize,
+        found: &mut Vec<Came>,
+    ) -> Result<(), Problem> {
         while !missing.is_empty() {
             let asked = ObjectIds { objects: missing.iter().copied().collect() };
             // Most that may come: how large the pieces are, their references don't say.
@@ -282,7 +324,7 @@ impl<'a> HereAndThere<'a> {
                 break;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Pieces that are what they should be are kept for the next who asks. Nothing depends on it:

@@ -37,6 +37,9 @@ impl Daemon {
         };
         let registered = summary.registration == Registration::Registered;
         session.run(run(Arc::clone(session), registered, self.context.handle.clone()));
+        // Beside what waits for the server: it is for when there is none.
+        #[cfg(feature = "p2p")]
+        session.run(crate::direct::run(Arc::clone(session)));
     }
 
     /// A device has found itself in the verified log: from here on nobody needs its receipt.

@@ -36,6 +36,7 @@ impl Daemon {
                 .map(|session| session.pending.waiting())
                 .fold(0, u32::saturating_add),
             pending: u32::try_from(pending).unwrap_or(u32::MAX),
+            direct: net.direct_nodes(),
         }
     }
 

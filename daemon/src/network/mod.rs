@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parsec_protocol::control::{Listening, PeerView, Problem, ProblemKind, ServerReach, TransportChoice};
+use parsec_protocol::control::{
+    DirectNode, Listening, PeerView, Problem, ProblemKind, ServerReach, TransportChoice,
+};
 use parsec_protocol::ids::{OrganisationId, Timestamp};
 
 use crate::os::clock;
@@ -28,6 +30,8 @@ const SERVERS_MAX: usize = 64;
 pub struct Settings {
     /// Whether it may be used, where it is built in.
     pub on: bool,
+    /// Whether devices of one safe are met on the local network.
+    pub direct: bool,
     /// Relays to be reached through.
     pub relays: Vec<String>,
 }
@@ -134,6 +138,7 @@ pub struct Net {
     settings: Arc<Settings>,
     listening: Shared<Listening>,
     peers: Shared<PeerView>,
+    direct: Shared<DirectNode>,
     servers: Arc<Mutex<Servers>>,
 }
 
@@ -145,8 +150,15 @@ impl Net {
             settings: Arc::new(settings),
             listening: Shared::new(LISTENING_MAX),
             peers: Shared::new(PEERS_MAX),
+            direct: Shared::new(LISTENING_MAX),
             servers: Arc::default(),
         }
+    }
+
+    /// Whether devices of one safe are met on the local network.
+    #[must_use]
+    pub fn meets_directly(&self) -> bool {
+        self.has_p2p() && self.settings.direct
     }
 
     /// Whether the peer-to-peer transport is there.
@@ -187,6 +199,20 @@ impl Net {
     /// [`Full`]: don't take the connection.
     pub fn peer(&self, entry: PeerView) -> Result<Guard<PeerView>, Full> {
         self.peers.put(entry)
+    }
+
+    /// A device meets others of its safes, as long as the guard lives.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn direct(&self, entry: DirectNode) -> Result<Guard<DirectNode>, Full> {
+        self.direct.put(entry)
+    }
+
+    /// Where devices of this machine meet others of their safes, oldest first.
+    #[must_use]
+    pub fn direct_nodes(&self) -> Vec<DirectNode> {
+        self.direct.all()
     }
 
     /// A server was asked, and answered or did not. A refusal is an answer.

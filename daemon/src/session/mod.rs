@@ -6,6 +6,8 @@
 
 pub mod alarms;
 pub mod device;
+#[cfg_attr(not(feature = "p2p"), allow(dead_code, reason = "nobody is met in this build"))]
+pub(crate) mod direct;
 pub mod forks;
 #[cfg(feature = "p2p")]
 pub mod host_store;
@@ -45,6 +47,7 @@ use crate::os::threads::ThreadPool;
 use crate::store::{DeviceSummary, OpenDevice, StoreError};
 use crate::transport::http::Client;
 use device::Device;
+use direct::Direct;
 use log_sync::{CHECKPOINT_STEP, note_verified};
 use open_safes::OpenSafes;
 use progress::Pending;
@@ -75,6 +78,8 @@ pub struct Session {
     news: watch::Sender<u64>,
     /// The safes that were opened on this device.
     pub safes: OpenSafes,
+    /// Other devices of these safes that are met directly.
+    pub(crate) direct: Direct,
 }
 
 impl Deref for Session {
@@ -136,6 +141,7 @@ impl Session {
             keeping_manifest: tokio::sync::Mutex::default(),
             news: watch::Sender::new(0),
             safes: OpenSafes::default(),
+            direct: Direct::default(),
         }))
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ceremony::CeremonyId;
 use super::problem::Problem;
 use super::secret::SecretText;
-use crate::ids::{OrganisationId, Timestamp, Token};
+use crate::ids::{DeviceId, OrganisationId, Timestamp, Token};
 
 /// Which transport a ceremony may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,20 @@ pub struct Listening {
     pub purpose: ListeningFor,
 }
 
+/// Where an unlocked device meets others of its safes directly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DirectNode {
+    /// The device of this machine.
+    pub device: DeviceId,
+    /// Drawn when the device was unlocked: it says nothing about who this is.
+    pub peer: String,
+    /// Addresses at which it listens.
+    pub addresses: Vec<String>,
+    /// Whether devices on the same network are told.
+    pub mdns: bool,
+}
+
 /// Result of `net.status`: servers, and where this machine waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -132,6 +146,10 @@ pub struct NetStatus {
     pub waiting: u32,
     /// Devices of this machine that are not in their organisation's log yet.
     pub pending: u32,
+    /// Where unlocked devices meet others of their safes on the local network; none where that is
+    /// switched off.
+    #[serde(default)]
+    pub direct: Vec<DirectNode>,
 }
 
 /// A connection with another device.

@@ -15,7 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::codec;
 use crate::ids::{OrganisationId, SafeId, UserId};
-use crate::keys::{DigestKey, Entropy, NoEntropy, ObjectsKey, PastKey, RecordKey, SafeKey, then_wipe_stack};
+use crate::keys::{
+    DigestKey, DirectKey, Entropy, NoEntropy, ObjectsKey, PastKey, RecordKey, SafeKey, then_wipe_stack,
+};
 use crate::public_keys::Hash;
 use crate::sealing::{KeyHash, RANDOMNESS_BYTES, Randomness};
 
@@ -128,6 +130,12 @@ impl<'a> EpochKey<'a> {
     #[must_use]
     pub fn past_key(&self) -> PastKey {
         self.derived(b"past", PastKey::from_slice)
+    }
+
+    /// Seals who two devices of the safe are when they meet directly.
+    #[must_use]
+    pub fn direct_key(&self) -> DirectKey {
+        self.derived(b"direct", DirectKey::from_slice)
     }
 
     /// Makes the digests of files; none but of epoch 0, so that they stay comparable.

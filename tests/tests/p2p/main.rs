@@ -14,6 +14,8 @@
     reason = "tests"
 )]
 
+mod exchange;
+mod hellos;
 mod net;
 mod networks;
 mod no_server;

@@ -81,9 +81,9 @@ fn swarm(introduction: &str) -> Swarm<Behaviour> {
 
 /// The greeter's end, as anybody sees it who has seen the link's first hints.
 #[derive(Clone, Copy)]
-struct Target {
-    peer: PeerId,
-    at: SocketAddr,
+pub(super) struct Target {
+    pub(super) peer: PeerId,
+    pub(super) at: SocketAddr,
 }
 
 impl Target {
@@ -96,8 +96,8 @@ impl Target {
 }
 
 /// Somebody who has connected, or has been refused.
-struct Stranger {
-    key: PeerKey,
+pub(super) struct Stranger {
+    pub(super) key: PeerKey,
     control: Control,
     peer: PeerId,
     task: JoinHandle<()>,
@@ -110,7 +110,7 @@ impl Drop for Stranger {
 }
 
 impl Stranger {
-    async fn come(target: Target, quic: bool, introduction: &str) -> Option<Self> {
+    pub(super) async fn come(target: Target, quic: bool, introduction: &str) -> Option<Self> {
         let mut swarm = swarm(introduction);
         let key = ed25519_of(swarm.local_peer_id());
         let control = swarm.behaviour().streams.new_control();
@@ -134,8 +134,13 @@ impl Stranger {
     }
 
     async fn stream(&self) -> Option<Stream> {
+        self.stream_of(PROTOCOL).await
+    }
+
+    /// A stream of a protocol; none where the connection is gone.
+    pub(super) async fn stream_of(&self, protocol: &'static str) -> Option<Stream> {
         let mut control = self.control.clone();
-        let opened = control.open_stream(self.peer, StreamProtocol::new(PROTOCOL));
+        let opened = control.open_stream(self.peer, StreamProtocol::new(protocol));
         tokio::time::timeout(WAIT, opened).await.ok()?.ok()
     }
 
@@ -169,7 +174,7 @@ impl Stranger {
     }
 }
 
-fn ed25519_of(peer: &PeerId) -> PeerKey {
+pub(super) fn ed25519_of(peer: &PeerId) -> PeerKey {
     let encoded = peer.to_bytes();
     let key = PublicKey::try_decode_protobuf(&encoded[2..]).unwrap().try_into_ed25519().unwrap();
     PeerKey::from_bytes(key.to_bytes())

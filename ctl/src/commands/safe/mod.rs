@@ -25,8 +25,8 @@ mod whole;
 
 use parsec_protocol::control::{
     ChangeHeld, FileChanged, Person, Problem, ProblemKind, SafeCondition, SafeCreate, SafeListResult,
-    SafeMembersResult, SafeRename, SafeRole, SafeSelector, SafeShowResult, SafeStanding, SafeStatus,
-    SafeStatusResult, SafeSync, SafeSynced, SafeView, SafeWaiting, WaitingChange, method,
+    SafeMembersResult, SafePeer, SafeRename, SafeRole, SafeSelector, SafeShowResult, SafeStanding,
+    SafeStatus, SafeStatusResult, SafeSync, SafeSynced, SafeView, SafeWaiting, WaitingChange, method,
 };
 use parsec_protocol::ids::Label;
 use serde::Serialize;
@@ -285,7 +285,16 @@ fn waiting(context: &Context<'_>, safe: &SafeWaiting) -> String {
     lines.extend(safe.removals.as_ref().map(|removals| confirm::removals(context, removals)));
     lines.extend(safe.halt.as_ref().map(confirm::halt));
     lines.extend(safe.ownerless.as_ref().map(|found| sharing::ownerless(found, &safe.safe)));
+    lines.extend(safe.direct.iter().map(directly));
     lines.join("\n")
+}
+
+/// A device that is met directly, and what came from it.
+fn directly(peer: &SafePeer) -> String {
+    let there = if peer.connected { "is met directly" } else { "was met directly" };
+    let last = peer.last.map_or_else(String::new, |last| format!(", last {}", moment(last)));
+    let items = peer.certificates.saturating_add(peer.records);
+    format!("{} {there}: {items} changes and {} came from it{last}", escaped(&peer.by), human(peer.bytes))
 }
 
 /// What a change is, and whether it waits for a person.

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use parsec_protocol::control::{
     ChangeHeld, HeldRemoval, HeldRemovals, OffersBeyond, Problem, ProblemKind, SafeHalt, SafeListResult,
-    SafeSelector, SafeShowResult, SafeStatus, SafeStatusResult, SafeSync, SafeSynced, SafeWaiting,
+    SafePeer, SafeSelector, SafeShowResult, SafeStatus, SafeStatusResult, SafeSync, SafeSynced, SafeWaiting,
     WaitingChange,
 };
-use parsec_protocol::ids::{OperationId, UserId};
+use parsec_protocol::ids::{DeviceId, OperationId, SafeId, UserId};
 use parsec_protocol::safe_log::certificate;
 use parsec_protocol::safes::change::Change;
 use parsec_protocol::safes::tree::Tree as _;
@@ -23,6 +23,7 @@ use super::{choose, here};
 use crate::safes::brake::Waiting;
 use crate::safes::{acts, deciding, holding, listing, loading, paths, takeovers, views};
 use crate::session::Session;
+use crate::session::direct::Came;
 use crate::session::names::Names;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
 use crate::store::Store;
@@ -188,9 +189,26 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
             halt,
             ownerless,
             verifying,
+            direct: peers(session, safe.id),
         });
     }
     Ok(SafeStatusResult { safes, limit_bytes, floor_bytes })
+}
+
+/// Devices that are met directly, and what came from them.
+fn peers(session: &Session, safe: SafeId) -> Vec<SafePeer> {
+    let log = session.log();
+    let names = Names::new(&session.open.keys.directory_key, &log);
+    let peer = |(device, (connected, came)): (DeviceId, (bool, Came))| SafePeer {
+        device,
+        by: names.device_in_words(&device),
+        connected,
+        certificates: came.certificates,
+        records: came.records,
+        bytes: came.bytes,
+        last: came.last,
+    };
+    session.direct.of(safe).into_iter().map(peer).collect()
 }
 
 /// What waits for a person, as they are shown it.

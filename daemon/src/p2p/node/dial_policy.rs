@@ -87,7 +87,7 @@ impl DialPolicy {
 }
 
 /// Whether an address is nobody's private one.
-const fn is_public(ip: &IpAddr) -> bool {
+pub(super) const fn is_public(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             // RFC 1918, and what carriers share (RFC 6598, 100.64.0.0/10).

@@ -2,8 +2,8 @@
 //! of it.
 //!
 //! Decides that a claimer's node dials one peer, at the addresses of the link and a bounded number
-//! from the local network, with pauses; and that a greeter's node hangs up on strangers who don't
-//! prove that they hold the link.
+//! from the local network, with pauses; and that a node which others come to hangs up on strangers
+//! who don't prove who they are in time.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,10 +22,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::convert::{both, by_way_of, id_of, key_of, socket_of};
+use super::gather::Gather;
 use super::library::{Behaviour, BehaviourEvent};
 use super::{Command, Link, NodeError, Peer, Status};
 
-/// How long a stranger has to prove that they hold the link.
+/// How long a stranger has to prove that they hold the link, or are a member's device.
 const PROOF_WAIT: Duration = Duration::from_secs(10);
 /// Pauses between dials: the first is shorter than a person notices, the last is how late a
 /// transport that is back is found.
@@ -94,6 +95,8 @@ impl Target {
 pub(super) struct Driver {
     swarm: Swarm<Behaviour>,
     target: Option<Target>,
+    /// Nodes of the local network, where anybody there is looked for.
+    gather: Option<Gather>,
     /// Where others can be reached through, and when to ask for it again.
     relays: Vec<(Multiaddr, Option<Instant>)>,
     connections: BTreeMap<ConnectionId, (PeerId, Peer)>,
@@ -124,12 +127,18 @@ impl Driver {
         Self {
             swarm,
             target,
+            gather: None,
             relays,
             connections: BTreeMap::new(),
             accepted: 0,
             unproven: BTreeMap::new(),
             status,
         }
+    }
+
+    /// The same for a node that looks for anybody on the local network.
+    pub(super) fn gathering(swarm: Swarm<Behaviour>) -> Self {
+        Self { gather: Some(Gather::default()), ..Self::new(swarm, None, &[]) }
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -151,7 +160,8 @@ impl Driver {
     fn due(&self) -> Option<Instant> {
         let dial = self.target.as_ref().and_then(|target| target.next);
         let relay = self.relays.iter().filter_map(|(_, next)| *next);
-        self.unproven.values().copied().chain(dial).chain(relay).min()
+        let gather = self.gather.as_ref().and_then(Gather::due);
+        self.unproven.values().copied().chain(dial).chain(relay).chain(gather).min()
     }
 
     fn act(&mut self) {
@@ -169,6 +179,23 @@ impl Driver {
         }
         if self.target.as_ref().is_some_and(|target| target.next.is_some_and(|next| next <= now)) {
             self.dial();
+        }
+        while let Some((peer, addresses)) = self.gather.as_mut().and_then(|gather| gather.next(now)) {
+            self.dial_found(peer, addresses);
+        }
+    }
+
+    fn dial_found(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        let dial = DialOpts::peer_id(peer)
+            .addresses(addresses)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .build();
+        self.swarm.behaviour().dial_policy.own(dial.connection_id());
+        if let Err(error) = self.swarm.dial(dial)
+            && !matches!(error, DialError::DialPeerConditionFalse(_))
+            && let Some(gather) = &mut self.gather
+        {
+            gather.lost(&peer, false);
         }
     }
 
@@ -289,9 +316,12 @@ impl Driver {
                 self.connected(peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
-                self.connections.remove(&connection_id);
+                let gone = self.connections.remove(&connection_id);
                 if num_established == 0 {
                     self.unproven.remove(&peer_id);
+                    if let Some(gather) = &mut self.gather {
+                        gather.lost(&peer_id, gone.is_some_and(|(_, there)| there.proven));
+                    }
                     if let Some(target) = self.target.as_mut().filter(|target| target.peer == peer_id) {
                         target.pause = DIAL_PAUSE_FIRST;
                         target.later();
@@ -301,6 +331,10 @@ impl Driver {
                 self.show();
             }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
+                let connected = peer_id.is_some_and(|peer| self.swarm.is_connected(&peer));
+                if let (Some(gather), Some(peer), false) = (&mut self.gather, peer_id, connected) {
+                    gather.lost(&peer, false);
+                }
                 let ours = self.target.as_ref().is_some_and(|target| Some(target.peer) == peer_id);
                 if ours && !self.status.borrow().connected {
                     self.undialled(&error);
@@ -363,7 +397,7 @@ impl Driver {
         }
         let known = self.connections.values().any(|(whose, there)| *whose == peer && there.proven);
         let proven = known || self.target.as_ref().is_some_and(|target| target.peer == peer);
-        if inbound && !proven {
+        if (inbound || self.gather.is_some()) && !proven {
             self.unproven.entry(peer).or_insert_with(|| Instant::now() + PROOF_WAIT);
         }
         let there = Peer { peer: key, address: address.to_string(), link, inbound, proven };
@@ -371,6 +405,9 @@ impl Driver {
         if let Some(target) = self.target.as_mut().filter(|target| target.peer == peer) {
             target.next = None;
             target.pause = DIAL_PAUSE_FIRST;
+        }
+        if let Some(gather) = &mut self.gather {
+            gather.connected(&peer);
         }
         self.show();
     }
@@ -384,9 +421,13 @@ impl Driver {
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found))
             | BehaviourEvent::Mdns6(mdns::Event::Discovered(found)) => self.found(found),
-            BehaviourEvent::Mdns(mdns::Event::Expired(_))
-            | BehaviourEvent::Mdns6(mdns::Event::Expired(_))
-            | BehaviourEvent::DialPolicy(_)
+            BehaviourEvent::Mdns(mdns::Event::Expired(gone))
+            | BehaviourEvent::Mdns6(mdns::Event::Expired(gone)) => {
+                if let Some(gather) = &mut self.gather {
+                    gone.iter().for_each(|(peer, address)| gather.gone(peer, address));
+                }
+            }
+            BehaviourEvent::DialPolicy(_)
             | BehaviourEvent::Limits(_)
             | BehaviourEvent::Streams(_)
             | BehaviourEvent::Ping(_)
@@ -400,6 +441,9 @@ impl Driver {
     /// Takes what the local network says of the one peer. Anybody there can say anything: it is
     /// where to look, and a bounded number.
     fn found(&mut self, found: Vec<(PeerId, Multiaddr)>) {
+        if let Some(gather) = &mut self.gather {
+            found.iter().for_each(|(peer, address)| gather.found(*peer, address));
+        }
         let Some(target) = &mut self.target else { return };
         let mut new = false;
         for (peer, address) in found {

@@ -1,5 +1,5 @@
 //! The one folder that names libp2p: a node that lives as long as one invitation is greeted or
-//! claimed.
+//! claimed, or as long as a device meets others of its safes.
 //!
 //! Decides what the rest of the daemon sees of it: a stream, who is connected, and what is in the
 //! way. `library` sets the library up and bounds it, `driver` is the one task in which everything
@@ -8,6 +8,7 @@
 mod convert;
 mod dial_policy;
 mod driver;
+mod gather;
 mod library;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -95,6 +96,7 @@ enum Command {
 /// A running node. Dropping it closes everything.
 pub(super) struct Node {
     key: PeerKey,
+    protocol: &'static str,
     control: Control,
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
@@ -141,7 +143,26 @@ impl Node {
             }
         }
         let driver = Driver::new(swarm, None, relays);
-        Ok((Self::start(secret.peer_key(), control, driver), Incoming(incoming)))
+        Ok((Self::start(secret.peer_key(), PROTOCOL, control, driver), Incoming(incoming)))
+    }
+
+    /// Listens for anybody on the local network who speaks `protocol`, and looks for them there.
+    pub(super) fn gather(protocol: &'static str) -> Result<(Self, Incoming), NodeError> {
+        let secret = PeerSecret::random(&mut entropy::System).map_err(setup)?;
+        let mut swarm = swarm(&secret, false)?;
+        let mut control = swarm.behaviour().streams.new_control();
+        let incoming = control.accept(StreamProtocol::new(protocol)).map_err(setup)?;
+        let mut listening = false;
+        for ip in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+            for address in both(SocketAddr::new(ip, 0)) {
+                listening |= swarm.listen_on(address).is_ok();
+            }
+        }
+        if !listening {
+            return Err(NodeError::Setup("no address can be listened at".to_owned()));
+        }
+        let node = Self::start(secret.peer_key(), protocol, control, Driver::gathering(swarm));
+        Ok((node, Incoming(incoming)))
     }
 
     /// Looks for one peer.
@@ -156,14 +177,14 @@ impl Node {
         }
         let control = swarm.behaviour().streams.new_control();
         let target = Target::new(hints)?;
-        Ok(Self::start(secret.peer_key(), control, Driver::new(swarm, Some(target), &[])))
+        Ok(Self::start(secret.peer_key(), PROTOCOL, control, Driver::new(swarm, Some(target), &[])))
     }
 
-    fn start(key: PeerKey, control: Control, driver: Driver) -> Self {
+    fn start(key: PeerKey, protocol: &'static str, control: Control, driver: Driver) -> Self {
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let status = driver.status.subscribe();
         let task = AbortOnDropHandle::new(tokio::spawn(driver.run(queue)));
-        Self { key, control, commands, status, _task: task }
+        Self { key, protocol, control, commands, status, _task: task }
     }
 
     /// Who this node is.
@@ -182,8 +203,13 @@ impl Node {
             let why = self.status.borrow().trouble.clone();
             return Err(NodeError::Unreachable(why.unwrap_or_else(|| "not found yet".to_owned())));
         }
+        self.open_to(peer).await
+    }
+
+    /// The same to any peer that is connected now.
+    pub(super) async fn open_to(&self, peer: &PeerKey) -> Result<Stream, NodeError> {
         let peer = id_of(peer)?;
-        let opened = self.control.clone().open_stream(peer, StreamProtocol::new(PROTOCOL)).await;
+        let opened = self.control.clone().open_stream(peer, StreamProtocol::new(self.protocol)).await;
         let stream = opened.map_err(|error| NodeError::Unreachable(error.to_string()))?;
         Ok(stream.compat())
     }
