@@ -325,7 +325,7 @@ fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
         time: parsecd::os::clock::now(),
         key: thief.keys.user_seed.encryption_key().hash(),
     };
-    let content = Summary { directory_key: &thief.keys.directory_key, anchor: log.head(), safes: Vec::new() };
+    let content = Summary { directory_keys: &thief.directory(), anchor: log.head(), safes: Vec::new() };
     let key = thief.keys.user_seed.manifest_key(&summary.organisation, &summary.user);
     let envelope =
         manifest::seal(&place, content, &key, &thief.keys.signing_key, &mut parsecd::os::entropy::System)

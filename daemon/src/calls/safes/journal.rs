@@ -109,7 +109,7 @@ pub async fn log(session: &Session, params: SafeLog) -> Result<SafeLogResult, Pr
     let most = last.saturating_sub(after);
     let read = blocking_in(&session.tasks, move || records(&open, (&keys, &lost), id, after, most)).await?;
     let log = session.log();
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     let shown = read.into_iter().rev().map(|(record, user, device)| LogRecord {
         by: views::person(session, &log, user),
         device: log.device(&device).and_then(|device| names.device(device)),

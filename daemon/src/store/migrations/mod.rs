@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 15] = [
+const STEPS: [&str; 16] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
@@ -26,10 +26,11 @@ const STEPS: [&str; 15] = [
     include_str!("0013.sql"),
     include_str!("0014.sql"),
     include_str!("0015.sql"),
+    include_str!("0016.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 15;
+const KNOWN: u32 = 16;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -78,6 +79,7 @@ mod tests {
                 "b930def7b4316102436325dd663bc6d9dc7b8e7f0295f371b7183a1ffaf29b54",
                 "fb7eba97e639bcf497457e96890ff4cfff6de71b95cdf0a2a530d51ef080a902",
                 "620a4fc5d44f6eb4f2544c8d76578a463d89c6b9587506376c314b7d502a2529",
+                "33e0daad74c2363292f537ded2a7631cfcf12e8ea3469d07e6ac07aa1dc04518",
             ]
         );
     }
@@ -88,7 +90,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 16, known: 15 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 17, known: 16 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }
