@@ -11,6 +11,7 @@ pub mod claim_receipt;
 pub mod codec;
 pub mod control;
 pub mod directory;
+pub mod directory_ring;
 pub mod enrol;
 pub mod evidence;
 pub mod ids;

@@ -11,10 +11,7 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 
 use crate::keys::DirectoryKey;
-use crate::limits::DIRECTORY_KEYS_MAX;
-
-/// Number of the directory key that an organisation is founded with.
-pub const FIRST_DIRECTORY_KEY: u32 = 1;
+use crate::limits::{DIRECTORY_KEYS_MAX, FIRST_DIRECTORY_KEY};
 
 /// A directory key with its number, as it travels in message 7 and in manifests. Holds a secret.
 #[derive(Debug, Encode, Decode)]
@@ -146,7 +143,9 @@ mod tests {
     }
 
     fn list(numbers: &[u32]) -> Option<DirectoryKeys> {
-        DirectoryKeys::read(numbers.iter().map(|number| NumberedKey { number: *number, key: key(7) }).collect())
+        DirectoryKeys::read(
+            numbers.iter().map(|number| NumberedKey { number: *number, key: key(7) }).collect(),
+        )
     }
 
     #[test]

@@ -38,8 +38,8 @@ use parsec_protocol::public_keys::Hash;
 use parsec_protocol::sealing::{EncryptionKey, Randomness, seal};
 use serde_json::{Value, json};
 use support::{
-    By, Org, Seed, abandoned, device, device_body, directory_body, draw, envelope, key_change, read, recovery_body, root_key,
-    runs, signing_key, user, user_body,
+    By, Org, Seed, abandoned, device, device_body, directory_body, draw, envelope, key_change, read,
+    recovery_body, root_key, runs, signing_key, user, user_body,
 };
 use zeroize::Zeroizing;
 

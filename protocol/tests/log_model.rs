@@ -16,7 +16,8 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::path::{Start, chain};
 use parsec_protocol::ids::{DeviceId, UserId};
 use support::{
-    By, Org, Seed, abandoned, device, device_body, directory_body, encryption_key, envelope, recovery_body, user, user_body,
+    By, Org, Seed, abandoned, device, device_body, directory_body, encryption_key, envelope, recovery_body,
+    user, user_body,
 };
 
 /// Logs grown, and statements tried in each.
@@ -44,7 +45,9 @@ fn statement(seed: &mut Seed, org: &Org, by: u64) -> Body {
         12 => recovery_body(CAST + one, other),
         13 => device_body(CAST + one, other),
         // The next number, or one beside it.
-        14 => directory_body(org.log.directory_keys().last().map_or(1, |key| key.number) + u32::from(draw(seed, 4) > 0)),
+        14 => directory_body(
+            org.log.directory_keys().last().map_or(1, |key| key.number) + u32::from(draw(seed, 4) > 0),
+        ),
         _ => {
             let mine = org.log.device(&device(by)).map_or(user(one), |device| device.user);
             let whose = if draw(seed, 4) == 0 { user(one) } else { mine };
@@ -158,9 +161,7 @@ impl Counted {
                 let revoked = log.devices_of(user).filter(|device| device.revoked.is_some()).count();
                 assert!(*changes <= 20 + revoked);
             }
-            Body::User { .. }
-            | Body::Device { .. }
-            | Body::ProfileChange { .. } => {}
+            Body::User { .. } | Body::Device { .. } | Body::ProfileChange { .. } => {}
             Body::UserRevoked { .. } => self.directory.1 = true,
             Body::DirectoryKeyChanged { number, .. } => {
                 assert!(self.directory.1, "nobody had left");

@@ -9,8 +9,8 @@ use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DirectoryKey, Entropy as _, ManifestKey, UserSeed};
-use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::manifest::{ManifestError, ManifestHeader, Summary, open, seal as seal_manifest};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::sealing::{KeyHash, Randomness, seal};
 use support::{Org, Seed, encryption_key, organisation, signing_key};

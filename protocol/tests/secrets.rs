@@ -15,10 +15,10 @@ use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::enrol::io::{Approval, ClaimerOutput, NewDevice};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Invited, Label, Timestamp, Token};
-use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::keys::{
     DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, UserSeed,
 };
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Hash, Signature};
 use parsec_protocol::relay::NewInvitation;
 use parsec_protocol::sealing::{RANDOMNESS_BYTES, Randomness, seal};

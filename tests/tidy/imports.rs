@@ -306,6 +306,7 @@ const WINDOWS: &[Window] = &[
             "safe_log/effects",
             "safe_log/record",
             "safe_log/ring",
+            "directory_ring",
             "safe_log/roles",
             "safe_log/rules",
             "safe_log/view",

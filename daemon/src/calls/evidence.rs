@@ -61,7 +61,9 @@ fn entry(names: &Names<'_>, position: u64, envelope: &[u8]) -> Option<LogEntry> 
         Body::UserRevoked { user } => (EntryKind::UserRevoked, names.user_in_words(user), None),
         Body::DeviceRevoked { device } => (EntryKind::DeviceRevoked, names.device_in_words(device), None),
         Body::UserKeyChanged { user, .. } => (EntryKind::UserKey, names.user_in_words(user), None),
-        Body::DirectoryKeyChanged { number, .. } => (EntryKind::DirectoryKey, format!("number {number}"), None),
+        Body::DirectoryKeyChanged { number, .. } => {
+            (EntryKind::DirectoryKey, format!("number {number}"), None)
+        }
     };
     Some(LogEntry {
         position,

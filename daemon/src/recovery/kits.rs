@@ -138,8 +138,7 @@ fn signed(
     let keys = words.keys(organisation);
     let key = keys.device_seed.encryption_key();
     let whose = NameOf::Device(keys.device);
-    let sealed_label =
-        seal_name(&*open.directory(), organisation, whose, label, source).map_err(dry)?;
+    let sealed_label = seal_name(&*open.directory(), organisation, whose, label, source).map_err(dry)?;
     let body = Body::Device {
         device: keys.device,
         user: open.summary.user,

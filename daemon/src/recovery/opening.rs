@@ -10,12 +10,12 @@ use parsec_protocol::chain::organisation::certificate::{DeviceKind, ManifestMark
 use parsec_protocol::chain::organisation::log::{UserRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::ids::{DeviceId, Label, OrganisationId, UserId};
 use parsec_protocol::directory::Directory;
+use parsec_protocol::ids::{DeviceId, Label, OrganisationId, UserId};
 use parsec_protocol::keys::{KitSeed, UserSeed};
-use parsec_protocol::name_keys::{DirectoryKeys, NumberedKey};
 use parsec_protocol::manifest::floor::{Floors, NotTaken};
 use parsec_protocol::manifest::verify;
+use parsec_protocol::name_keys::{DirectoryKeys, NumberedKey};
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::recovery::KitKeys;
 use parsec_protocol::relay::{ErrorCode, KeyBox, Least, ManifestView};
@@ -123,7 +123,18 @@ pub(super) async fn open(
         let text = "The key for names that your manifest holds does not open your own.";
         Problem::new(ProblemKind::ManifestUntrusted, text)
     })?;
-    Ok(Kit { signs, member, log, envelopes, user, seed, directory_keys: Arc::new(directory_keys), name, manifest, safes })
+    Ok(Kit {
+        signs,
+        member,
+        log,
+        envelopes,
+        user,
+        seed,
+        directory_keys: Arc::new(directory_keys),
+        name,
+        manifest,
+        safes,
+    })
 }
 
 /// The whole log, every certificate verified.

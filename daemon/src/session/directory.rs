@@ -14,10 +14,12 @@ use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::chain::organisation::log::{DirectoryKeyRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::members::sealed_with;
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::directory::{Directory, DirectoryRing, Expected, make_parts, open_box, place_in};
+use parsec_protocol::directory::{Directory, make_parts, open_box};
+use parsec_protocol::directory_ring::{DirectoryRing, Expected, place_in};
 use parsec_protocol::ids::UserId;
 use parsec_protocol::keys::{DirectoryKey, NoEntropy};
-use parsec_protocol::name_keys::{FIRST_DIRECTORY_KEY, NameKeys as _, NumberedKey};
+use parsec_protocol::limits::FIRST_DIRECTORY_KEY;
+use parsec_protocol::name_keys::{NameKeys as _, NumberedKey};
 use parsec_protocol::relay::{DirectoryKeyChange, ErrorCode};
 use parsec_protocol::safe_log::ring::{Recipient, RingPart};
 use parsec_protocol::sealing::KeyHash;
@@ -71,10 +73,8 @@ impl Session {
             let check = Directory::new(organisation, given.number, &given.key).check();
             record.is_some_and(|record| record.key_check == check)
         };
-        let new: Vec<_> = keys
-            .into_iter()
-            .filter(|given| held.opening(given.number).is_none() && right(given))
-            .collect();
+        let new: Vec<_> =
+            keys.into_iter().filter(|given| held.opening(given.number).is_none() && right(given)).collect();
         if new.is_empty() {
             return Ok(false);
         }
@@ -95,7 +95,8 @@ impl Session {
         }
         if self.open.directory().opening(record.number).is_none() {
             let who = self.in_words(log, &record);
-            let text = format!("The key for names that {who} made (number {}) is not here yet.", record.number);
+            let text =
+                format!("The key for names that {who} made (number {}) is not here yet.", record.number);
             return Err(Problem::new(ProblemKind::DirectoryKeyMissing, text));
         }
         if let Some(own) = own {
@@ -127,7 +128,8 @@ impl Session {
 
     async fn wrong(&self, log: &VerifiedLog, record: &DirectoryKeyRecord, what: &str) {
         let who = self.in_words(log, record);
-        let text = format!("{what} of the key for names (number {}) that {who} made is wrong.", record.number);
+        let text =
+            format!("{what} of the key for names (number {}) that {who} made is wrong.", record.number);
         self.alarm(&Problem::new(ProblemKind::DirectoryUntrusted, text)).await;
     }
 
@@ -145,14 +147,17 @@ impl Session {
         if own.number != record.number || check != record.key_check {
             return Ok(None);
         }
-        let key = DirectoryKey::from_bytes(&mut { *own.key.expose() });
-        self.take_directory_keys(log, vec![NumberedKey { number: own.number, key }]).await?;
+        self.take_directory_keys(log, vec![own.numbered()]).await?;
         Ok(Some(own))
     }
 
     /// Opens the present key out of its ring, or out of a box beside it, and the earlier ones with
     /// it.
-    async fn fetch_directory(&self, log: &Arc<VerifiedLog>, record: &DirectoryKeyRecord) -> Result<(), Problem> {
+    async fn fetch_directory(
+        &self,
+        log: &Arc<VerifiedLog>,
+        record: &DirectoryKeyRecord,
+    ) -> Result<(), Problem> {
         let head = match answered(|| self.member.directory_ring(&record.ring)).await {
             Ok(bytes) => Some(bytes),
             Err(error) if error.code() == Some(ErrorCode::RingMissing) => None,
@@ -238,8 +243,7 @@ impl Session {
             return Ok(Got::Nothing);
         };
         let sealed = part.0.into_iter().nth(place).flatten();
-        let (Some(sealed), Some(recipient)) =
-            (sealed, list.iter().find(|recipient| recipient.user == user))
+        let (Some(sealed), Some(recipient)) = (sealed, list.iter().find(|recipient| recipient.user == user))
         else {
             return Ok(Got::Nothing);
         };
@@ -283,15 +287,18 @@ impl Session {
         };
         let (log, user, record) = (Arc::clone(log), self.open.summary.user, *record);
         blocking_in(&self.tasks, move || {
-            let opened =
-                open_box(log.organisation(), record.number, &record.key_check, user, &sealed, &seed);
+            let opened = open_box(log.organisation(), record.number, &record.key_check, user, &sealed, &seed);
             Ok::<_, StoreError>(Some(opened.map_or(Got::Nothing, Got::Key)))
         })
         .await
     }
 
     /// Gives the server back the ring that this device made, where a restore lost it.
-    async fn put_ring_back(&self, record: &DirectoryKeyRecord, own: &OwnDirectoryChange) -> Result<(), Problem> {
+    async fn put_ring_back(
+        &self,
+        record: &DirectoryKeyRecord,
+        own: &OwnDirectoryChange,
+    ) -> Result<(), Problem> {
         let work = &self.directory_work;
         let seen = || work.there.lock().unwrap_or_else(PoisonError::into_inner);
         if seen().contains(&record.number) {
@@ -304,7 +311,10 @@ impl Session {
                     answered(|| self.member.put_directory_part(part.clone())).await?;
                 }
                 answered(|| self.member.change_directory_key(&own.change)).await?;
-                tracing::info!(number = record.number, "the server was given back the ring of a key for names");
+                tracing::info!(
+                    number = record.number,
+                    "the server was given back the ring of a key for names"
+                );
             }
             Err(error) => return Err(error.into()),
         }
@@ -314,7 +324,11 @@ impl Session {
 
     /// Posts boxes for members who were suspended when the key was made and are not any more, and
     /// for those whose greeter did not have it. An administrator's device does so.
-    async fn give_directory_boxes(&self, log: &Arc<VerifiedLog>, record: &DirectoryKeyRecord) -> Result<(), Problem> {
+    async fn give_directory_boxes(
+        &self,
+        log: &Arc<VerifiedLog>,
+        record: &DirectoryKeyRecord,
+    ) -> Result<(), Problem> {
         if !self.is_administrator(log) {
             return Ok(());
         }
@@ -339,8 +353,9 @@ impl Session {
             let (held, its_log, record) = (self.open.directory(), Arc::clone(log), *record);
             let right = blocking_in(&self.tasks, move || {
                 let key = held.opening(record.number);
-                let sealed =
-                    key.map(|key| Directory::new(its_log.organisation(), record.number, key).make_box(user, &to));
+                let sealed = key.map(|key| {
+                    Directory::new(its_log.organisation(), record.number, key).make_box(user, &to)
+                });
                 Ok::<_, StoreError>(sealed)
             })
             .await?;

@@ -37,7 +37,9 @@ pub async fn keep(session: &Session) -> Result<(), Problem> {
     manifest::keep(session, &Trouble::new(None)).await?;
     session.keep_past_boxes(&log).await?;
     match directory {
-        Err(problem) if problem.name == ProblemKind::DirectoryKeyMissing => session.keep_directory(&log).await,
+        Err(problem) if problem.name == ProblemKind::DirectoryKeyMissing => {
+            session.keep_directory(&log).await
+        }
         done => done,
     }
 }

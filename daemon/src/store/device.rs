@@ -16,8 +16,8 @@ use parsec_protocol::keys::LocalStoreKey;
 use parsec_protocol::public_keys::Hash;
 use zeroize::Zeroizing;
 
-use super::directory::Directory;
 use super::atomic::{Folder, WRITING};
+use super::directory::Directory;
 use super::layout::{self, About};
 use super::{
     DeviceSummary, OpenDevice, PendingReceipt, Registration, Store, StoreError, WorkFactor, keyfile,

@@ -19,7 +19,7 @@ use super::integers::integer;
 use super::{OpenDevice, Store, StoreError};
 
 /// The directory keys of an open device: the key file's and the store's.
-pub struct Directory(RwLock<Arc<DirectoryKeys>>);
+pub(super) struct Directory(RwLock<Arc<DirectoryKeys>>);
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,6 +53,14 @@ pub struct OwnDirectoryChange {
     pub change: DirectoryKeyChange,
     /// The parts of the ring, in order.
     pub parts: Vec<Vec<u8>>,
+}
+
+impl OwnDirectoryChange {
+    /// The key, for use from now on.
+    #[must_use]
+    pub fn numbered(&self) -> NumberedKey {
+        NumberedKey { number: self.number, key: DirectoryKey::from_bytes(&mut { *self.key.expose() }) }
+    }
 }
 
 impl OpenDevice {
@@ -118,8 +126,10 @@ impl Store {
             (own.number, own.key.expose(), codec::encode(&own.change)),
         )?;
         for (place, part) in (0_u64..).zip(&own.parts) {
-            transaction
-                .execute("INSERT INTO directory_part (place, part) VALUES (?1, ?2)", (integer(place)?, part))?;
+            transaction.execute(
+                "INSERT INTO directory_part (place, part) VALUES (?1, ?2)",
+                (integer(place)?, part),
+            )?;
         }
         transaction.commit()?;
         Ok(())

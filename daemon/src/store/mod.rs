@@ -46,9 +46,9 @@ use zeroize::Zeroizing;
 
 pub use alarms::StoredAlarm;
 pub use database::Store;
+pub use device::Devices;
 use directory::Directory;
 pub use directory::OwnDirectoryChange;
-pub use device::Devices;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};

@@ -12,8 +12,8 @@ use crate::chain::organisation::log::VerifiedLog;
 use crate::enrol::io::{Approval, Prologue, TransportKind};
 use crate::ids::{DeviceId, Email, IdError, Invited, OrganisationId, Timestamp, Token, UserId};
 use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
-use crate::name_keys::DirectoryKeys;
 use crate::lab::seeded_rng::SeededRng;
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::VerifyKey;
 use crate::sealing::EncryptionKey;
 

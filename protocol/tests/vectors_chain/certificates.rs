@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::check::hex;
 use crate::support::{
-    By, Org, abandoned, device, device_body, directory_body, envelope, key_change, key_change_with, recovery_body, root_key,
-    signing_key, standard, user,
+    By, Org, abandoned, device, device_body, directory_body, envelope, key_change, key_change_with,
+    recovery_body, root_key, signing_key, standard, user,
 };
 
 use crate::make::Set;

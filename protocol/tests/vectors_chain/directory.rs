@@ -3,7 +3,8 @@
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::codec;
-use parsec_protocol::directory::{Directory, DirectoryRing, Expected, make_parts, open_box};
+use parsec_protocol::directory::{Directory, make_parts, open_box};
+use parsec_protocol::directory_ring::{DirectoryRing, Expected};
 use parsec_protocol::ids::{OrganisationId, UserId};
 use parsec_protocol::keys::{DirectoryKey, UserSeed};
 use parsec_protocol::name_keys::NumberedKey;
@@ -34,13 +35,7 @@ fn numbered(number: u32) -> NumberedKey {
 
 /// The info of docs/protocol.md, for what a good program would not seal.
 #[derive(minicbor::Encode)]
-struct Use(
-    #[n(0)] &'static str,
-    #[n(1)] OrganisationId,
-    #[n(2)] u32,
-    #[n(3)] UserId,
-    #[n(4)] KeyHash,
-);
+struct Use(#[n(0)] &'static str, #[n(1)] OrganisationId, #[n(2)] u32, #[n(3)] UserId, #[n(4)] KeyHash);
 
 fn with(given: &Value, name: &str, value: Value) -> Value {
     let mut given = given.clone();
@@ -112,7 +107,11 @@ fn pasts(set: &mut Set) {
         ("own", "the key itself among the earlier ones", past(&[1, 3])),
         ("zero", "a number that no key has", past(&[0, 1])),
         ("another-number", "moved to another number", with(&good, "number", json!(NUMBER + 1))),
-        ("another-organisation", "moved to another organisation", with(&good, "organisation", json!("other"))),
+        (
+            "another-organisation",
+            "moved to another organisation",
+            with(&good, "organisation", json!("other")),
+        ),
         ("another-key", "opened with another key", with(&good, "key", json!(hex(&[9; 32])))),
     ] {
         set.put("directory", &format!("past-{name}"), about, &given, Err(json!("WrongKey")));
@@ -154,7 +153,12 @@ fn rings(set: &mut Set) {
     two.parts.push(part.hash());
     let other = DirectoryRing { number: NUMBER + 1, ..whole.clone() };
     for (name, about, given, fault) in [
-        ("another-hash", "not the one of the certificate", with(&good, "ring hash", json!(Hash::of(&[]))), "OtherHead"),
+        (
+            "another-hash",
+            "not the one of the certificate",
+            with(&good, "ring hash", json!(Hash::of(&[]))),
+            "OtherHead",
+        ),
         ("another-number", "of another number", given(&other, &part), "OtherOrigin"),
         ("another-author", "of another author", with(&good, "author", json!(device(2))), "OtherOrigin"),
         ("two-parts", "one part more than the members need", given(&two, &part), "Parts"),

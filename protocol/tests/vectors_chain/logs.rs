@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::check::{fault_name, hex};
 use crate::support::{
-    BEGINNING, By, ORGANISATION, Org, abandoned, device, device_body, device_encryption_key, email,
-    directory_body, encryption_key, envelope, foreign_head, key_change, key_change_with, recovery_body, root_key,
+    BEGINNING, By, ORGANISATION, Org, abandoned, device, device_body, device_encryption_key, directory_body,
+    email, encryption_key, envelope, foreign_head, key_change, key_change_with, recovery_body, root_key,
     signing_key, standard, user, user_body, weak_verify_key,
 };
 use parsec_protocol::chain::organisation::rules::Fault;
@@ -119,11 +119,25 @@ fn bad_directory_keys() -> Vec<BadLog> {
     early.seen = left.log.head_at(left.log.count() - 1).unwrap();
     let early = envelope(By::Device(0), &early);
     vec![
-        bad("directory-standard", "by a member who is no administrator", &standard_only, 1, 2, Fault::NotAdministrator),
+        bad(
+            "directory-standard",
+            "by a member who is no administrator",
+            &standard_only,
+            1,
+            2,
+            Fault::NotAdministrator,
+        ),
         bad("directory-recovery", "by a recovery device", &left, 25, 2, Fault::RecoveryDevice),
         bad("directory-same", "the number of the present key", &changed, 0, 2, Fault::StaleDirectoryKey),
         bad("directory-ahead", "a number is left out", &again, 0, 4, Fault::StaleDirectoryKey),
-        bad("directory-nobody-left", "nobody was revoked since the present key", &changed, 0, 3, Fault::NobodyLeft),
+        bad(
+            "directory-nobody-left",
+            "nobody was revoked since the present key",
+            &changed,
+            0,
+            3,
+            Fault::NobodyLeft,
+        ),
         bad("directory-founded", "nobody was ever revoked", &Org::founded(), 0, 2, Fault::NobodyLeft),
         ("directory-not-next", "its author had not seen the revocation", left, early, Fault::NotNext),
     ]

@@ -21,7 +21,9 @@ use parsec_protocol::relay::{
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
 use super::safes::{OneSafe, SafeCall};
-use super::{App, body, device_events, directory, recovery, registering, repairing, safes, signed, user_keys};
+use super::{
+    App, body, device_events, directory, recovery, registering, repairing, safes, signed, user_keys,
+};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member};

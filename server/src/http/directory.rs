@@ -9,7 +9,7 @@
 use axum::response::Response;
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::certificate::Profile;
-use parsec_protocol::directory::{DirectoryRing, Expected, RingFault};
+use parsec_protocol::directory_ring::{DirectoryRing, Expected, RingFault};
 use parsec_protocol::ids::{OrganisationId, Timestamp, UserId};
 use parsec_protocol::limits::{
     CERTIFICATE_MAX_BYTES, DIRECTORY_RING_MAX_BYTES, RING_PART_BOXES, RING_PART_MAX_BYTES,
@@ -218,8 +218,7 @@ fn list(tx: &dyn Tx, organisation: &OrganisationId, position: u64) -> Result<Vec
     for user in tx.all_users(organisation)? {
         let at = tx.user_at(organisation, &user, position.saturating_add(1))?;
         list.extend(
-            at.filter(|at| !at.revoked && !at.suspended)
-                .map(|at| Recipient { user, key: at.encryption_key }),
+            at.filter(|at| !at.revoked && !at.suspended).map(|at| Recipient { user, key: at.encryption_key }),
         );
     }
     Ok(list)

@@ -468,10 +468,11 @@ impl Both {
     fn change(&self, by: u64, envelope: &[u8]) -> Result<(), IntakeFault> {
         let read = incoming(envelope, Some(&signing_key(by).verify_key()));
         let change = match read {
-            Ok(certificate) if matches!(
-                certificate.payload().body,
-                Body::UserKeyChanged { .. } | Body::DirectoryKeyChanged { .. }
-            ) =>
+            Ok(certificate)
+                if matches!(
+                    certificate.payload().body,
+                    Body::UserKeyChanged { .. } | Body::DirectoryKeyChanged { .. }
+                ) =>
             {
                 Change(certificate)
             }

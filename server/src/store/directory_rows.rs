@@ -29,11 +29,17 @@ pub(crate) trait DirectoryRows {
     /// Keeps the head of the present key's ring.
     fn put_directory_head(&mut self, organisation: &OrganisationId, head: &[u8]) -> Result<(), StoreError>;
     /// The head of the present key's ring, if it has this hash and is here.
-    fn directory_head(&self, organisation: &OrganisationId, ring: &Hash)
-    -> Result<Option<Vec<u8>>, StoreError>;
+    fn directory_head(
+        &self,
+        organisation: &OrganisationId,
+        ring: &Hash,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
     /// A part of a ring.
-    fn directory_part(&self, organisation: &OrganisationId, hash: &Hash)
-    -> Result<Option<Vec<u8>>, StoreError>;
+    fn directory_part(
+        &self,
+        organisation: &OrganisationId,
+        hash: &Hash,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
     /// Removes parts that were put before and that no ring has named. How many others there are
     /// that none has named.
     fn loose_directory_parts(

@@ -1,6 +1,6 @@
-//! Names that were certified after somebody left are closed to them, whatever they kept and whatever
-//! the server gives them; every other member reads them, also who was away, suspended or lost every
-//! device; and what a server or an administrator comes to who hands out something else.
+//! Names that were certified after somebody left are closed to them, whatever they kept and
+//! whatever the server gives them; every other member reads them, also who was away, suspended or
+//! lost every device; and what a server or an administrator comes to who hands out something else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,27 +10,33 @@ use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::members::{NameOf, open_name, sealed_with};
 use parsec_protocol::control::{
-    DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, ProfileName, RecoveryCreate,
-    RecoveryCreated, RecoveryUse, RecoveryUsed, Registration, SecretText, UserRevoke, method,
+    DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, ProfileName,
+    RecoveryCreate, RecoveryCreated, RecoveryUse, RecoveryUsed, Registration, SecretText, UserRevoke, method,
 };
-use parsec_protocol::directory::{Directory, DirectoryRing, make_parts, open_box};
+use parsec_protocol::directory::{Directory, make_parts, open_box};
+use parsec_protocol::directory_ring::DirectoryRing;
 use parsec_protocol::ids::UserId;
 use parsec_protocol::keys::DirectoryKey;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{Completed, DirectoryKeyChange, ErrorCode, path};
 use parsec_protocol::safe_log::ring::{Recipient, RingPart};
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, copy_folder};
 use parsec_tests::events::Follower;
-use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::fixture::{
+    ALICE_AGAIN, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
+};
 use parsec_tests::insider::Insider;
 use parsec_tests::lying::refuses_all;
 use parsec_tests::own_devices::{enrol_own, log_of, only, opened, settle};
 use parsec_tests::script::{self, Newcomer, Phone};
-use parsec_protocol::public_keys::Hash;
 
 const CAROL_EMAIL: &str = "carol@acme.example";
-const CAROL: Newcomer<'static> =
-    Newcomer { name: Some("Carol Thistledown"), label: "Carol's red notebook", password: "carol grows quinces" };
+const CAROL: Newcomer<'static> = Newcomer {
+    name: Some("Carol Thistledown"),
+    label: "Carol's red notebook",
+    password: "carol grows quinces",
+};
 const DAVE_EMAIL: &str = "dave@acme.example";
 const DAVE: Newcomer<'static> =
     Newcomer { name: Some("Dave Oatmeal"), label: "Dave's steel box", password: "dave mends umbrellas" };
@@ -51,7 +57,13 @@ fn let_in(fixture: &Fixture, by: &Device, folder: &str, email: &str, newcomer: N
 }
 
 fn user_of(by: &Device, email: &str) -> UserId {
-    by.users().unwrap().users.into_iter().find(|user| user.email.as_str() == email && !user.revoked).unwrap().user
+    by.users()
+        .unwrap()
+        .users
+        .into_iter()
+        .find(|user| user.email.as_str() == email && !user.revoked)
+        .unwrap()
+        .user
 }
 
 fn revoke(by: &Device, email: &str) {
@@ -125,7 +137,9 @@ fn who_left_opens_no_name_that_was_certified_later_and_everybody_else_does() {
     let mut tried = 0;
     for part in parts.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap() {
         for sealed in RingPart::decode(&part.unwrap()).unwrap().0.into_iter().flatten() {
-            for (whose, _) in log.directory_list(record.position).into_iter().chain([(user, record_key(&log, user))]) {
+            for (whose, _) in
+                log.directory_list(record.position).into_iter().chain([(user, record_key(&log, user))])
+            {
                 let seed = &thief.keys.user_seed;
                 let opened =
                     open_box(log.organisation(), record.number, &record.key_check, whose, &sealed, seed);
@@ -213,7 +227,9 @@ fn a_server_that_withholds_a_ring_leaves_a_name_closed_until_it_gives_it() {
     let withholds = Arc::clone(&closed);
     refuses_all(&fixture.proxy, move |request| {
         let asked = request.method == "GET" && request.target.contains("/directory/");
-        (asked && withholds.load(Ordering::SeqCst)).then_some(ErrorCode::RingMissing)
+        let boxes = request.target.contains("/boxes/");
+        let nothing = if boxes { ErrorCode::BoxUnknown } else { ErrorCode::RingMissing };
+        (asked && withholds.load(Ordering::SeqCst)).then_some(nothing)
     });
     let _carol = let_in(&fixture, &fixture.alice, "carol", CAROL_EMAIL, CAROL);
     settle(&dave);
@@ -250,6 +266,21 @@ fn a_part_that_the_server_changed_shows_nothing_wrong() {
 }
 
 #[test]
+fn a_ring_that_the_server_lost_comes_back_from_the_device_that_made_it() {
+    let (mut fixture, mut dave, ..) = bob_left();
+    dave.kill();
+    let _carol = let_in(&fixture, &fixture.alice, "carol", CAROL_EMAIL, CAROL);
+    settle(&fixture.alice);
+    fixture.tamper("UPDATE directory SET head = NULL", []);
+    fixture.tamper("DELETE FROM directory_part", []);
+    settle(&fixture.alice);
+    dave.restart();
+    dave.unlock(DAVE.password).unwrap();
+    settle(&dave);
+    assert_eq!(name(&dave, CAROL_EMAIL), Some("Carol Thistledown".to_owned()));
+}
+
+#[test]
 fn an_administrator_who_hands_out_a_wrong_box_is_named() {
     let (mut fixture, dave, ..) = bob_left();
     let mut insider = Insider::of(&mut fixture.alice, ALICE_PASSWORD, &fixture.server);
@@ -272,7 +303,10 @@ fn an_administrator_who_hands_out_a_wrong_box_is_named() {
         number: 2,
         author: insider.device(),
         parts: vec![part.hash()],
-        past: of.seal_past(&insider.open.directory().record(), &mut parsecd::os::entropy::System).unwrap().into(),
+        past: of
+            .seal_past(&insider.open.directory().record(), &mut parsecd::os::entropy::System)
+            .unwrap()
+            .into(),
     };
     let body = Body::DirectoryKeyChanged { number: 2, key_check: of.check(), ring: ring.hash() };
     let signing_key = &insider.open.keys.signing_key;

@@ -10,8 +10,8 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
 use parsec_protocol::enrol::io::{Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
-use parsec_protocol::public_keys::Hash;
 use parsec_protocol::name_keys::DirectoryKeys;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::AttemptView;
 
 use super::host::{greeter_of, linger, open};

@@ -9,8 +9,8 @@ use parsec_protocol::control::{
     Outcome, Problem, ProblemKind, Role, SecretText, Stage,
 };
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, TransportKind};
-use parsec_protocol::lab::{EMAIL, LABEL, NAME, Organisation};
 use parsec_protocol::keys::DirectoryKey;
+use parsec_protocol::lab::{EMAIL, LABEL, NAME, Organisation};
 use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::relay::{EndReason, GreeterIds};
 use tokio::sync::{mpsc, oneshot, watch};

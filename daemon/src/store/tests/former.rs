@@ -4,8 +4,8 @@
 //! is never written again: a change of the code that can't read it has broken every user's device.
 //! `former/v1` is of before the first release: it is refused in so many words.
 
-use parsec_protocol::name_keys::NameKeys as _;
 use super::*;
+use parsec_protocol::name_keys::NameKeys as _;
 
 const FILES: [(&str, &[u8]); 4] = [
     ("key.age", include_bytes!("former/v2/key.age")),

@@ -28,8 +28,8 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token
 use parsec_protocol::keys::{
     DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, PeerSecret, UserSeed,
 };
-use parsec_protocol::name_keys::{DirectoryKeys, NameKeys as _};
 use parsec_protocol::limits::STEP_MAX_BYTES;
+use parsec_protocol::name_keys::{DirectoryKeys, NameKeys as _};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use zeroize::Zeroizing;
 

@@ -17,7 +17,10 @@ impl Member {
     ///
     /// # Errors
     /// [`TransportError`].
-    pub async fn change_directory_key(&self, change: &DirectoryKeyChange) -> Result<Completed, TransportError> {
+    pub async fn change_directory_key(
+        &self,
+        change: &DirectoryKeyChange,
+    ) -> Result<Completed, TransportError> {
         self.ask(Call::new(Method::POST, path::directory_key(self.organisation())).with(change)).await
     }
 

@@ -104,11 +104,14 @@ pub enum Fault {
     /// The key that it replaces is not the user's present one: another change came first.
     #[error("the key that it replaces is not the user's present key")]
     StaleKey,
-    /// More than [`KEY_CHANGES_MAX`](crate::limits::KEY_CHANGES_MAX) and one for each revoked device of the user.
+    /// More than [`KEY_CHANGES_MAX`](crate::limits::KEY_CHANGES_MAX) and one for each revoked
+    /// device of the user.
     #[error("the user's key was changed too often")]
     TooManyKeyChanges,
-    /// More than [`ABANDONED_MAX`](crate::limits::ABANDONED_MAX) abandoned devices, not in ascending order, in the log, named
-    /// before, or beyond the user's [`DEVICES_PER_USER_MAX`](crate::limits::DEVICES_PER_USER_MAX) devices.
+    /// More than [`ABANDONED_MAX`](crate::limits::ABANDONED_MAX) abandoned devices, not in
+    /// ascending order, in the log, named
+    /// before, or beyond the user's [`DEVICES_PER_USER_MAX`](crate::limits::DEVICES_PER_USER_MAX)
+    /// devices.
     #[error("its list of abandoned devices is not acceptable")]
     Abandoned,
     /// Its author had not seen everything before it: a directory key goes to exactly the members

@@ -16,8 +16,7 @@ use crate::chain::checkpoint::CheckpointKey;
 use crate::chain::head::Head;
 use crate::chain::log::{self, Log};
 use crate::ids::{DeviceId, Email, OrganisationId, UserId};
-use crate::limits::DIRECTORY_KEYS_MAX;
-use crate::name_keys::FIRST_DIRECTORY_KEY;
+use crate::limits::{DIRECTORY_KEYS_MAX, FIRST_DIRECTORY_KEY};
 use crate::public_keys::{Hash, VerifyKey};
 use crate::sealing::KeyHash;
 

@@ -190,7 +190,8 @@ mod tests {
     fn the_newest_key_seals_and_its_number_says_which_opens() {
         let mut both = DirectoryKeys::first(key(1));
         assert!(both.insert(2, key(2)));
-        let sealed = seal_name(&both, &organisation(), ALICE, &"Alice".parse().unwrap(), &mut Fixed(2)).unwrap();
+        let sealed =
+            seal_name(&both, &organisation(), ALICE, &"Alice".parse().unwrap(), &mut Fixed(2)).unwrap();
         let open = |keys: &DirectoryKeys, sealed: &[u8]| open_name(keys, &organisation(), ALICE, sealed);
         assert_eq!(sealed[..4], [0, 0, 0, 2]);
         assert_eq!(open(&both, &sealed).unwrap().as_str(), "Alice");

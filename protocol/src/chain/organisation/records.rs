@@ -79,7 +79,7 @@ pub struct DeviceRecord {
 pub struct DirectoryKeyRecord {
     /// Number of the key.
     pub number: u32,
-    /// What fixes it.
+    /// What fixes the key for everybody.
     pub key_check: Hash,
     /// Hash of the head of its ring.
     pub ring: Hash,

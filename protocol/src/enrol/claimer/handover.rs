@@ -18,8 +18,8 @@ use crate::enrol::messages::Handover;
 use crate::enrol::proofs::RootCovered;
 use crate::ids::{DeviceId, Email, Invited, Label, UserId};
 use crate::keys::{DeviceSeed, DeviceSigningKey, LocalStoreKey, UserSeed};
-use crate::name_keys::DirectoryKeys;
 use crate::limits::LOG_MAX_CERTIFICATES;
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Hash, VerifyKey};
 
 /// A log begins with two certificates, so nobody who could greet has seen fewer.

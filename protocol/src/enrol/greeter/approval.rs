@@ -218,8 +218,9 @@ fn subject<'a>(basis: &Basis<'a>, greeter: &UserRecord) -> Result<Subject<'a>, R
                 return Err(Refused::MayNotCertify);
             }
             let whose = NameOf::User(greeter.user);
-            let name = open_name(approval.directory_keys, &prologue.organisation, whose, &greeter.sealed_name)
-                .ok_or(Refused::MayNotCertify)?;
+            let name =
+                open_name(approval.directory_keys, &prologue.organisation, whose, &greeter.sealed_name)
+                    .ok_or(Refused::MayNotCertify)?;
             Ok(Subject::Device { email: greeter.email.clone(), name, profile: greeter.profile })
         }
         // Checked when message 6 came.

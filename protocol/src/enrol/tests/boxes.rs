@@ -6,13 +6,13 @@
 
 use minicbor::bytes::ByteVec;
 
-use crate::name_keys::{DirectoryKeys, NameKeys as _};
 use super::super::boxes::{Boxes, HandedOver, make, open};
 use super::super::dishonest::FalseKeys;
 use super::super::messages::{self, ClaimRecord, Handover, Introduction};
 use super::peers::FalseClaimer;
 use super::*;
 use crate::codec;
+use crate::name_keys::{DirectoryKeys, NameKeys as _};
 use crate::public_keys::{Context, Hash};
 
 const CEREMONY: Hash = Hash::from_bytes([1; 32]);
@@ -33,8 +33,10 @@ fn same(one: &DirectoryKeys, other: &DirectoryKeys) -> bool {
 
 /// Boxes for the device with the seed of `device`, and for a new user with that of `user`.
 fn boxes(org: &Organisation, handshake: &Hash, device: u8, user: Option<u8>) -> Boxes {
-    let handed =
-        HandedOver { directory_keys: &org.directory_keys, user_seed: user.is_none().then_some(&org.user_seed) };
+    let handed = HandedOver {
+        directory_keys: &org.directory_keys,
+        user_seed: user.is_none().then_some(&org.user_seed),
+    };
     let user = user.map(|user| user_seed(user).encryption_key());
     let device = device_seed(device).encryption_key();
     make(handshake, &handed, &device, user.as_ref(), &mut SeededRng::new(80)).unwrap()

@@ -2,7 +2,6 @@
 
 use minicbor::bytes::ByteVec;
 
-use crate::name_keys::DirectoryKeys;
 use super::super::boxes::{self, HandedOver};
 use super::super::messages::{self, ClaimRecord, Handover, Introduction};
 use super::super::proofs;
@@ -15,6 +14,7 @@ use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::enrol::dishonest::Reply;
 use crate::ids::{DeviceId, UserId};
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Context, Hash, VerifyKey};
 use crate::sealing::EncryptionKey;
 
@@ -100,7 +100,9 @@ impl Draft {
         let entropy = &mut SeededRng::new(10);
         let organisation = self.organisation.parse().unwrap();
         let mut sealed = |whose, name: &str| {
-            ByteVec::from(seal_name(&org.directory_keys, &organisation, whose, &label(name), entropy).unwrap())
+            ByteVec::from(
+                seal_name(&org.directory_keys, &organisation, whose, &label(name), entropy).unwrap(),
+            )
         };
         let of_user = Body::User {
             user: self.certified_user,
@@ -207,7 +209,8 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &bob,
             bad,
             Box::new(|d| {
-                d.directory_keys = DirectoryKeys::first(DirectoryKey::random(&mut SeededRng::new(62)).unwrap());
+                d.directory_keys =
+                    DirectoryKeys::first(DirectoryKey::random(&mut SeededRng::new(62)).unwrap());
             }),
         ),
         ("another view", &bob, bad, Box::new(move |d| d.handover.seen = head(2, 1))),

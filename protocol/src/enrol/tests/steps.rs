@@ -1,7 +1,7 @@
 //! The honest ceremony, and inputs that don't fit.
 
-use crate::name_keys::NameKeys as _;
 use super::*;
+use crate::name_keys::NameKeys as _;
 
 #[test]
 fn a_new_user_comes_in() {

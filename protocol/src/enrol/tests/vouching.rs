@@ -1,7 +1,6 @@
 //! Certification and handover: what the greeter refuses to sign, and what the claimer refuses to
 //! believe.
 
-use crate::name_keys::DirectoryKeys;
 use super::super::messages::{self, ClaimRecord, Introduction};
 use super::peers::FalseClaimer;
 use super::*;
@@ -10,6 +9,7 @@ use crate::chain::organisation::changes::certify;
 use crate::chain::organisation::members::{NameOf, open_name};
 use crate::codec;
 use crate::ids::{DeviceId, UserId};
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Context, Hash, VerifyKey};
 use crate::sealing::EncryptionKey;
 

@@ -5,7 +5,7 @@
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::view::DirectoryState;
 use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, UserId};
-use parsec_protocol::name_keys::FIRST_DIRECTORY_KEY;
+use parsec_protocol::limits::FIRST_DIRECTORY_KEY;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::PostedBox;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -60,7 +60,11 @@ pub(super) fn change(
 }
 
 /// Keeps the head of the present key's ring.
-pub(super) fn put_head(sql: &Connection, organisation: &OrganisationId, head: &[u8]) -> Result<(), StoreError> {
+pub(super) fn put_head(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    head: &[u8],
+) -> Result<(), StoreError> {
     let mut update = sql.prepare_cached("UPDATE directory SET head = ?2 WHERE organisation = ?1")?;
     update.execute(params![organisation.as_str(), head])?;
     Ok(())
@@ -95,8 +99,7 @@ pub(super) fn loose_parts(
     organisation: &OrganisationId,
     before: Timestamp,
 ) -> Result<u64, StoreError> {
-    let mut delete =
-        sql.prepare_cached("DELETE FROM directory_part WHERE organisation = ?1 AND put < ?2")?;
+    let mut delete = sql.prepare_cached("DELETE FROM directory_part WHERE organisation = ?1 AND put < ?2")?;
     delete.execute(params![organisation.as_str(), stored(before.0)])?;
     let mut count = sql
         .prepare_cached("SELECT count(*) FROM directory_part WHERE organisation = ?1 AND put IS NOT NULL")?;
@@ -125,8 +128,8 @@ pub(super) fn keep_part(
     organisation: &OrganisationId,
     hash: &Hash,
 ) -> Result<(), StoreError> {
-    let mut update = sql
-        .prepare_cached("UPDATE directory_part SET put = NULL WHERE organisation = ?1 AND hash = ?2")?;
+    let mut update =
+        sql.prepare_cached("UPDATE directory_part SET put = NULL WHERE organisation = ?1 AND hash = ?2")?;
     update.execute(params![organisation.as_str(), hash.as_bytes()])?;
     Ok(())
 }
