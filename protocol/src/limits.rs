@@ -41,8 +41,8 @@ pub const KEY_CHANGES_MAX: usize = 20;
 /// Number of the directory key that an organisation is founded with.
 pub const FIRST_DIRECTORY_KEY: u32 = 1;
 /// Directory keys of an organisation, for ever: all of them stand in every user's manifest, and
-/// take 10 KB of it. One is made after somebody was revoked and before the next name is sealed, so this
-/// is 255 times that somebody leaves and somebody comes.
+/// take 10 KB of it. One is made after somebody was revoked and before the next name is sealed, so
+/// this is 255 times that somebody leaves and somebody comes.
 pub const DIRECTORY_KEYS_MAX: u32 = 256;
 /// Largest head of a directory key's ring: 200 parts for as many users as a log can name take 7 KB,
 /// 255 earlier keys 10 KB. The rest is room.
