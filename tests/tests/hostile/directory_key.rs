@@ -11,7 +11,8 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::members::{NameOf, open_name, sealed_with};
 use parsec_protocol::control::{
     DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, ProfileName,
-    RecoveryCreate, RecoveryCreated, RecoveryUse, RecoveryUsed, Registration, SecretText, UserRevoke, method,
+    RecoveryCreate, RecoveryCreated, RecoveryUse, RecoveryUsed, Registration, SecretText, Stage, UserRevoke,
+    method,
 };
 use parsec_protocol::directory::{Directory, make_parts, open_box};
 use parsec_protocol::directory_ring::DirectoryRing;
@@ -338,6 +339,7 @@ fn of_two_administrators_at_once_one_makes_the_key_and_both_go_on() {
         let invitation = fixture.alice.invite(DAVE_EMAIL).unwrap();
         let (mut claimer, mut greeter) = fixture.both(&device, &invitation);
         script::up_to_password(&mut claimer, &mut greeter, DAVE, Some(ProfileName::Administrator));
+        let _ = claimer.stage(Stage::SetPassword).unwrap();
         let _ = claimer.finish(DAVE.password).unwrap();
         let _ = claimer.outcome().unwrap();
         let _ = greeter.outcome().unwrap();
