@@ -605,7 +605,7 @@ fn both_views_answer_alike_on_every_enrolment() {
 
 #[test]
 fn both_views_answer_alike_on_every_change() {
-    let (mut accepted, mut refused, mut replayed) = ([0; 6], BTreeMap::<String, u32>::new(), 0);
+    let (mut accepted, mut refused, mut replayed) = ([0; 7], BTreeMap::<String, u32>::new(), 0);
     for number in 0..LOGS {
         let dir = tempfile::tempdir().unwrap();
         let mut both = Both::founded(&dir);
