@@ -339,6 +339,10 @@ pub fn not_signed(fault: Fault) -> Problem {
         | Fault::AnothersKey
         | Fault::StaleKey
         | Fault::Abandoned
+        | Fault::NotNext
+        | Fault::StaleDirectoryKey
+        | Fault::NobodyLeft
+        | Fault::TooManyDirectoryKeys
         | Fault::SealedNameLength
         | Fault::DeviceIdTaken
         | Fault::VerifyKeyTaken

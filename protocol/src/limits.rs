@@ -38,6 +38,15 @@ pub const DEVICES_PER_USER_MAX: usize = 200;
 /// Changes of a user's key, beside one for each revoked device of the user: for people who change
 /// it by hand. All of them count for ever, because the log is kept for ever.
 pub const KEY_CHANGES_MAX: usize = 20;
+/// Number of the directory key that an organisation is founded with.
+pub const FIRST_DIRECTORY_KEY: u32 = 1;
+/// Directory keys of an organisation, for ever: all of them stand in every user's manifest, and
+/// take 10 KB of it. One is made after somebody was revoked and before the next name is sealed, so
+/// this is 255 times that somebody leaves and somebody comes.
+pub const DIRECTORY_KEYS_MAX: u32 = 256;
+/// Largest head of a directory key's ring: 200 parts for as many users as a log can name take 7 KB,
+/// 255 earlier keys 10 KB. The rest is room.
+pub const DIRECTORY_RING_MAX_BYTES: usize = 32 * 1024;
 /// Abandoned devices that one change of a user's key may name. A person has few ceremonies under
 /// way at once; the next change takes what is left over.
 pub const ABANDONED_MAX: usize = 16;

@@ -13,12 +13,12 @@ use parsec_protocol::chain::organisation::log::UserKeyRecord;
 use parsec_protocol::chain::organisation::path::{Start, Subject, chain};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::{DeviceId, Timestamp};
-use parsec_protocol::limits::{ABANDONED_MAX, DEVICES_PER_USER_MAX, KEY_CHANGES_MAX};
+use parsec_protocol::limits::{ABANDONED_MAX, DEVICES_PER_USER_MAX, DIRECTORY_KEYS_MAX, KEY_CHANGES_MAX};
 use parsec_protocol::sealing::KeyHash;
 use support::{
-    BEGINNING, By, Org, abandoned, device, device_body, device_encryption_key, encryption_key, envelope,
-    key_change, key_change_with, recovery_body, refused, refused_author, refused_body, standard, user,
-    user_body,
+    BEGINNING, By, Org, abandoned, device, device_body, device_encryption_key, directory_body,
+    encryption_key, envelope, key_change, key_change_with, recovery_body, refused, refused_author,
+    refused_body, standard, user, user_body,
 };
 
 /// User 2 from the key they have to key `next`, and devices that never came.
@@ -382,4 +382,26 @@ fn founded_alone() {
     org.say(By::Device(0), key_change(0, 0, 50));
     org.say(By::Device(0), user_body(1, Profile::Administrator));
     assert_eq!(org.log.user(&user(0)).unwrap().encryption_key, encryption_key(50));
+}
+
+// --- directory keys
+
+/// All of them stand in every user's manifest: there is a last one.
+#[test]
+fn there_is_a_last_directory_key() {
+    let mut org = Org::founded();
+    for number in 2..=257_u32 {
+        let who = u64::from(number) + 1_000;
+        org.say(By::Device(0), user_body(who, Profile::Standard));
+        org.say(By::Device(0), device_body(who, who));
+        org.say(By::Device(0), Body::UserRevoked { user: user(who) });
+        assert_eq!(org.log.is_directory_key_due(), number <= DIRECTORY_KEYS_MAX, "{number}");
+        let by = By::Device(0);
+        let next = envelope(by, &org.payload(by, directory_body(number)));
+        if number > DIRECTORY_KEYS_MAX {
+            assert_eq!(org.fault(&next), Err(Fault::TooManyDirectoryKeys));
+        } else {
+            org.say(by, directory_body(number));
+        }
+    }
 }

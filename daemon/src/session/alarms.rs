@@ -22,6 +22,7 @@ const KINDS: [ProblemKind; 6] = [
     ProblemKind::RolledBack,
     ProblemKind::UserKeyMissing,
     ProblemKind::ManifestUntrusted,
+    ProblemKind::DirectoryUntrusted,
     ProblemKind::SafeUntrusted,
     ProblemKind::SafeTakenOver,
 ];

@@ -6,6 +6,7 @@
 
 pub mod alarms;
 pub mod device;
+mod directory;
 pub mod forks;
 #[cfg(feature = "p2p")]
 pub mod host_store;
@@ -45,6 +46,7 @@ use crate::os::threads::ThreadPool;
 use crate::store::{DeviceSummary, OpenDevice, StoreError};
 use crate::transport::http::Client;
 use device::Device;
+use directory::DirectoryWork;
 use log_sync::{CHECKPOINT_STEP, note_verified};
 use open_safes::OpenSafes;
 use progress::Pending;
@@ -65,6 +67,7 @@ pub struct Session {
     /// Serialises fetching. Readers may use the current log meanwhile.
     syncing: tokio::sync::Mutex<()>,
     user_keys: UserKeys,
+    directory_work: DirectoryWork,
     /// Held by the one task that looks after the user's keys.
     pub upkeep: tokio::sync::Mutex<()>,
     /// Held while a version of the manifest is read, judged and followed by the next. Several tasks
@@ -132,6 +135,7 @@ impl Session {
             log: Mutex::new(Arc::new(log)),
             syncing: tokio::sync::Mutex::default(),
             user_keys: UserKeys::default(),
+            directory_work: DirectoryWork::default(),
             upkeep: tokio::sync::Mutex::default(),
             keeping_manifest: tokio::sync::Mutex::default(),
             news: watch::Sender::new(0),

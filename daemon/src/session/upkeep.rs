@@ -1,5 +1,6 @@
 //! What an unlocked device does by itself about its user's keys: changes the key where that is due,
-//! gets the present one, hands it to the user's other devices, keeps the manifest, and the boxes
+//! gets the present one, hands it to the user's other devices, gets the organisation's keys for
+//! names, keeps the manifest, and the boxes
 //! that lead back to earlier keys.
 //!
 //! Decides the order: first the key, then what is sealed under it. Refuses to ask a person for what
@@ -31,6 +32,14 @@ pub async fn keep(session: &Session) -> Result<(), Problem> {
         }
         Err(problem) => return Err(problem),
     }
+    // What is missing is asked for again. Nothing else waits for it, and the manifest may have it.
+    let directory = session.keep_directory(&log).await;
     manifest::keep(session, &Trouble::new(None)).await?;
-    session.keep_past_boxes(&log).await
+    session.keep_past_boxes(&log).await?;
+    match directory {
+        Err(problem) if problem.name == ProblemKind::DirectoryKeyMissing => {
+            session.keep_directory(&log).await
+        }
+        done => done,
+    }
 }

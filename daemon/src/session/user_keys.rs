@@ -160,7 +160,7 @@ impl Session {
             let text = "Your key was changed while this device was enrolled, and none of your other devices has handed it over yet.";
             return Problem::new(ProblemKind::UserKeyMissing, text);
         }
-        let names = Names::new(&self.open.keys.directory_key, log);
+        let names = Names::new(self.open.directory(), log);
         let author = record.map(|key| names.author_in_words(key.author)).unwrap_or_default();
         let text = format!(
             "Your key was changed by {author}, and the box with the new one that this device was given is missing or wrong."

@@ -17,8 +17,9 @@ use crate::enrol::io::{Closed, NewDevice, Prologue};
 use crate::enrol::messages::Handover;
 use crate::enrol::proofs::RootCovered;
 use crate::ids::{DeviceId, Email, Invited, Label, UserId};
-use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
+use crate::keys::{DeviceSeed, DeviceSigningKey, LocalStoreKey, UserSeed};
 use crate::limits::LOG_MAX_CERTIFICATES;
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Hash, VerifyKey};
 
 /// A log begins with two certificates, so nobody who could greet has seen fewer.
@@ -44,7 +45,7 @@ pub(super) struct Received {
     device_label: Label,
     profile: Profile,
     root: VerifyKey,
-    directory_key: DirectoryKey,
+    directory_keys: DirectoryKeys,
     seen: Head,
     certificates: Vec<Vec<u8>>,
     manifest: Option<ManifestMark>,
@@ -84,7 +85,7 @@ pub(super) fn read(
     } = handover;
     let KeysOfClaim { signing, store, device: device_seed, user: own } = keys;
     let found = boxes::open(handshake, &device_seed, own.as_ref(), &secrets, &challenges);
-    let boxes::Found { directory_key, user_seed: handed, opened } = found.map_err(|_| UNFIT)?;
+    let boxes::Found { directory_keys, user_seed: handed, opened } = found.map_err(|_| UNFIT)?;
     let first_device = own.is_some();
     let user_seed = match (own, handed) {
         (Some(seed), None) | (None, Some(seed)) => seed,
@@ -98,7 +99,7 @@ pub(super) fn read(
         device_label,
         profile,
         root,
-        directory_key,
+        directory_keys,
         seen,
         certificates: certificates.into_iter().map(Vec::from).collect(),
         manifest,
@@ -177,7 +178,7 @@ impl Received {
     }
 
     fn is_sealed(&self, prologue: &Prologue, whose: NameOf, sealed: &[u8], name: &Label) -> bool {
-        open_name(&self.directory_key, &prologue.organisation, whose, sealed).as_ref() == Some(name)
+        open_name(&self.directory_keys, &prologue.organisation, whose, sealed).as_ref() == Some(name)
     }
 
     /// Checks the log as far as the greeter had seen it, what it says about greeter and user, then
@@ -252,7 +253,7 @@ impl Verified {
             manifest: received.manifest,
             signing_key: received.signing_key,
             store_key: received.store_key,
-            directory_key: received.directory_key,
+            directory_keys: received.directory_keys,
             seen: received.seen,
             log,
             certificates: received.certificates,

@@ -64,7 +64,7 @@ pub(super) fn sign(
     };
 
     let seal = |whose: NameOf, name: &Label, entropy: &mut dyn Entropy| {
-        let sealed = seal_name(approval.directory_key, &prologue.organisation, whose, name, entropy)?;
+        let sealed = seal_name(approval.directory_keys, &prologue.organisation, whose, name, entropy)?;
         Ok::<_, Refused>(ByteVec::from(sealed))
     };
     let mut bodies = Vec::new();
@@ -102,7 +102,7 @@ pub(super) fn sign(
     approval.log.extended(certificates.iter().map(Vec::as_slice)).map_err(|_| Refused::MayNotCertify)?;
 
     let certificates: Vec<ByteVec> = certificates.into_iter().map(ByteVec::from).collect();
-    let handed = HandedOver { directory_key: approval.directory_key, user_seed };
+    let handed = HandedOver { directory_keys: approval.directory_keys, user_seed };
     let boxes = boxes::make(handshake, &handed, &claim.device_key, claim.encryption_key.as_ref(), entropy)?;
     let statement = statement(basis, recognised, (seen, boxes.opened), device, now);
     let sealed = SealedEnrolment {
@@ -218,8 +218,9 @@ fn subject<'a>(basis: &Basis<'a>, greeter: &UserRecord) -> Result<Subject<'a>, R
                 return Err(Refused::MayNotCertify);
             }
             let whose = NameOf::User(greeter.user);
-            let name = open_name(approval.directory_key, &prologue.organisation, whose, &greeter.sealed_name)
-                .ok_or(Refused::MayNotCertify)?;
+            let name =
+                open_name(approval.directory_keys, &prologue.organisation, whose, &greeter.sealed_name)
+                    .ok_or(Refused::MayNotCertify)?;
             Ok(Subject::Device { email: greeter.email.clone(), name, profile: greeter.profile })
         }
         // Checked when message 6 came.

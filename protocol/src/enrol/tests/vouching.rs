@@ -9,6 +9,7 @@ use crate::chain::organisation::changes::certify;
 use crate::chain::organisation::members::{NameOf, open_name};
 use crate::codec;
 use crate::ids::{DeviceId, UserId};
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Context, Hash, VerifyKey};
 use crate::sealing::EncryptionKey;
 
@@ -65,7 +66,7 @@ fn names_may_be_edited_keys_may_not() {
     let log = org.log.extended(device.certificates.iter().map(Vec::as_slice)).unwrap();
     let user = log.user(&device.user).unwrap();
     let sealed =
-        open_name(&org.directory_key, log.organisation(), NameOf::User(device.user), &user.sealed_name);
+        open_name(&org.directory_keys, log.organisation(), NameOf::User(device.user), &user.sealed_name);
     assert_eq!((sealed, user.profile), (Some(label("Robert")), Profile::Outsider));
     assert_eq!(user.encryption_key, device.user_seed.encryption_key().hash());
     let certified = log.device(&device.device).unwrap();
@@ -115,8 +116,8 @@ fn only_who_may_certify_does() {
         Refused::WrongIdentity,
         "a name for a device",
     );
-    let stranger = DirectoryKey::random(&mut SeededRng::new(5)).unwrap();
-    refuse(&own, Approval { directory_key: &stranger, ..approval() }, may_not, "another directory");
+    let stranger = DirectoryKeys::first(DirectoryKey::random(&mut SeededRng::new(5)).unwrap());
+    refuse(&own, Approval { directory_keys: &stranger, ..approval() }, may_not, "another directory");
 
     // A standard member may certify their own device, and a revoked one nothing.
     let daves = Prologue {
