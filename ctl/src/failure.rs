@@ -145,6 +145,21 @@ impl Failure {
         }
     }
 
+    /// The same failure, with what it is about before its words: one of many files, by its path.
+    #[must_use]
+    pub(crate) fn about(self, what: &str) -> Self {
+        match self {
+            Self::Report(report) => {
+                Self::Report(Report { message: format!("{what}: {}", report.message), ..report })
+            }
+            other @ (Self::Interrupted(_)
+            | Self::OutputClosed
+            | Self::OutputFailed(_)
+            | Self::Unshown(_)
+            | Self::Told(_)) => other,
+        }
+    }
+
     /// The same failure, of a command that has done something by then: if stdout failed, that is
     /// said.
     #[must_use]
@@ -208,6 +223,13 @@ mod tests {
             Failure::Told(70),
             "only what failed at stdout is another's"
         );
+    }
+
+    #[test]
+    fn a_failure_is_about_a_file() {
+        let failure = Failure::new(ProblemKind::PathNotFound, "gone");
+        assert_eq!(failure.about("/a"), Failure::new(ProblemKind::PathNotFound, "/a: gone"));
+        assert_eq!(Failure::Told(70).about("/a"), Failure::Told(70));
     }
 
     #[test]

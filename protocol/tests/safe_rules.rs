@@ -362,6 +362,17 @@ fn a_takeover_is_by_the_highest_who_is_no_outsider_and_alone() {
 }
 
 #[test]
+fn a_takeover_brings_a_key_only_where_one_is_due() {
+    let mut bench = Bench::shared();
+    for number in [OWNER, MANAGER, CONTRIBUTOR] {
+        bench.org(0, org::Body::ProfileChange { user: user(number), profile: Profile::Outsider });
+    }
+    assert!(!bench.is_due());
+    bench.refuses(READER, bench.rekey(&[(READER, OWNS)]), Fault::NotManager);
+    bench.takes(READER, changed(&[(READER, OWNS)]));
+}
+
+#[test]
 fn no_more_members_than_a_safe_takes() {
     let mut bench = Bench::created();
     let people: Vec<u64> = (1_000..1_000 + SAFE_MEMBERS_MAX as u64).collect();

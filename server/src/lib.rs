@@ -38,6 +38,7 @@ use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -193,6 +194,7 @@ impl Server {
             turns_over: http::TurnsOver::default(),
             past_logs: safes::PastLogs::default(),
             objects: http::Objects { store: objects, publishing: tokio::sync::RwLock::new(()) },
+            is_short_of_room: AtomicBool::new(false),
             watchers,
             quota: quota::Quota::new(config.rates),
             budgets: config.budgets,

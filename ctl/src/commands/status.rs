@@ -143,7 +143,8 @@ fn lockouts(device: &DeviceView) -> Vec<String> {
             Some(format!("You have no recovery kit in {organisation}: parsecctl recovery create"))
         }
         Lockout::OneAdministrator => Some(format!(
-            "{organisation} has one administrator; make another: parsecctl user profile MEMBER --profile administrator"
+            "{organisation} has one administrator, and nobody can be let in without them; an administrator makes another: \
+             parsecctl user profile MEMBER --profile administrator"
         )),
         Lockout::Unknown => None,
     };

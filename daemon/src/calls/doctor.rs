@@ -9,6 +9,8 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parsec_protocol::chain::organisation::certificate::DeviceKind;
+use parsec_protocol::chain::organisation::log::DeviceRecord;
 use parsec_protocol::control::{Check, Health, Lockout, Problem, ProblemKind, Registration};
 use parsec_protocol::ids::{OrganisationId, Timestamp};
 use parsec_protocol::limits::REQUEST_TIME_SKEW_SECONDS;
@@ -279,7 +281,8 @@ async fn recovery(session: &Session, subject: &(impl Fn() -> Option<String> + Sy
         Ok(untried) => untried,
         Err(problem) => return vec![failed(NAME, subject(), problem)],
     };
-    let mut checks: Vec<_> = lockouts(&session.log(), &session.open.summary.user)
+    let (log, summary) = (session.log(), &session.open.summary);
+    let mut checks: Vec<_> = lockouts(&log, &summary.user)
         .into_iter()
         .filter_map(|lockout| {
             let (found, remedy) = match lockout {
@@ -292,8 +295,8 @@ async fn recovery(session: &Session, subject: &(impl Fn() -> Option<String> + Sy
                     "`parsecctl recovery create` makes a page to keep somewhere safe.",
                 ),
                 Lockout::OneAdministrator => (
-                    "the organisation has one administrator: without them, nobody can be let in",
-                    "Make somebody else one, too: `parsecctl user profile MEMBER --profile administrator`.",
+                    "the organisation has one administrator, and nobody can be let in without them",
+                    "An administrator makes another: `parsecctl user profile MEMBER --profile administrator`.",
                 ),
                 Lockout::Unknown => return None,
             };
@@ -308,7 +311,10 @@ async fn recovery(session: &Session, subject: &(impl Fn() -> Option<String> + Sy
             "Look for the page, and try it: `parsecctl recovery drill`.",
         ));
     }
-    if checks.is_empty() {
+    // Before the device is in the log nothing is known to be well, with a kit or without.
+    let is_kit = |device: &DeviceRecord| device.kind == DeviceKind::Recovery && device.revoked.is_none();
+    let has_kit = log.device(&summary.device).is_some() && log.devices_of(&summary.user).any(is_kit);
+    if checks.is_empty() && has_kit {
         checks.push(ok(NAME, subject(), "a recovery kit was made or tried within a year"));
     }
     checks

@@ -26,7 +26,7 @@ use super::takeovers;
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
-use crate::session::safe_items::{Batch, Refused, Verified, ends, verify};
+use crate::session::safe_items::{Batch, Refused, TakenOver, Verified, ends, verify};
 use crate::store::{Halt, Standing, StoreError, StoredSafe, TakenItems};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
@@ -182,6 +182,7 @@ pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Re
     if let Some(halt) = kept.as_ref().and_then(|stored| stored.halt.as_ref()) {
         return Err(halted(halt));
     }
+    let seen = kept.as_ref().and_then(|stored| stored.marked).map(|heads| heads[0].count);
     let word = kept.as_ref().and_then(|stored| stored.accepted);
     let by_word = word.and_then(|heads| batch.ends_at(from, heads));
     let own = session.open.summary.user;
@@ -205,10 +206,14 @@ pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Re
             let halt = Halt { found: found.to_owned(), heads: now, ..of_items(&verified) };
             return Err(halt_for(session, safe.id, halt).await);
         }
-        // What was done before this device knew the safe is history: `safe show` has it.
-        let told = was_known && !verified.taken_over.is_empty();
+        // What was done before any device of the user knew the safe is history: `safe show` has it.
+        // What came behind the mark of an earlier device is told on the new one: a takeover while
+        // its user had no device would be told to nobody.
+        let is_news = |it: &TakenOver| was_known || seen.is_some_and(|seen| it.certificate > seen);
+        let news: Vec<TakenOver> = verified.taken_over.iter().copied().filter(is_news).collect();
+        let told = !news.is_empty();
         if told {
-            takeovers::alarm(session, id, &verified.taken_over).await;
+            takeovers::alarm(session, id, &news).await;
         }
         let taken = taken(session, &after, now, counts, verified);
         session

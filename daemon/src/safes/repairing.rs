@@ -67,13 +67,16 @@ pub(super) async fn give_back(session: &Session, safe: &OpenSafe, less: Less) ->
             rolled_back(session, less).await
         });
     }
-    match put_all_back(session, safe, less.shown).await {
-        Ok(0) => Ok(()),
-        Ok(added) => {
-            tracing::warn!(safe = %safe.id, added, "the server had lost items of a safe; they were given back");
-            safe.memory().await.repairs.open = true;
-            Ok(())
-        }
+    let mut added = 0;
+    let done = put_all_back(session, safe, less.shown, &mut added).await;
+    // Also where it ended early: what went in before that was missing, which is told once the safe
+    // is whole.
+    if added > 0 {
+        tracing::warn!(safe = %safe.id, added, "the server had lost items of a safe; they were given back");
+        safe.memory().await.repairs.open = true;
+    }
+    match done {
+        Ok(()) => Ok(()),
         Err(Failed::Behind) => {
             // What it lacks of the organisation's log is an alarm of its own.
             session.sync().await?;
@@ -114,11 +117,17 @@ impl From<Problem> for Failed {
 
 /// Gives back all that the server lacks from behind `shown` on. Where it refuses an item's place,
 /// it is asked in one answer where its safe ends: what was known of that may be of two answers with a
-/// restore, or another device's repair, between them.
-async fn put_all_back(session: &Session, safe: &OpenSafe, shown: [u64; 2]) -> Result<u64, Failed> {
+/// restore, or another device's repair, between them. `added` counts what the server did not have,
+/// of all tries.
+async fn put_all_back(
+    session: &Session,
+    safe: &OpenSafe,
+    shown: [u64; 2],
+    added: &mut u64,
+) -> Result<(), Failed> {
     let mut from = shown;
     for _ in 0..CONFLICTS_MAX {
-        match put_back(session, safe, from).await {
+        match put_back(session, safe, from, added).await {
             Err(Failed::Another) => {}
             done => return done,
         }
@@ -174,8 +183,13 @@ async fn own_journal_head(session: &Session, safe: &OpenSafe, count: u64) -> Res
     Ok(payload.ok().map(|payload| Head { count: before, hash: payload.previous }.after(envelope)))
 }
 
-async fn put_back(session: &Session, safe: &OpenSafe, shown: [u64; 2]) -> Result<u64, Failed> {
-    let (mut at, mut added) = (shown, 0_u64);
+async fn put_back(
+    session: &Session,
+    safe: &OpenSafe,
+    shown: [u64; 2],
+    added: &mut u64,
+) -> Result<(), Failed> {
+    let mut at = shown;
     let have = ends(safe, &safe.memory().await.verified.clone()).map(|head| head.count);
     while at[0] < have[0] || at[1] < have[1] {
         let page = page(session, safe, at, have).await?;
@@ -185,7 +199,7 @@ async fn put_back(session: &Session, safe: &OpenSafe, shown: [u64; 2]) -> Result
             // All of it or nothing: who says less is sent no item twice.
             Ok(done) if done.log >= end[0] && done.seq >= end[1] => {
                 at = end;
-                added = added.saturating_add(done.added);
+                *added = added.saturating_add(done.added);
             }
             Ok(_) => {
                 let less = TransportError::Misbehaved("it says that nothing of a safe was put back");
@@ -201,7 +215,7 @@ async fn put_back(session: &Session, safe: &OpenSafe, shown: [u64; 2]) -> Result
             }
         }
     }
-    Ok(added)
+    Ok(())
 }
 
 /// Items in their order, and where the safe ends with them.

@@ -13,20 +13,25 @@ use parsec_protocol::safe_log::roles::Role;
 
 use super::views;
 use crate::os::blocking_in;
-use crate::session::Session;
 use crate::session::names::Names;
 use crate::session::open_safes::Memory;
 use crate::session::safe_items::TakenOver;
-use crate::store::StoreError;
+use crate::session::{Session, alarms};
+use crate::store::{Standing, StoreError};
 
 /// Takeovers that are remembered of one safe to be shown: more than a safe has for honest reasons.
 const SHOWN_MAX: usize = 16;
 
-/// Who may take the safe over, where nobody counts as its owner.
+/// Who may take the safe over, where nobody counts as its owner. Nothing of a safe that is not one
+/// of the user's, and not the user while they are suspended: the rules would refuse it.
 pub(crate) fn ownerless(session: &Session, memory: &Memory) -> Option<SafeOwnerless> {
+    if memory.standing != Standing::Accepted {
+        return None;
+    }
     let log = session.log();
     let first = memory.verified.successors(&*log, log.count())?;
-    let mine = first.contains(&session.open.summary.user);
+    let own = session.open.summary.user;
+    let mine = first.contains(&own) && !log.is_suspended(&own);
     let successors = first.into_iter().filter_map(|user| views::person(session, &log, user)).collect();
     Some(SafeOwnerless { successors, mine })
 }
@@ -50,7 +55,7 @@ pub(crate) async fn takeovers(session: &Session, safe: SafeId) -> Result<Vec<Saf
                 continue;
             }
             let certificate = payload.previous.count.saturating_add(1);
-            found.push_back((TakenOver { by, time: payload.time }, certificate, payload.place.count));
+            found.push_back((TakenOver { by, time: payload.time, certificate }, payload.place.count));
             if found.len() > SHOWN_MAX {
                 found.pop_front();
             }
@@ -59,7 +64,7 @@ pub(crate) async fn takeovers(session: &Session, safe: SafeId) -> Result<Vec<Saf
     })
     .await?;
     let log = session.log();
-    let shown = found.into_iter().map(|(TakenOver { by, time }, certificate, record)| SafeTakeover {
+    let shown = found.into_iter().map(|(TakenOver { by, time, certificate }, record)| SafeTakeover {
         by: views::person(session, &log, by),
         time,
         certificate,
@@ -68,18 +73,20 @@ pub(crate) async fn takeovers(session: &Session, safe: SafeId) -> Result<Vec<Saf
     Ok(shown.collect())
 }
 
-/// An alarm for each takeover by somebody else. Told before the certificate is kept: told twice, it
-/// is one alarm; never told, it would be unseen.
+/// An alarm for each takeover by somebody else, also while one of another takeover is open. Told
+/// before the certificate is kept: told twice, it is one alarm; never told, it would be unseen.
 pub(super) async fn alarm(session: &Session, safe: SafeId, found: &[TakenOver]) {
-    for TakenOver { by, time } in found {
+    for TakenOver { by, time, certificate } in found {
         if *by == session.open.summary.user {
             continue;
         }
         let log = session.log();
         let who = Names::new(session.open.directory(), &log).user_in_words(by);
         let when = crate::os::clock::moment(*time);
-        let text =
-            format!("{who} took over the safe {safe} at {when}: nobody counted as its owner any more.");
-        session.alarm(&Problem::new(ProblemKind::SafeTakenOver, text)).await;
+        let text = format!(
+            "{who} took over the safe {safe} at {when} (certificate {certificate} of its log): nobody counted as its owner any more."
+        );
+        let problem = Problem::new(ProblemKind::SafeTakenOver, text);
+        alarms::raise_each_of_safe(session, safe, &problem).await;
     }
 }

@@ -117,6 +117,24 @@ pub(crate) async fn mended(device: &Device) -> Result<Vec<Alarm>, Problem> {
 pub(crate) async fn raise_of_safe(device: &Device, safe: SafeId, problem: &Problem) {
     let (kind, found) = (problem.name.name(), problem.message.clone());
     let kept = device.store(move |store| store.raise_of_safe(kind, &found, clock::now())).await;
+    tell_of_safe(device, safe, problem, kept);
+}
+
+/// Raises an alarm about a safe of which each is told, also while another of its kind is open: one
+/// takeover must not hide the next. Returns as [`raise_of_safe`].
+pub(crate) async fn raise_each_of_safe(device: &Device, safe: SafeId, problem: &Problem) {
+    let (kind, found) = (problem.name.name(), problem.message.clone());
+    let kept = device.store(move |store| store.raise_each(kind, &found, clock::now())).await;
+    tell_of_safe(device, safe, problem, kept);
+}
+
+/// Tells of what was kept, and of what could not be.
+fn tell_of_safe(
+    device: &Device,
+    safe: SafeId,
+    problem: &Problem,
+    kept: Result<Option<StoredAlarm>, Problem>,
+) {
     let summary = &device.open.summary;
     match kept {
         Ok(stored) => {

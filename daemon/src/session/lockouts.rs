@@ -28,7 +28,8 @@ pub(crate) fn lockouts(log: &VerifiedLog, user: &UserId) -> Vec<Lockout> {
     let (all, administrators) = members.fold((0_u64, 0_u64), |(all, administrators), user| {
         (all + 1, administrators + u64::from(user.profile == Profile::Administrator))
     });
-    if all > 1 && administrators <= 1 {
+    // Where there is none, nobody can make one: a remedy that can't be carried out is no warning.
+    if all > 1 && administrators == 1 {
         found.push(Lockout::OneAdministrator);
     }
     found

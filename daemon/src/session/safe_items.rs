@@ -54,6 +54,8 @@ pub(crate) struct Verified {
 pub(crate) struct TakenOver {
     pub(crate) by: UserId,
     pub(crate) time: Timestamp,
+    /// The number of its certificate in the safe's log, so that no two are told in the same words.
+    pub(crate) certificate: u64,
 }
 
 /// Why items end where they do, and what was not looked at: the refused one is its first.
@@ -178,8 +180,9 @@ pub(crate) fn verify(
                     let mine = judged.effects().roles.iter().find(|change| change.user == own);
                     verified.gave_role = mine.map(|change| (by, change.role)).or(verified.gave_role);
                     if judged.effects().is_takeover() {
-                        let time = judged.item().payload().time;
-                        verified.taken_over.push(TakenOver { by, time });
+                        let payload = judged.item().payload();
+                        let certificate = payload.previous.count.saturating_add(1);
+                        verified.taken_over.push(TakenOver { by, time: payload.time, certificate });
                     }
                     verified.lost |= judged.effects().key.is_some_and(|key| key.lost > 0);
                 }

@@ -3,7 +3,7 @@
 //!
 //! Decides what is the same finding: one that is open, or was acknowledged in the same words, is
 //! not raised again. Refuses to keep more than a person will read: each needs somebody's
-//! acknowledgement before the next of its kind.
+//! acknowledgement before the next of its kind. Takeovers of safes are the exception: each is told.
 
 use parsec_protocol::ids::{SafeId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -38,6 +38,8 @@ enum Mend {
     Log,
     /// One of a safe.
     Safe,
+    /// Nothing, as with `Never`; and each is a finding of its own but for one in the same words.
+    Each,
 }
 
 impl Mend {
@@ -47,6 +49,7 @@ impl Mend {
             Self::Never => 0,
             Self::Log => 1,
             Self::Safe => 3,
+            Self::Each => 4,
         }
     }
 }
@@ -66,12 +69,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
 
 /// Whether there is an alarm of this kind, or this finding has been dealt with by a person. One
 /// that was mended may come again, and is news then; and that certificates are missing says nothing
-/// of anything worse.
-fn is_known(connection: &Connection, kind: &str, found: &str, mendable: bool) -> rusqlite::Result<bool> {
+/// of anything worse. Of those that are told each, an open one hides none but itself: whoever takes
+/// a second safe over would be unseen behind the first.
+fn is_known(connection: &Connection, kind: &str, found: &str, mend: Mend) -> rusqlite::Result<bool> {
+    let (mendable, each) = (matches!(mend, Mend::Log | Mend::Safe), mend == Mend::Each);
     connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND
-             (acknowledged IS NULL AND (mend = 0 OR ?3 AND mend <> 3 OR found = ?2) OR acknowledged IS NOT NULL AND found = ?2 AND mend <> 2))",
-        (kind, found, mendable),
+             (acknowledged IS NULL AND (found = ?2 OR NOT ?4 AND (mend = 0 OR ?3 AND mend NOT IN (3, 4)))
+              OR acknowledged IS NOT NULL AND found = ?2 AND mend <> 2))",
+        (kind, found, mendable, each),
         |row| row.get(0),
     )
 }
@@ -83,7 +89,8 @@ impl Store {
     /// # Errors
     /// The disk's.
     pub fn alarm_is_known(&self, kind: &str, found: &str, mendable: bool) -> Result<bool, StoreError> {
-        Ok(is_known(&self.inner()?.connection, kind, found, mendable)?)
+        let mend = if mendable { Mend::Log } else { Mend::Never };
+        Ok(is_known(&self.inner()?.connection, kind, found, mend)?)
     }
 
     /// Whether an open alarm of this kind has its proof: another would say nothing more.
@@ -141,6 +148,20 @@ impl Store {
         self.raise(kind, found, now, None, Mend::Safe)
     }
 
+    /// Raises an alarm of which each is a finding of its own: nothing only if there is one in these
+    /// words, open or dealt with. Durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn raise_each(
+        &self,
+        kind: &str,
+        found: &str,
+        now: Timestamp,
+    ) -> Result<Option<StoredAlarm>, StoreError> {
+        self.raise(kind, found, now, None, Mend::Each)
+    }
+
     /// Whether an open alarm says that a safe's end is missing at the server.
     ///
     /// # Errors
@@ -178,7 +199,7 @@ impl Store {
     ) -> Result<Option<StoredAlarm>, StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
-        if is_known(&transaction, kind, found, mend != Mend::Never)? {
+        if is_known(&transaction, kind, found, mend)? {
             // Evidence is kept all the same: with the newest alarm of its kind that has none.
             if let Some(file) = proof {
                 let bare = transaction.query_row(

@@ -24,6 +24,7 @@ mod user_keys;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -76,6 +77,8 @@ pub(crate) struct App {
     pub(crate) turns_over: TurnsOver,
     pub(crate) past_logs: crate::safes::PastLogs,
     pub(crate) objects: Objects,
+    /// Whether it was told that the objects' disk is all but full, and nothing has fitted since.
+    pub(crate) is_short_of_room: AtomicBool,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
     pub(crate) mailer: Current<Mailer>,

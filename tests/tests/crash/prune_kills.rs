@@ -28,7 +28,8 @@ use super::safe_kills::{Case, Down, Killer, Moment, Person, Victim, large, piece
 
 /// Where Debian puts the library that lies about the time.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-/// Kills in a usual run; a full one has all, twice.
+/// Kills in a usual run. A full one has twice as many as there are kinds of kill at
+/// [`MESSAGES_MAX`] messages; which message each is at is drawn.
 const USUAL: usize = 4;
 /// Messages of one prune at most; files are removed for each kill at one of them.
 const MESSAGES_MAX: usize = 12;
@@ -140,7 +141,9 @@ fn whoever_is_killed_while_something_is_thrown_away_nothing_else_goes() {
     };
     let _: FileChanged = fixture.alice.call(method::TRASH_RESTORE, asked).unwrap();
     assert!(safe.get("/back").unwrap().starts_with(b"thrown away "));
-    assert!(kills * 2 > wanted.min(USUAL), "only {kills} happened");
+    // More than half of those that were wanted: where the message that was drawn does not come in a
+    // run, nobody is killed.
+    assert!(kills * 2 > wanted, "only {kills} of {wanted} happened");
     metrics::figure("C12", &format!("killed {kills} times while something was thrown away: it alone went"));
 }
 

@@ -100,6 +100,20 @@ pub(super) fn commands(tests: &[Named]) -> BTreeMap<(&'static str, String), Vec<
     all
 }
 
+/// Whether a runner's output names a test of this name, or of the module of this name. Of tests
+/// that run one after the other each begins a line.
+pub(super) fn has_run(name: &str, output: &str) -> bool {
+    let (last, module) = (format!("::{name}"), format!("{name}::"));
+    let is_it = |test: &str| {
+        name.is_empty()
+            || test == name
+            || test.ends_with(&last)
+            || format!("::{test}").contains(&format!("::{module}"))
+    };
+    let mut tests = output.lines().filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
+    tests.any(|(test, _)| is_it(test.split(' ').next().unwrap_or_default()))
+}
+
 impl Named {
     /// Its package, target and name there.
     fn place(&self) -> Option<(&'static str, String, String)> {
@@ -168,6 +182,20 @@ mod tests {
         for other in ["| T7 | cut | nothing |", "| point | a | b | c | d |", "no row"] {
             assert_eq!(super::row(other), None, "{other}");
         }
+    }
+
+    /// A name is a part of other names.
+    #[test]
+    fn a_test_has_run_where_the_runner_says_so() {
+        let output = "running 2 tests\ntest a::b::one_more ... ok\ntest a::b::two ... figure T1: 2\nok\n\n\
+                      test result: ok. 2 passed; 0 failed\n";
+        for there in ["two", "b::two", "a::b::two", "a::b", "b", ""] {
+            assert!(has_run(there, output), "{there}");
+        }
+        for missing in ["one", "a::b::one", "wo", "result", "c"] {
+            assert!(!has_run(missing, output), "{missing}");
+        }
+        assert!(!has_run("", "running 0 tests\n"));
     }
 
     /// A row whose test or sabotage is called otherwise by now shows nothing.

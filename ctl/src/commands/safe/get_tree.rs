@@ -202,7 +202,8 @@ impl Walk<'_> {
                 let asked = FileGet { select, safe, path: path_there, version: None, at: None, record };
                 let (wanted, force) = ((asked, entry.size), self.how.force);
                 let got =
-                    fetch(self.context, &mut self.daemon, wanted, (folder, &path), force, &mut self.made)?;
+                    fetch(self.context, &mut self.daemon, wanted, (folder, &path), force, &mut self.made);
+                let got = got.map_err(|failure| failure.about(&entry.path))?;
                 self.came(got.bytes);
             }
             FileKind::Symlink | FileKind::Unknown => {

@@ -90,8 +90,11 @@ const fn consequence(role: SafeRole) -> &'static str {
 pub(super) fn unshare(context: &Context<'_>, safe: String, user: &str, sure: &Sure) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let before: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe))?;
-    may_let_in(&before.safe)?;
     let found = found(context, &mut daemon, user)?;
+    // Of oneself the daemon says what to do instead: leaving needs no role.
+    if !found.member.devices.iter().any(|device| device.device == before.safe.device) {
+        may_let_in(&before.safe)?;
+    }
     let what = format!(
         "{}\nis out of {} from here on. What is written from now on has another key, which they don't get. \
          What they could read before, they may have kept.",

@@ -334,6 +334,23 @@ fn a_repair_closes_what_it_has_mended_and_nothing_else() {
     assert!(short().is_none());
 }
 
+/// An open alarm of one takeover must not hide the next one: of another safe, by another person.
+#[test]
+fn of_what_is_told_each_only_the_same_words_are_known() {
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let raise = |found: &str| store.raise_each("safe_taken_over", found, Timestamp(7)).unwrap();
+    let first = raise("certificate 3").unwrap();
+    assert_eq!(raise("certificate 3"), None, "it is open");
+    let second = raise("certificate 5").unwrap();
+    assert_eq!(store.open_alarms().unwrap(), [first.clone(), second.clone()]);
+    store.acknowledge_alarm(first.id, Timestamp(8)).unwrap();
+    assert_eq!(raise("certificate 3"), None, "it has been dealt with");
+    // No repair closes one.
+    assert_eq!(store.mend_alarms(Timestamp(9)).unwrap(), []);
+    assert_eq!(store.open_alarms().unwrap(), [second]);
+}
+
 /// Somebody who shows a rollback first would otherwise keep the proof of a fork from being kept.
 #[test]
 fn a_proof_that_comes_after_its_alarm_is_kept() {

@@ -10,6 +10,7 @@ mod route;
 mod waiting;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -42,18 +43,22 @@ impl Caller {
     }
 }
 
-/// Refuses to store more where the disk is all but full.
+/// Refuses to store more where the disk is all but full. Said once until something fits again: with
+/// each refused upload, whoever tries again and again would fill the disk of the log, too.
 fn check_room(app: &App, more: usize) -> Result<(), Refusal> {
     let more = u64::try_from(more).unwrap_or(u64::MAX);
     let room = app.objects.store.room()?;
     if is_room(room, more) {
+        app.is_short_of_room.store(false, Ordering::Relaxed);
         return Ok(());
     }
-    tracing::warn!(
-        free = room.free,
-        must_stay = stays_free(room),
-        "the disk of the objects is all but full: contents are refused"
-    );
+    if !app.is_short_of_room.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            free = room.free,
+            must_stay = stays_free(room),
+            "the disk of the objects is all but full: contents are refused"
+        );
+    }
     Err(ErrorCode::QuotaReached.into())
 }
 

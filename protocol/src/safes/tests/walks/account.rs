@@ -134,7 +134,7 @@ impl Account {
                 let may_raise = role.is_some_and(|role| self.may_take_over(of, role, seen));
                 let others = roles.iter().any(|(subject, _)| *subject != number);
                 let manages = role.is_some_and(Role::manages);
-                let may_key = manages || (due && role.is_some_and(Role::writes)) || (raises && may_raise);
+                let may_key = manages || (due && (role.is_some_and(Role::writes) || (raises && may_raise)));
                 wrong = wrong
                     .and(Wrong::ROLE, role.is_none() && (others || *key || roles.is_empty()))
                     .and(Wrong::ROLE, (others && !manages) || (*key && !may_key))
