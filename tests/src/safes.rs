@@ -5,12 +5,13 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{
     DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGet, FileGot,
-    FileList, FileListResult, FileMove, FilePut, FileSelector, SafeCreate, SafeRole, SafeSelector, SafeShare,
-    SafeShared, SafeShowResult, SafeStanding, SafeSummary, SafeSync, SafeSynced, SafeUnshare, SafeUnshared,
-    SafeView, method,
+    FileList, FileListResult, FileMove, FilePut, FileSelector, ProblemKind, SafeCreate, SafeRole,
+    SafeSelector, SafeShare, SafeShared, SafeShowResult, SafeStanding, SafeSummary, SafeSync, SafeSynced,
+    SafeUnshare, SafeUnshared, SafeView, method,
 };
 
 use parsec_protocol::ids::OperationId;
@@ -157,6 +158,26 @@ impl Safe<'_> {
         let done = self.put(path, contents, WAIT_SECONDS).unwrap();
         assert!(done.shared, "{done:?}");
         done
+    }
+
+    /// The same on a device that may still be verifying older records: until it has, nothing is
+    /// saved.
+    ///
+    /// # Panics
+    /// If it is refused for anything else, or for too long, or isn't shared.
+    pub fn put_once_verified(&self, path: &str, contents: &[u8]) -> FileChanged {
+        let begun = Instant::now();
+        loop {
+            match self.put(path, contents, WAIT_SECONDS) {
+                Ok(done) => {
+                    assert!(done.shared, "{done:?}");
+                    return done;
+                }
+                Err(refused) => assert_eq!(refused.name(), Some(ProblemKind::NotSharedYet), "{refused:?}"),
+            }
+            assert!(begun.elapsed() < Duration::from_secs(u64::from(WAIT_SECONDS)), "it goes on for ever");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The same contents at another place.

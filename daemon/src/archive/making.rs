@@ -26,7 +26,7 @@ use crate::contents::open_file::{FileError, OpenFile};
 use crate::contents::stop::stop;
 use crate::os::{blocking_in, clock};
 use crate::problems::sentence;
-use crate::safes::paths;
+use crate::safes::{paths, refusals};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::session::safe_items::{Batch, Step};
@@ -332,6 +332,10 @@ impl Making<'_> {
 pub(crate) async fn archive(session: &Session, safe: &OpenSafe, file: OwnedFd) -> Result<Archived, Problem> {
     let (verified, state, keys) = {
         let memory = safe.memory().await;
+        // A word may name other objects than the records do: the archive would lack theirs.
+        if memory.started.is_some() {
+            return Err(refusals::being_verified());
+        }
         (memory.verified.clone(), memory.base.clone(), Arc::new(memory.keys.copied()))
     };
     let Some(now) = verified.present() else {

@@ -70,7 +70,9 @@ pub(crate) async fn fetch(
     let _share = room().share().await?;
     let objects = HereAndThere::new(session, safe);
     let mut pieces = Pieces::new(&objects, &keys, content);
-    let mut all = Zeroizing::new(Vec::new());
+    // At once: it never moves, so that no half of it is left behind in memory.
+    let size = usize::try_from(content.size).map_err(|_| GetError::Shape)?;
+    let mut all = Zeroizing::new(Vec::with_capacity(size));
     loop {
         let window = pieces.window().await?;
         if window.is_empty() {

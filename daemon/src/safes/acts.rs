@@ -21,7 +21,7 @@ use parsec_protocol::safes::rebase::Pending;
 use parsec_protocol::safes::tree::Tree;
 
 use super::paths::{self, Path, exists, folder_exists};
-use super::{folding, holding, overlay, refusals};
+use super::{committing, folding, holding, overlay, refusals};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -57,10 +57,11 @@ pub(crate) fn nanoseconds() -> u64 {
     clock::now().0.saturating_mul(1_000)
 }
 
-/// Refuses to write where the user may not.
+/// Refuses to write where the user may not, and while the tree is a snapshot's word: what is saved
+/// on files that a liar made up would go out over those that the person never saw.
 ///
 /// # Errors
-/// `safe_not_accepted`, `safe_role_too_low`.
+/// `safe_not_accepted`, `safe_role_too_low`; `not_shared_yet` while older records are verified.
 pub(crate) fn may_write(session: &Session, memory: &Memory) -> Result<(), Problem> {
     let too_low = |text: &str| Err(Problem::new(ProblemKind::SafeRoleTooLow, text));
     match memory.standing {
@@ -76,6 +77,7 @@ pub(crate) fn may_write(session: &Session, memory: &Memory) -> Result<(), Proble
     match role {
         Some(role) if !role.writes() => too_low("You are a reader of this safe."),
         None if memory.verified.present().is_some() => too_low("You are not in this safe any more."),
+        Some(_) | None if committing::is_a_word(memory) => Err(refusals::being_verified()),
         Some(_) | None => Ok(()),
     }
 }

@@ -29,6 +29,8 @@ enum Step {
     More(State, Vec<Oddity>),
     /// A key is not here: so far, until somebody gives it.
     Waits(State, Vec<Oddity>, Stop),
+    /// It came to the end, and that can't be kept: so far, to be kept the next time.
+    Failed(State, Vec<Oddity>, Problem),
     /// The tree is this fold from now on.
     Done(Vec<Oddity>, Vec<Notice>),
 }
@@ -46,17 +48,21 @@ async fn step(session: &Session, safe: &OpenSafe, state: Option<State>) -> Resul
         let to = state.seq().saturating_add(STEP_RECORDS).min(end);
         let found = folding::fold_stored(&open, &memory, id, &mut state, to)?;
         let Found { oddities, stop, .. } = found;
+        let folded = state.seq();
+        memory.started = memory.started.map(|started| Started { folded, ..started });
         if let Some(stop) = stop {
             return Ok(Step::Waits(state, oddities, stop));
         }
         if state.seq() < end {
-            let folded = state.seq();
-            memory.started = memory.started.map(|started| Started { folded, ..started });
             return Ok(Step::More(state, oddities));
         }
         // Nothing of this device was posted meanwhile: the queue knows none of these records.
-        let notices = folding::stand_on(&open, &mut memory, id, state, &Found::default(), true)?;
-        Ok::<_, Problem>(Step::Done(oddities, notices))
+        let kept = state.clone();
+        let stood = folding::stand_on(&open, &mut memory, id, state, &Found::default(), true);
+        Ok::<_, Problem>(match stood {
+            Ok(notices) => Step::Done(oddities, notices),
+            Err(problem) => Step::Failed(kept, oddities, problem),
+        })
     })
     .await
 }
@@ -78,13 +84,20 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
                 folding::tell(&session, &safe, oddities).await;
                 tracing::info!(safe = %safe.id, ?stop, "older records can't be verified yet");
             }
+            Ok(Step::Failed(so_far, oddities, problem)) => {
+                state = Some(so_far);
+                folding::tell(&session, &safe, oddities).await;
+                tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "what was folded can't be kept");
+            }
             Ok(Step::Done(oddities, notices)) => {
                 folding::tell(&session, &safe, oddities).await;
+                // What pins cover may be something else in it, after as many records.
+                safe.keeping.look_anew();
                 tracing::info!(safe = %safe.id, "the whole journal is folded");
                 views::notify(&session, &safe, notices);
                 safe.went_on();
                 views::tell(&session, &safe, "verified").await;
-                // What was saved meanwhile goes out.
+                // What an earlier version of this program saved meanwhile goes out.
                 safe.wanted.notify_one();
             }
             Ok(Step::Idle) => {}

@@ -66,15 +66,17 @@ pub(super) struct Draft {
 
 /// Whether the tree is somebody's word, of which no record may be made: what it would say there,
 /// this device would have signed for.
-const fn is_a_word(memory: &Memory) -> bool {
+pub(super) const fn is_a_word(memory: &Memory) -> bool {
     memory.started.is_some()
 }
 
 /// Whether anything may be written, by what is known here.
-fn may_write(open: &OpenDevice, memory: &Memory) -> Result<(), Problem> {
+///
+/// # Errors
+/// Why it may not.
+pub(super) fn may_write(open: &OpenDevice, memory: &Memory) -> Result<(), Problem> {
     if is_a_word(memory) {
-        let text = "The safe's older records are still being verified on this device.";
-        return Err(Problem::new(ProblemKind::NotSharedYet, text));
+        return Err(refusals::being_verified());
     }
     let Some(present) = memory.verified.present() else {
         return Err(Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet."));

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::certifying::{Wish, certify};
 use super::folding::Dropped;
 use super::keeping::Endangered;
+use super::starting::LastTry;
 use super::views;
 use crate::os::entropy;
 use crate::session::Session;
@@ -50,6 +51,10 @@ pub(super) struct Between {
     pub(super) prune: Option<Instant>,
     /// When to write a snapshot that is due.
     pub(super) snapshot: Option<Instant>,
+    /// Where the journal ended when the tree was too large for one.
+    pub(super) too_large: Option<u64>,
+    /// When a snapshot to start from was looked for last, by what was here then.
+    pub(super) started: LastTry,
 }
 
 /// What is to be done.

@@ -296,7 +296,19 @@ fn rest(memory: &Memory, found: &Found, records: u64, state: &State, stamp: &Sta
 fn step(open: &OpenDevice, memory: &mut Memory, id: SafeId, to: u64) -> Result<Step, Problem> {
     let mut state = if memory.refold { State::new(id) } else { memory.base.clone() };
     let before = memory.base.seq();
-    let found = fold_stored(open, memory, id, &mut state, to)?;
+    let word = memory.started.is_some() && !memory.refold;
+    let mut found = fold_stored(open, memory, id, &mut state, to)?;
+    if word {
+        // Where a tree is somebody's word, the odd one may be the word: nothing that was folded
+        // onto it is kept, and the whole journal is folded instead.
+        if found.oddities.iter().any(|odd| matches!(odd, Oddity::OtherRoot(..))) {
+            memory.refold = true;
+            return step(open, memory, id, to);
+        }
+        // What is odd is told by the fold from the first record on: no honest record may be
+        // accused by a word.
+        found.oddities.clear();
+    }
     let grown = state.seq() != before || memory.refold;
     let from_first = memory.refold;
     let notices = if grown { stand_on(open, memory, id, state, &found, from_first)? } else { Vec::new() };
@@ -374,18 +386,6 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
                 Ok(more) => all.extend(more),
                 // What the first step found is told all the same.
                 Err(problem) => failed = Some(problem),
-            }
-        }
-        if memory.started.is_some() {
-            // What is odd is told by the fold from the first record on. Where a tree is somebody's
-            // word, the odd one may be the word: no honest record may be accused by it.
-            let odd = std::mem::take(&mut all.oddities);
-            if odd.iter().any(|odd| matches!(odd, Oddity::OtherRoot(..))) {
-                memory.refold = true;
-                match step(&open, &mut memory, id, to) {
-                    Ok(more) => all.extend(more),
-                    Err(problem) => failed = Some(problem),
-                }
             }
         }
         let Step { oddities, notices, grown, dropped, stop } = all;

@@ -34,7 +34,7 @@ pub(crate) mod presence;
 pub(crate) mod pruning;
 pub(crate) mod quota;
 mod reading;
-mod refusals;
+pub(crate) mod refusals;
 mod repairing;
 pub(crate) mod restoring;
 mod returning;

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::committing::{Draft, Tried, post_apart, role_here};
 use super::dropped::{OBJECTS_OF_A_RECORD, still_there};
 use super::due::half_random;
-use super::{folding, keys, reading, views};
+use super::{folding, keys, reading, refusals, views};
 use crate::contents::pages::{Source, behind};
 use crate::os::{clock, entropy};
 use crate::problems;
@@ -207,14 +207,20 @@ async fn swept(
 /// Throws away what may go, or says what would. The caller holds the safe's turn.
 ///
 /// # Errors
-/// `safe_role_too_low`; `not_shared_yet` while changes of this device wait; why nothing can be
-/// written; where a page can't be looked into; the server's and the store's.
+/// `safe_role_too_low`; `not_shared_yet` while changes of this device wait, or older records are
+/// still being verified; why nothing can be written; where a page can't be looked into; the
+/// server's and the store's.
 pub(crate) async fn run(
     session: &Session,
     safe: &Arc<OpenSafe>,
     which: Which<'_>,
     dry: bool,
 ) -> Result<Pruned, Problem> {
+    // By a word nothing is thrown away, and nobody is told what would be: it may leave out what
+    // names an object.
+    if safe.memory().await.started.is_some() {
+        return Err(refusals::being_verified());
+    }
     let mut state = if dry { safe.memory().await.base.clone() } else { caught_up(session, safe).await? };
     let role = role_here(&session.open, &*safe.memory().await, &session.log())?;
     let least = days_before_pruning(role, state.retention_days());

@@ -8,6 +8,14 @@ use parsec_protocol::safe_log::rules::Fault;
 use parsec_protocol::safe_log::safe::NotTaken;
 use parsec_protocol::safes::fold::Void;
 
+/// While the tree is a snapshot's word: what a person does now would be about files that they only
+/// seem to see, and go out over the true ones.
+pub(crate) fn being_verified() -> Problem {
+    let text = "The safe's older records are still being verified on this device.";
+    let hint = "Try again in a moment; `parsecctl safe status` shows how far it is.".to_owned();
+    Problem { hint, ..Problem::new(ProblemKind::NotSharedYet, text) }
+}
+
 /// Why a certificate or record of one's own is not made.
 pub(super) fn fault(fault: Fault) -> Problem {
     let (kind, text) = match fault {

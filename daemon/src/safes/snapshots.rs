@@ -14,14 +14,15 @@ use parsec_protocol::ids::OperationId;
 use parsec_protocol::keys::random;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::change::Change;
-use parsec_protocol::safes::snapshot::{SNAPSHOT_EVERY_RECORDS, SNAPSHOT_MAX_BYTES, root_of};
+use parsec_protocol::safes::snapshot::{SNAPSHOT_EVERY_RECORDS, root_of};
 use parsec_protocol::safes::tree::Tree as _;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::committing::{Draft, Tried, post_apart, role_here};
+use super::committing::{Draft, Tried, may_write, post_apart, role_here};
 use super::due::half_random;
 use super::staged::{self, Wanted};
+use super::starting::START_MAX_BYTES;
 use super::{folding, keys, views};
 use crate::contents::snapshot::seal;
 use crate::os::{blocking_in, entropy};
@@ -44,13 +45,29 @@ fn due(session: &Session, memory: &Memory) -> Option<Role> {
     let end = memory.verified.present().map_or(0, |now| now.journal.count);
     let at_end = memory.base.seq() == end && memory.started.is_none() && memory.queue.is_empty();
     let due = at_end && memory.base.records_since_snapshot() >= SNAPSHOT_EVERY_RECORDS;
-    role_here(&session.open, memory, &session.log()).ok().filter(|role| due && role.manages())
+    let log = session.log();
+    // Before all of it is sealed and sent in vain.
+    let may = may_write(&session.open, memory).is_ok() && !memory.verified.is_due(&*log, log.count());
+    let due = due && may;
+    role_here(&session.open, memory, &log).ok().filter(|role| due && role.manages())
 }
 
 /// Writes one where it is time to. The caller holds the safe's turn, and has read and folded all
 /// there was.
-pub(super) async fn keep_up(session: &Session, safe: &Arc<OpenSafe>, next: &mut Option<Instant>) {
-    let Some(role) = due(session, &*safe.memory().await) else {
+pub(super) async fn keep_up(
+    session: &Session,
+    safe: &Arc<OpenSafe>,
+    next: &mut Option<Instant>,
+    too_large: &mut Option<u64>,
+) {
+    let (role, end) = {
+        let memory = safe.memory().await;
+        (due(session, &memory), memory.base.seq())
+    };
+    // A tree that was too large is looked at again when as much was written as is from one to the
+    // next: each look encodes all of it.
+    let given_up = too_large.is_some_and(|at| end.saturating_sub(at) < SNAPSHOT_EVERY_RECORDS);
+    let Some(role) = role.filter(|_| !given_up) else {
         *next = None;
         return;
     };
@@ -62,24 +79,36 @@ pub(super) async fn keep_up(session: &Session, safe: &Arc<OpenSafe>, next: &mut 
     }
     *next = Some(now + AGAIN_AFTER);
     match write(session, safe).await {
-        Ok(true) => *next = None,
-        Ok(false) => {}
+        Ok(Written::Stands) => *next = None,
+        Ok(Written::TooLarge(at)) => (*next, *too_large) = (None, Some(at)),
+        Ok(Written::Vain) => {}
         Err(problem) => {
             tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "no snapshot is written");
         }
     }
 }
 
-/// Writes one; whether it stands.
-async fn write(session: &Session, safe: &Arc<OpenSafe>) -> Result<bool, Problem> {
+/// What writing one came to.
+enum Written {
+    /// It stands in the journal.
+    Stands,
+    /// Others were faster, each time.
+    Vain,
+    /// Nobody would start from it: the tree after so many records is too large.
+    TooLarge(u64),
+}
+
+/// Writes one, where the tree is not too large for it.
+async fn write(session: &Session, safe: &Arc<OpenSafe>) -> Result<Written, Problem> {
     for _ in 0..MOVED_ON_MAX {
         let state = safe.memory().await.base.clone();
+        let at = state.seq();
         let made = blocking_in(&session.tasks, move || {
             Ok::<_, Problem>((Zeroizing::new(codec::encode(&state)), root_of(&state)))
         });
         let (bytes, root) = made.await?;
-        if bytes.len() as u64 > SNAPSHOT_MAX_BYTES {
-            return Ok(false);
+        if bytes.len() as u64 > START_MAX_BYTES {
+            return Ok(Written::TooLarge(at));
         }
         let taken = seal(session, safe, bytes).await?;
         let operation = OperationId::from_bytes(random(&mut entropy::System).map_err(problems::no_entropy)?);
@@ -105,11 +134,11 @@ async fn write(session: &Session, safe: &Arc<OpenSafe>) -> Result<bool, Problem>
             Tried::Accepted => {
                 tracing::info!(safe = %safe.id, "a snapshot was written");
                 views::tell(session, safe, "snapshot").await;
-                return Ok(true);
+                return Ok(Written::Stands);
             }
             Tried::MovedOn if due(session, &*safe.memory().await).is_some() => {}
             Tried::MovedOn | Tried::Nothing | Tried::Due => break,
         }
     }
-    Ok(false)
+    Ok(Written::Vain)
 }

@@ -2,9 +2,10 @@
 //! files can be read.
 //!
 //! Decides which snapshot counts (docs/protocol.md, *Snapshots*): both logs were verified before,
-//! its objects hold what its author states, nobody behind it contradicts, and an owner or a manager
-//! of now vouches for it. Refuses one for the least doubt: then the whole journal is folded, which
-//! costs time and nothing else. What it starts from is a word until `behind` has folded up to it.
+//! its objects hold what its author states, nothing behind it is odd, and its author is an owner or
+//! a manager now. Refuses one for the least doubt, and one that would take too much memory: then
+//! the whole journal is folded, which costs time and nothing else. What it starts from is a word
+//! until `behind` has folded up to it.
 
 use std::sync::Arc;
 
@@ -28,11 +29,15 @@ use crate::contents::snapshot::fetch;
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Started};
-use crate::store::{Folded, OpenDevice, Requeued, StoreError, StoredRecord, Word};
+use crate::store::{Folded, OpenDevice, Requeued, StoreError, Word};
 
 /// Records that are opened to find a snapshot: honest devices write one each two thousand. Beyond
 /// that, looking for one costs more than it saves.
 const SEARCH_RECORDS: u64 = 4_500;
+/// Most bytes of a snapshot that is fetched, or written. A state takes some 10 to 16 times its
+/// encoding in memory while it is read, and the daemon has 2 GiB: a larger one, by whoever wants
+/// that, would end it at every start. 100,000 entries are some 25 MB.
+pub(super) const START_MAX_BYTES: u64 = 32 * 1024 * 1024;
 /// Records that are looked through in one step.
 const STEP_RECORDS: u64 = 64;
 /// Snapshots that are tried, the newest first: a lost object must not cost all of it.
@@ -51,20 +56,18 @@ struct Candidate {
 enum Refused {
     #[error(transparent)]
     Bad(#[from] BadSnapshot),
-    #[error("a record behind it has another tree, or its own record is void")]
+    #[error("its own record or one behind it is odd")]
     Contradicted,
-    #[error("no owner or manager of now vouches for it")]
-    Unvouched,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The snapshots in the last records by owners and managers, the newest first.
+/// The snapshots in the last records by owners and managers who vouch for them, the newest first.
 fn candidates(
     open: &OpenDevice,
     memory: &Memory,
-    safe: SafeId,
-    to: u64,
+    log: &VerifiedLog,
+    (safe, to): (SafeId, u64),
 ) -> Result<Vec<Candidate>, StoreError> {
     let mut found = Vec::new();
     let lost = |epoch| memory.verified.epoch(epoch).is_some_and(|epoch| epoch.lost);
@@ -75,11 +78,15 @@ fn candidates(
         for stored in records.iter().rev().filter(|stored| stored.role.manages()) {
             let payload = record::Envelope::decode(&stored.envelope).and_then(|envelope| envelope.payload());
             let Ok(payload) = payload else { continue };
-            if lost(payload.epoch) {
+            let own = stored.author == open.summary.user;
+            if lost(payload.epoch) || !vouches(&memory.verified, log, (stored.author, own), payload.author) {
                 continue;
             }
             let Ok(inside) = open_record(&memory.keys, &payload) else { continue };
             if let Some((content, root)) = snapshot::of_changes(&inside.changes) {
+                if content.size > START_MAX_BYTES {
+                    continue;
+                }
                 found.push(Candidate { seq: payload.seq, content: content.clone(), root });
             }
         }
@@ -89,9 +96,16 @@ fn candidates(
     Ok(found)
 }
 
-/// Whether somebody may vouch for a tree now: role\* by the organisation's log as it is here.
-fn vouches(verified: &VerifiedSafe, log: &VerifiedLog, user: UserId, device: DeviceId) -> bool {
-    let manages = role_at(verified, log, &user).is_some_and(|role| role.manages());
+/// Whether the author of a snapshot vouches for it now: role\* by the organisation's log as it is
+/// here, or one's own. A later record vouches for nothing: its state root covers no objects, and
+/// an honest device that found the snapshot void writes the same one.
+fn vouches(
+    verified: &VerifiedSafe,
+    log: &VerifiedLog,
+    (user, own): (UserId, bool),
+    device: DeviceId,
+) -> bool {
+    let manages = own || role_at(verified, log, &user).is_some_and(|role| role.manages());
     manages && log.device(&device).is_some_and(|device| device.revoked.is_none())
 }
 
@@ -99,13 +113,12 @@ fn vouches(verified: &VerifiedSafe, log: &VerifiedLog, user: UserId, device: Dev
 fn counted(
     open: &OpenDevice,
     memory: &Memory,
-    log: &VerifiedLog,
     (safe, to): (SafeId, u64),
     from: &Candidate,
     bytes: &[u8],
 ) -> Result<(State, Dropped), Refused> {
     let mut state = snapshot::open(bytes, from.root, safe, from.seq)?;
-    let (mut vouched, mut dropped) = (false, Vec::new());
+    let mut dropped = Vec::new();
     while state.seq() < to {
         let records = open.store.safe_records(safe, state.seq(), STEP_RECORDS)?;
         if records.is_empty() {
@@ -119,49 +132,57 @@ fn counted(
             folding::one(&memory.verified, &memory.keys, &mut state, stored, &mut found)?;
             // Behind a key that is not here, nothing more can be said.
             if found.stop.is_some() {
-                return if vouched { Ok((state, dropped)) } else { Err(Refused::Unvouched) };
+                return Ok((state, dropped));
             }
-            let odd = found.oddities.iter().any(|odd| matches!(odd, folding::Oddity::OtherRoot(..)));
+            // Whatever it is: where the tree is a lie, a good record behind it may be the odd one.
+            let odd = !found.oddities.is_empty();
             let void = state.seq() == from.seq && !state.snapshots().iter().any(|it| it.seq == from.seq);
             if odd || void {
                 return Err(Refused::Contradicted);
             }
-            // Whoever states the root of this tree has it, by their own fold.
-            vouched |= found.oddities.is_empty() && author_vouches(memory, log, stored);
             dropped.extend(found.dropped);
         }
     }
-    if vouched { Ok((state, dropped)) } else { Err(Refused::Unvouched) }
+    Ok((state, dropped))
 }
 
-fn author_vouches(memory: &Memory, log: &VerifiedLog, stored: &StoredRecord) -> bool {
-    let payload = record::Envelope::decode(&stored.envelope).and_then(|envelope| envelope.payload());
-    payload.is_ok_and(|payload| {
-        let lost = memory.verified.epoch(payload.epoch).is_some_and(|epoch| epoch.lost);
-        !lost && vouches(&memory.verified, log, stored.author, payload.author)
-    })
+/// Whether nothing is folded and nothing waits. What waits may have been posted before by a copy of
+/// this device: only the journal knows.
+fn is_fresh(memory: &Memory) -> bool {
+    let nothing = memory.base.seq() == 0 && !memory.refold && memory.queue.is_empty();
+    nothing && memory.started.is_none()
 }
+
+/// Where the journal ended when a snapshot was looked for last, and how many keys were here then.
+pub(super) type LastTry = Option<(u64, usize)>;
 
 /// Starts from the newest snapshot that counts, where nothing of the safe is folded here; what
-/// records behind it have dropped. Where none counts, nothing has changed. The caller holds the
-/// safe's turn, and has read all there is.
+/// records behind it have dropped. Where none counts, nothing has changed, and none is looked for
+/// again before there is something new. The caller holds the safe's turn, and has read all there
+/// is.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn start(session: &Session, safe: &OpenSafe) -> Result<Dropped, Problem> {
+pub(super) async fn start(
+    session: &Session,
+    safe: &OpenSafe,
+    last: &mut LastTry,
+) -> Result<Dropped, Problem> {
     let (id, open) = (safe.id, Arc::clone(&session.open));
     let (all, to) = {
         let memory = safe.memory().await;
         let to = memory.verified.present().map_or(0, |now| now.journal.count);
-        // What waits may have been posted before by a copy of this device: only the journal knows.
-        let fresh = memory.base.seq() == 0 && !memory.refold && memory.queue.is_empty();
-        if !fresh || memory.started.is_some() || to == 0 {
+        let this = Some((to, memory.keys.iter().count()));
+        if !is_fresh(&memory) || to == 0 || *last == this {
             return Ok(Dropped::new());
         }
+        let log = session.log();
         let looked = blocking_in(&session.tasks, move || {
-            Ok::<_, StoreError>((candidates(&open, &memory, id, to)?, to))
+            Ok::<_, StoreError>((candidates(&open, &memory, &log, (id, to))?, to))
         });
-        looked.await?
+        let looked = looked.await?;
+        *last = this;
+        looked
     };
     for candidate in all {
         let seq = candidate.seq;
@@ -172,10 +193,14 @@ pub(super) async fn start(session: &Session, safe: &OpenSafe) -> Result<Dropped,
                 continue;
             }
         };
-        let (open, log) = (Arc::clone(&session.open), session.log());
+        let open = Arc::clone(&session.open);
         let mut memory = safe.memory().await;
+        // Something was saved while it was fetched: it was put onto nothing, and stays there.
+        if !is_fresh(&memory) {
+            return Ok(Dropped::new());
+        }
         let started = blocking_in(&session.tasks, move || {
-            let (state, dropped) = match counted(&open, &memory, &log, (id, to), &candidate, &bytes) {
+            let (state, dropped) = match counted(&open, &memory, (id, to), &candidate, &bytes) {
                 Ok(counted) => counted,
                 Err(Refused::Store(error)) => return Err(error),
                 Err(why) => return Ok(Err(why)),

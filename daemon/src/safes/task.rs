@@ -235,7 +235,7 @@ async fn round(
         return Err(problem);
     }
     keys::complete(session, safe).await?;
-    let dropped = starting::start(session, safe).await?;
+    let dropped = starting::start(session, safe, &mut between.started).await?;
     between.dropped.extend(dropped);
     told(session, safe, between, folding::fold_up(session, safe).await?);
     changed(session, safe, before).await;
@@ -274,7 +274,7 @@ async fn round(
         views::tell(session, safe, "shared").await;
     }
     pruning::daily(session, safe, &mut between.prune).await;
-    snapshots::keep_up(session, safe, &mut between.snapshot).await;
+    snapshots::keep_up(session, safe, &mut between.snapshot, &mut between.too_large).await;
     let again = damaged::next_look(&*safe.memory().await);
     Ok(wake.into_iter().chain(again).chain(between.prune).chain(between.snapshot).min())
 }

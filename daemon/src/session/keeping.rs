@@ -95,6 +95,18 @@ impl Keeping {
         self.wanted.notify_one();
     }
 
+    /// What they cover is looked at again: the tree is another one after as many records. Who looks
+    /// at the earlier one just now says nothing of this one.
+    pub fn look_anew(&self) {
+        let mut state = self.state();
+        state.changes = state.changes.wrapping_add(1);
+        state.marked = None;
+        state.looked = None;
+        state.busy = true;
+        drop(state);
+        self.wanted.notify_one();
+    }
+
     /// Whether what pins cover is being fetched, or about to be.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -193,6 +205,21 @@ impl Keeping {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_pins_cover_is_looked_at_anew_in_another_tree_of_as_many_records() {
+        let keeping = Keeping::default();
+        let changes = keeping.changes();
+        keeping.set_marked(changes, 7);
+        keeping.set_looked_at(changes, 7);
+        assert!(keeping.is_marked(7) && keeping.is_looked_at(7));
+        keeping.look_anew();
+        assert!(!keeping.is_marked(7) && !keeping.is_looked_at(7));
+        // Whoever looked at the earlier tree says nothing of this one.
+        keeping.set_marked(changes, 7);
+        keeping.set_looked_at(changes, 7);
+        assert!(!keeping.is_marked(7) && !keeping.is_looked_at(7));
+    }
 
     #[test]
     fn no_more_pages_are_known_than_there_is_room_for() {

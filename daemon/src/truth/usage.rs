@@ -17,7 +17,7 @@ use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
 
 use super::pieces::{self, PageRead, Part};
-use crate::safes::views;
+use crate::safes::{refusals, views};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::transport::TransportError;
@@ -177,6 +177,10 @@ async fn once(session: &Session, safe: &OpenSafe) -> Result<Option<SafeUsed>, Pr
             let text = "Nothing was heard from the server about this safe yet.";
             return Err(Problem::new(ProblemKind::NotSharedYet, text));
         };
+        // What a word names is nothing to count by.
+        if memory.started.is_some() {
+            return Err(refusals::being_verified());
+        }
         (memory.base.clone(), Arc::new(memory.keys.copied()), views::name(&memory), now.log.count)
     };
     let counting = Counting {

@@ -15,7 +15,7 @@ use super::contents::{Looking, who_added};
 use super::findings::{Counts, Findings, Owner, Verdict};
 use super::logs::{self, Snapshot};
 use super::progress::{ITEM_BYTES, Progress};
-use crate::safes::{listing, paths, views};
+use crate::safes::{listing, paths, refusals, views};
 use crate::session::Session;
 use crate::session::names::Names;
 use crate::session::open_safes::OpenSafe;
@@ -36,6 +36,10 @@ async fn snapshot(safe: &OpenSafe) -> Result<Snapshot, Problem> {
         let text = "Nothing was heard from the server about this safe yet.";
         return Err(Problem::new(ProblemKind::NotSharedYet, text));
     };
+    // A word is nothing to judge by.
+    if memory.started.is_some() {
+        return Err(refusals::being_verified());
+    }
     let ends = [now.log, now.journal];
     Ok(Snapshot { ends, verified: memory.verified.clone(), base: memory.base.clone() })
 }

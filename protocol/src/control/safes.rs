@@ -401,7 +401,7 @@ pub struct SafeWaiting {
     #[serde(default)]
     pub ownerless: Option<SafeOwnerless>,
     /// Records of the journal that this device has still to fold behind the work, because it has
-    /// started from a snapshot: what it saves waits until that is done. Absent where it is.
+    /// started from a snapshot: until that is done nothing can be saved there. Absent where it is.
     #[serde(default)]
     pub verifying: Option<u64>,
 }

@@ -3,7 +3,7 @@
 //!
 //! Decides its encoding (docs/protocol.md, *Snapshots*). Refuses what no fold makes, since a
 //! snapshot is somebody else's word: two entries of one id or one name, a folder that is none, a
-//! circle, the root as an entry, a place that is too deep.
+//! circle, the root as an entry, a place that is too deep, and more of anything than a safe has.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,9 @@ use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 
 use crate::ids::{DeviceId, EntryId, ObjectId, SafeId};
+use crate::limits::LOG_MAX_CERTIFICATES;
 use crate::safes::entry::Entry;
+use crate::safes::fold::SAFE_ENTRIES_MAX;
 use crate::safes::scratch::{Delta, Scratch};
 use crate::safes::snapshot::SNAPSHOTS_MAX;
 use crate::safes::state::State;
@@ -20,6 +22,13 @@ use crate::safes::tree::{DEPTH_MAX, Tree};
 
 /// Fields of a kept state.
 const FIELDS: u64 = 10;
+/// Devices that have written in a safe: as many as the organisation's log has certificates.
+const DEVICES_MAX: u64 = LOG_MAX_CERTIFICATES;
+/// Objects of a safe: 8 TiB of them, and more than the largest kept state has room for.
+const OBJECTS_MAX: u64 = 1 << 24;
+/// Earlier versions in all of a safe: sixteen for each entry there may be, and more than the
+/// largest kept state has room for.
+const VERSIONS_MAX: usize = 1 << 24;
 
 impl<C> Encode<C> for State {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
@@ -58,35 +67,46 @@ impl<'b, C> Decode<'b, C> for State {
         state.seq = d.u64()?;
         state.name = d.decode_with(ctx)?;
         state.retention_days = d.u64()?;
-        each(d, ctx, |(device, seq): (DeviceId, u64)| state.devices.insert(device, seq).is_none())?;
+        each(d, ctx, DEVICES_MAX, |(device, seq): (DeviceId, u64)| {
+            state.devices.insert(device, seq).is_none()
+        })?;
         state.marks = d.decode_with(ctx)?;
-        each(d, ctx, |(object, seq): (ObjectId, u64)| {
+        each(d, ctx, OBJECTS_MAX, |(object, seq): (ObjectId, u64)| {
             let part = state.objects.part_mut(object.as_bytes());
             part.is_some_and(|part| part.insert(object, seq).is_none())
         })?;
-        each(d, ctx, |object: ObjectId| state.endangered.insert(object))?;
+        each(d, ctx, OBJECTS_MAX, |object: ObjectId| state.endangered.insert(object))?;
         state.snapshots = d.decode_with(ctx)?;
         if state.snapshots.len() > SNAPSHOTS_MAX || !state.snapshots.is_sorted_by(|a, b| a.seq < b.seq) {
             return Err(decode::Error::message("no snapshots"));
         }
         let mut entries = BTreeMap::new();
-        each(d, ctx, |entry: Entry| entries.insert(entry.id, entry).is_none())?;
+        let mut versions = 0_usize;
+        each(d, ctx, SAFE_ENTRIES_MAX, |entry: Entry| {
+            versions = versions.saturating_add(entry.versions.len());
+            versions <= VERSIONS_MAX && entries.insert(entry.id, entry).is_none()
+        })?;
         let delta = indexed(&state, entries).ok_or_else(|| decode::Error::message("no tree"))?;
         state.absorb(delta);
         Ok(state)
     }
 }
 
-/// Hands on each value of an array; `take` says whether it is one that may stand there.
+/// Hands on each value of an array of so many at most; `take` says whether it is one that may stand
+/// there. The length is a stranger's word: it is judged before anything is read by it.
 fn each<'b, C, T: Decode<'b, C>>(
     d: &mut Decoder<'b>,
     ctx: &mut C,
+    most: u64,
     mut take: impl FnMut(T) -> bool,
 ) -> Result<(), decode::Error> {
     let Some(length) = d.array()? else { return Err(decode::Error::message("no length")) };
+    if length > most {
+        return Err(decode::Error::message("too many"));
+    }
     for _ in 0..length {
         if !take(d.decode_with(ctx)?) {
-            return Err(decode::Error::message("twice"));
+            return Err(decode::Error::message("twice, or too many"));
         }
     }
     Ok(())

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use parsec_protocol::control::{DeviceSelector, SafeRole, SafeStatus, SafeStatusResult, SafeWaiting, method};
+use parsec_protocol::control::{
+    DeviceSelector, ProblemKind, SafeRole, SafeStatus, SafeStatusResult, SafeWaiting, method,
+};
 use parsec_protocol::ids::SafeId;
 use parsec_protocol::safes::snapshot::SNAPSHOT_EVERY_RECORDS;
 use parsec_tests::device::Device;
@@ -67,16 +69,20 @@ fn a_new_device_starts_from_a_snapshot_and_folds_the_whole_journal_behind_the_wo
     let _ = follower.until_reason("started");
     let here = Safe { device: &new, name: PLANS };
     assert_eq!(here.get("/behind it").unwrap(), b"by an owner");
-    let saved = here.put("/saved meanwhile", b"and waits", 0).unwrap();
-    assert!(saved.saved, "{saved:?}");
+    // Nothing is saved on a word: it is refused, or all was folded by then.
+    match here.put("/by the tablet", b"at once", 0) {
+        Ok(done) => assert!(done.saved, "{done:?}"),
+        Err(refused) => assert_eq!(refused.name(), Some(ProblemKind::NotSharedYet), "{refused:?}"),
+    }
     // A crash in the middle of it leaves what was there, and it goes on.
     new.kill();
     new.restart();
     new.unlock(ALICE_AGAIN.password).unwrap();
     let here = Safe { device: &new, name: PLANS };
     here.sync();
-    assert_eq!(here.get("/saved meanwhile").unwrap(), b"and waits");
-    assert_eq!(status(&new).verifying, None, "what was saved went out only when all was folded");
+    here.put_once_verified("/by the tablet", b"in the end");
+    assert_eq!(here.get("/by the tablet").unwrap(), b"in the end");
+    assert_eq!(status(&new).verifying, None, "it was saved only when all was folded");
     same(&fixture, &new);
 }
 

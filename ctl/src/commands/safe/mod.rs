@@ -263,7 +263,7 @@ fn waiting(context: &Context<'_>, safe: &SafeWaiting) -> String {
     let mut lines = vec![format!("{}: {}; server last heard: {heard}", named(&safe.safe), state(&safe.safe))];
     lines.extend(safe.safe.problem.as_ref().map(problem));
     lines.extend(safe.verifying.map(|records| {
-        format!("started from a snapshot; {records} older records are still being verified, and what is saved waits until then")
+        format!("started from a snapshot; {records} older records are still being verified, and nothing can be saved until then")
     }));
     let bytes = safe.safe.bytes.unwrap_or_default();
     lines.extend(keeping::of_safe(bytes, safe.here_bytes, safe.pinned_bytes, safe.kept_bytes));

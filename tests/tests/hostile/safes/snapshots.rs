@@ -98,13 +98,13 @@ fn a_snapshot_that_lies_is_an_alarm_and_the_tree_is_that_of_the_records() {
     let told = until_alarm(&shared.fixture.alice, ProblemKind::SafeUntrusted);
     acknowledge(&shared.fixture.alice, &told);
 
-    // Nobody has written since: a new device can't know, starts from it, and writes nothing by it.
+    // Nobody has written since: a new device can't know, and starts from it. It saves and writes
+    // nothing by it.
     let (new, mut follower) = another(&shared, "tablet");
     let reasons = follower.until_reason("started");
     assert!(!reasons.iter().any(|reason| reason == "verified"), "{reasons:?}");
     let here = Safe { device: &new, name: PLANS };
-    let put = here.put_shared("/from the tablet", b"saved meanwhile");
-    assert!(put.shared, "{put:?}");
+    here.put_once_verified("/from the tablet", b"by the true tree");
     bobs_lie_is_told(&new, ANOTHER_TREE);
     same_as_alices(&shared, &new);
     assert!(!here.paths().unwrap().contains(&"/never was".to_owned()));
@@ -131,6 +131,25 @@ fn a_snapshot_that_its_own_record_contradicts_is_void_and_nobody_starts_from_it(
 }
 
 #[test]
+fn whoever_finds_anything_odd_behind_a_snapshot_folds_all_instead() {
+    let (shared, bob, mut view) = with_records(SafeRole::Manager, 20);
+    let record = bob.snapshot(&view, view.state.clone());
+    let _ = bob.posted(shared.safe, &record);
+    bob.take(&mut view, record);
+    let payload = bob.next_record(&view);
+    let record = bob.write(&mut view, payload, vec![folder(shared.safe, "behind it")]);
+    let _ = bob.posted(shared.safe, &record);
+    bob.take(&mut view, record);
+    // Void, and by the right root: nobody behind it has another tree.
+    let before = view.state.state_root();
+    let record = bob.snapshot_behind(&view, lie(&view), before);
+    let _ = bob.posted(shared.safe, &record);
+    let (new, mut follower) = another(&shared, "tablet");
+    folded_all(&shared, &new, &mut follower);
+    bobs_lie_is_told(&new, "a snapshot of another state");
+}
+
+#[test]
 fn a_contributors_snapshot_is_void_and_nobody_starts_from_it() {
     let (shared, bob, mut view) = with_records(SafeRole::Contributor, 20);
     let record = bob.snapshot(&view, view.state.clone());
@@ -143,7 +162,7 @@ fn a_contributors_snapshot_is_void_and_nobody_starts_from_it() {
 }
 
 #[test]
-fn who_is_a_manager_no_more_vouches_for_nothing_until_somebody_writes_by_it() {
+fn who_is_a_manager_no_more_vouches_for_nothing_whoever_writes_behind_it() {
     let (shared, bob, mut view) = with_records(SafeRole::Manager, 20);
     let record = bob.snapshot(&view, view.state.clone());
     let _ = bob.posted(shared.safe, &record);
@@ -154,12 +173,10 @@ fn who_is_a_manager_no_more_vouches_for_nothing_until_somebody_writes_by_it() {
     let (new, mut follower) = another(&shared, "tablet");
     folded_all(&shared, &new, &mut follower);
     assert_eq!(alarms(&new), []);
-    // A later record by an owner, who has folded all of it, has the root of what follows from it.
+    // A later record by an owner has the same root: that covers no objects, and vouches for none.
     shared.alice().put_shared("/later", b"by the same tree");
     let (new, mut follower) = another(&shared, "phone");
-    let _ = follower.until_reason("started");
-    let _ = follower.until_reason("verified");
-    same_as_alices(&shared, &new);
+    folded_all(&shared, &new, &mut follower);
     assert_eq!(alarms(&new), []);
 }
 
