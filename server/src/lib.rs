@@ -300,11 +300,7 @@ impl Server {
 /// Says at the start what every upload would be told, so that the administrator hears it first.
 fn warn_of_room(objects: &impl objects::ObjectStore) {
     match objects.room() {
-        Ok(room) if !safes::is_room(room, 0) => tracing::warn!(
-            free = room.free,
-            must_stay = safes::stays_free(room),
-            "the disk of the objects is all but full: contents are refused"
-        ),
+        Ok(room) if !safes::is_room(room, 0) => safes::warn_of_room(room),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "how full the disk is could not be found out"),
     }

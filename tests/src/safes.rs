@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
-use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{
     DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGet, FileGot,
@@ -166,18 +165,17 @@ impl Safe<'_> {
     /// # Panics
     /// If it is refused for anything else, or for too long, or isn't shared.
     pub fn put_once_verified(&self, path: &str, contents: &[u8]) -> FileChanged {
-        let begun = Instant::now();
-        loop {
+        let mut done = None;
+        let _ = self.device.until_safe(|_| {
             match self.put(path, contents, WAIT_SECONDS) {
-                Ok(done) => {
-                    assert!(done.shared, "{done:?}");
-                    return done;
-                }
+                Ok(put) => done = Some(put),
                 Err(refused) => assert_eq!(refused.name(), Some(ProblemKind::NotSharedYet), "{refused:?}"),
             }
-            assert!(begun.elapsed() < Duration::from_secs(u64::from(WAIT_SECONDS)), "it goes on for ever");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            done.is_some()
+        });
+        let done = done.unwrap();
+        assert!(done.shared, "{done:?}");
+        done
     }
 
     /// The same contents at another place.

@@ -412,9 +412,8 @@ mod tests {
                 "forget" => *long == "force",
                 // The daemon takes the device's password for it as well, once in a session.
                 "confirm" | "prune" | "purge" | "retention" => *long == "yes",
-                "revoke" | "rekey" | "profile" | "acknowledge" | "share" | "unshare" | "leave" => {
-                    *long == "yes"
-                }
+                "revoke" | "rekey" | "profile" | "acknowledge" | "share" | "unshare" | "leave"
+                | "takeover" => *long == "yes",
                 // A file that is written over; the safe keeps what was there.
                 "put" | "get" | "mv" | "cp" | "export" => *long == "force",
                 // Of a log or of a safe.

@@ -5,13 +5,13 @@
 //! again for the fold, judged again: a file may change in between. Refuses whatever a member's
 //! device would not have taken from a server.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 
 use parsec_protocol::archive::{self, About, Boxed, Kind, OBJECT_PREFIX_BYTES};
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
-use parsec_protocol::ids::{ObjectId, OrganisationId, UserId};
+use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, UserId};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::safe_log::record;
@@ -37,6 +37,8 @@ pub(super) struct Own<'a> {
     pub(super) root: &'a VerifyKey,
     /// The organisation's log as this device has verified it.
     pub(super) log: &'a VerifiedLog,
+    /// User of the device: others' boxes are not kept.
+    pub(super) user: UserId,
 }
 
 /// Where an object is in the file.
@@ -53,15 +55,27 @@ pub(super) struct Judged {
     pub(super) members: VerifiedLog,
     pub(super) safe: VerifiedSafe,
     pub(super) rings: BTreeMap<Hash, Vec<u8>>,
+    /// Those for the device's user.
     pub(super) boxes: Vec<Boxed>,
     pub(super) objects: HashMap<ObjectId, Located>,
     /// How many records each member wrote.
     pub(super) wrote: BTreeMap<UserId, u64>,
 }
 
+impl Judged {
+    /// Where an object is, as one of these bytes.
+    pub(super) fn place(&self, object: ObjectId, hash: &ObjectHash) -> Option<Located> {
+        self.objects.get(&object).copied().filter(|place| place.hash == *hash)
+    }
+}
+
 /// The safe's two logs, item by item.
 struct Items {
     safe: VerifiedSafe,
+    /// Device that founded it, by the archive's word.
+    founder: DeviceId,
+    /// Where the logs end that this device has verified of the same safe.
+    known: Option<[Head; 2]>,
 }
 
 impl Items {
@@ -71,8 +85,23 @@ impl Items {
 
     fn certificate(&mut self, bytes: &[u8], members: &VerifiedLog) -> Result<(), Refused> {
         let number = self.counts()[0];
-        let pushed = self.safe.push_certificate(bytes, members);
-        pushed.map(drop).map_err(|why| Refused::Item { what: "certificate", number, why: why.to_string() })
+        let by = match self.safe.push_certificate(bytes, members) {
+            Ok(judged) => judged.effects().by.device,
+            Err(why) => return Err(Refused::Item { what: "certificate", number, why: why.to_string() }),
+        };
+        if number == 0 && by != self.founder {
+            return Err(Refused::OtherFounder);
+        }
+        self.is_known()
+    }
+
+    /// Refuses logs that part from those that this device has itself: whoever held a member's key
+    /// can sign another end of a journal, and no server was there to refuse it. A shorter archive
+    /// says nothing: heads in between are not kept.
+    fn is_known(&self) -> Result<(), Refused> {
+        let (Some([log, journal]), Some(now)) = (self.known, self.safe.present()) else { return Ok(()) };
+        let parts = |here: Head, known: Head| here.count == known.count && here != known;
+        if parts(now.log, log) || parts(now.journal, journal) { Err(Refused::OtherItems) } else { Ok(()) }
     }
 
     fn record(&mut self, bytes: &[u8], members: &VerifiedLog) -> Result<StoredRecord, Refused> {
@@ -81,6 +110,7 @@ impl Items {
             Ok(judged) => judged.effects().by,
             Err(why) => return Err(Refused::Item { what: "record", number, why: why.to_string() }),
         };
+        self.is_known()?;
         Ok(StoredRecord { author: by.user, role: by.role, envelope: bytes.to_vec() })
     }
 
@@ -121,10 +151,10 @@ fn is_one(of_archive: &VerifiedLog, known: &VerifiedLog) -> bool {
     }
 }
 
-/// How many objects a record adds.
-fn adds(envelope: &[u8]) -> u64 {
+/// The objects that a record adds.
+pub(super) fn adds(envelope: &[u8]) -> Vec<ObjectId> {
     let payload = record::Envelope::decode(envelope).and_then(|envelope| envelope.payload());
-    payload.map_or(0, |payload| payload.adds.len() as u64)
+    payload.map_or_else(|_| Vec::new(), |payload| payload.adds)
 }
 
 /// Judges all of a file.
@@ -132,9 +162,11 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
     let mut frames = Frames::begin(file, stop)?;
     let about = about(frames.next()?, own)?;
     let mut members = VerifiedLog::empty(about.organisation.clone(), about.root);
-    let mut items = Items { safe: VerifiedSafe::empty(about.organisation.clone(), about.safe) };
+    let safe = VerifiedSafe::empty(about.organisation.clone(), about.safe);
+    let mut items = Items { safe, founder: about.founder, known: None };
     let (mut rings, mut boxes, mut ring_bytes) = (BTreeMap::new(), Vec::new(), 0_usize);
-    let (mut objects, mut added) = (HashMap::new(), 0_u64);
+    let mut box_count = 0_usize;
+    let (mut objects, mut added) = (HashMap::new(), HashSet::new());
     let mut wrote: BTreeMap<UserId, u64> = BTreeMap::new();
     while let Some(Frame { number, kind, at, bytes }) = frames.next()? {
         match kind {
@@ -152,15 +184,19 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
                 rings.insert(Hash::of(&[&bytes]), bytes);
             }
             Kind::Box => {
-                if boxes.len() >= BOXES_MAX {
+                box_count = box_count.saturating_add(1);
+                if box_count > BOXES_MAX {
                     return Err(Refused::TooManyKeys);
                 }
-                boxes.push(archive::read::<Boxed>(number, &bytes)?);
+                let found: Boxed = archive::read(number, &bytes)?;
+                if found.user == own.user {
+                    boxes.push(found);
+                }
             }
             Kind::SafeCertificate => items.certificate(&bytes, &members)?,
             Kind::Record => {
                 let record = items.record(&bytes, &members)?;
-                added = added.saturating_add(adds(&bytes));
+                added.extend(adds(&bytes));
                 let count = wrote.entry(record.author).or_default();
                 *count = count.saturating_add(1);
             }
@@ -172,8 +208,8 @@ pub(super) fn judge(file: &File, stop: &Stop, own: &Own<'_>) -> Result<Judged, R
                 // Records were signed by members: what they have added is no hostile number.
                 let at = at.saturating_add(OBJECT_PREFIX_BYTES as u64);
                 let place = Located { at, length: sealed.len(), hash };
-                let more = (objects.len() as u64) < added;
-                if !more || objects.insert(object, place).is_some() {
+                // Each goes once, and only what one of them has added.
+                if !added.remove(&object) || objects.insert(object, place).is_some() {
                     return Err(Refused::NotAdded(number));
                 }
             }
@@ -198,11 +234,19 @@ pub(super) struct Tree {
     pub(super) stop: Option<FoldStop>,
 }
 
-/// Folds the journal of an archive that was judged: each item is judged again.
-pub(super) fn fold(file: &File, stop: &Stop, judged: &Judged, keys: &SafeKeys) -> Result<Tree, Refused> {
+/// Folds the journal of an archive that was judged: each item is judged again. `known`: where the
+/// logs of the same safe end that this device has verified, where it has it.
+pub(super) fn fold(
+    file: &File,
+    stop: &Stop,
+    judged: &Judged,
+    keys: &SafeKeys,
+    known: Option<[Head; 2]>,
+) -> Result<Tree, Refused> {
     let mut frames = Frames::begin(file, stop)?;
     let about = &judged.about;
-    let mut items = Items { safe: VerifiedSafe::empty(about.organisation.clone(), about.safe) };
+    let safe = VerifiedSafe::empty(about.organisation.clone(), about.safe);
+    let mut items = Items { safe, founder: about.founder, known };
     let mut state = State::new(about.safe);
     let mut found = Found::default();
     while let Some(Frame { kind, bytes, .. }) = frames.next()? {

@@ -4,13 +4,14 @@
 //! names. Refuses an archive without a box for its user: they never were a member, or came after it
 //! was made.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::ids::{ObjectId, UserId};
-use parsec_protocol::keys::SafeKey;
-use parsec_protocol::object_hash::ObjectHash;
+use parsec_protocol::ids::UserId;
+use parsec_protocol::keys::{SafeKey, UserSeed};
+use parsec_protocol::relay::POSTED_BOXES_MAX;
 use parsec_protocol::safe_log::ring::{Expected, RingHead, RingPart};
 use parsec_protocol::safe_log::safe::EpochRecord;
 use parsec_protocol::safes::boxes::{BoxOf, open_box};
@@ -49,6 +50,8 @@ fn boxes(judged: &Judged, record: &EpochRecord, user: UserId) -> Vec<(Option<Key
         found.extend(sealed.map(|sealed| (recipient.map(|it| it.key), Vec::from(sealed))));
     }
     let posted = judged.boxes.iter().filter(|it| it.user == user && it.epoch == record.key.epoch);
+    // As many as a server gives: each costs a try with each key of the user.
+    let posted = posted.take(POSTED_BOXES_MAX);
     found.extend(posted.map(|it| (None, it.sealed.clone())));
     found
 }
@@ -62,15 +65,24 @@ async fn own_key(
     let (user, log) = (session.open.summary.user, session.log());
     let known: Vec<KeyHash> =
         log.user(&user).into_iter().flat_map(|user| user.keys.iter().rev()).map(|it| it.key).collect();
+    // Opened once each: a hostile archive has thousands of boxes, and a seed may take the server.
+    let mut seeds: BTreeMap<KeyHash, Option<Arc<UserSeed>>> = BTreeMap::new();
     for (to, sealed) in boxes(judged, record, user) {
         let keys = to.map_or_else(|| known.clone(), |key| vec![key]);
         for key in keys {
-            let seed = match session.earlier_seed(&log, key).await {
-                Ok(Some(seed)) => seed,
-                Ok(None) => continue,
-                Err(problem) if problem.name == ProblemKind::UserKeyMissing => continue,
-                Err(problem) => return Err(problem),
+            let seed = match seeds.get(&key) {
+                Some(seed) => seed.clone(),
+                None => {
+                    let seed = match session.earlier_seed(&log, key).await {
+                        Ok(seed) => seed,
+                        Err(problem) if problem.name == ProblemKind::UserKeyMissing => None,
+                        Err(problem) => return Err(problem),
+                    };
+                    seeds.insert(key, seed.clone());
+                    seed
+                }
             };
+            let Some(seed) = seed else { continue };
             let (organisation, safe) = (judged.about.organisation.clone(), judged.about.safe);
             let (record, sealed) = (*record, sealed.clone());
             let opened = blocking_in(&session.tasks, move || {
@@ -131,19 +143,12 @@ pub(super) struct InFile<'a> {
     pub(super) judged: &'a Judged,
 }
 
-impl InFile<'_> {
-    /// Where an object is, as one of these bytes.
-    pub(super) fn place(&self, object: ObjectId, hash: &ObjectHash) -> Option<Located> {
-        self.judged.objects.get(&object).copied().filter(|place| place.hash == *hash)
-    }
-}
-
 impl Objects for InFile<'_> {
     async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let lost =
             || Problem::new(ProblemKind::ContentsUnavailable, "The archive lacks a part of the contents.");
         let places: Option<Vec<Located>> =
-            wanted.iter().map(|reference| self.place(reference.object, &reference.blake3)).collect();
+            wanted.iter().map(|reference| self.judged.place(reference.object, &reference.blake3)).collect();
         let places = places.ok_or_else(lost)?;
         let all = places.iter().map(|place| place.length).fold(0, usize::saturating_add);
         if all > most {

@@ -38,6 +38,12 @@ pub(super) enum Refused {
     /// The organisation's log in it parts from the one that this device has verified.
     #[error("the organisation's log in it is another one than this device has verified")]
     OtherLog,
+    /// The safe's logs in it part from those that this device has verified itself.
+    #[error("the safe's logs in it are others than this device has verified")]
+    OtherItems,
+    /// Its first frame names another founder than the device that signed the first certificate.
+    #[error("it names another founder than the safe's log has")]
+    OtherFounder,
     /// An item of the safe that no honest log has.
     #[error("{what} {number} of the safe in it is refused: {why}")]
     Item {
@@ -54,7 +60,7 @@ pub(super) enum Refused {
     /// An object whose bytes are not those of its hash.
     #[error("frame {0} holds other bytes than its hash says")]
     OtherBytes(u64),
-    /// An object twice, or more of them than the safe's records have added.
+    /// An object twice, or one that none of the safe's records has added.
     #[error("frame {0} holds an object that is none of the safe's")]
     NotAdded(u64),
     /// More keys' frames than a safe has.
@@ -71,6 +77,8 @@ impl From<Refused> for Problem {
             Refused::OtherOrganisation(_)
             | Refused::Members { .. }
             | Refused::OtherLog
+            | Refused::OtherItems
+            | Refused::OtherFounder
             | Refused::Item { .. }
             | Refused::Missing(_)
             | Refused::NotAdded(_)

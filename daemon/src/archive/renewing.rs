@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -14,9 +15,10 @@ use parsec_protocol::control::{
     ARCHIVE_NAMED_MAX, FILES_AT_ONCE_MAX, FILES_AT_ONCE_MAX_BYTES, Problem, ProblemKind,
 };
 use parsec_protocol::ids::{EntryId, Label, ObjectId, SafeId, UserId};
+use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::safes::change::Kind as EntryKind;
-use parsec_protocol::safes::content::open_page;
-use parsec_protocol::safes::content_ref::{Content, Reference};
+use parsec_protocol::safes::content::{chunk_length, chunks, open_chunk, open_page, padded_length};
+use parsec_protocol::safes::content_ref::{Content, PAGE_REFERENCES, Reference};
 use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::named::Class;
 use parsec_protocol::safes::state::State;
@@ -25,9 +27,10 @@ use parsec_protocol::safes::tree::Tree as _;
 use super::judging::{self, Judged, Own};
 use super::opening::{self, InFile};
 use super::refusals::Refused;
+use super::source::read_at;
 use crate::contents::open_file::FileError;
-use crate::contents::stop::stop;
-use crate::contents::{self, Objects as _, Taken};
+use crate::contents::stop::{Stop, stop};
+use crate::contents::{self, Taken};
 use crate::os::blocking_in;
 use crate::safes::acts::{self, Sealed};
 use crate::safes::founding;
@@ -35,6 +38,7 @@ use crate::safes::paths::{self, Path};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::truth::pieces::{self, Part};
+use zeroize::Zeroizing;
 
 /// What an archive held, and what was made of it.
 #[derive(Debug)]
@@ -94,14 +98,18 @@ async fn opened(session: &Session, file: OwnedFd) -> Result<Opened, Problem> {
         (Arc::clone(&file), session.log(), Arc::clone(&session.open), stop.clone());
     let judged = blocking_in(&session.tasks, move || {
         let organisation = &open.summary.organisation;
-        let own = Own { organisation, root: log.root(), log: &log };
+        let own = Own { organisation, root: log.root(), log: &log, user: open.summary.user };
         judging::judge(&reading, &stopped, &own)
     })
     .await?;
     let keys = Arc::new(opening::keys(session, &judged).await?);
+    let known = match session.safes.get(judged.about.safe) {
+        Some(safe) => safe.memory().await.verified.present().map(|now| [now.log, now.journal]),
+        None => None,
+    };
     let (reading, with) = (Arc::clone(&file), Arc::clone(&keys));
     let (tree, judged) = blocking_in(&session.tasks, move || {
-        let tree = judging::fold(&reading, &stop, &judged, &with)?;
+        let tree = judging::fold(&reading, &stop, &judged, &with, known)?;
         Ok::<_, Refused>((tree, judged))
     })
     .await?;
@@ -111,43 +119,126 @@ async fn opened(session: &Session, file: OwnedFd) -> Result<Opened, Problem> {
     Ok(Opened { file, judged, keys, tree })
 }
 
-/// Looks for everything that the tree names: by its hash, which was compared with its bytes.
-async fn lacks(session: &Session, opened: &Opened) -> Result<Lacks, Problem> {
-    let in_file = InFile { session, file: Arc::clone(&opened.file), judged: &opened.judged };
-    let state = &opened.tree.state;
-    let (mut lacks, mut met) = (Lacks::default(), BTreeMap::<(ObjectId, [u8; 32]), bool>::new());
-    let mut look = |lacks: &mut Lacks, class: Class, entry: EntryId, reference: &Reference| {
-        let Reference { object, blake3, .. } = *reference;
-        let there = *met.entry((object, *blake3.as_bytes())).or_insert_with(|| {
-            let there = in_file.place(object, &blake3).is_some();
-            lacks.objects = lacks.objects.saturating_add(u64::from(!there));
-            there
-        });
+/// A page of a file, by all that counts for whether something behind it is lacking: its reference,
+/// whether its chunks are opened, how many there are, and how long the last of them is.
+type PageKey = (ObjectId, ObjectHash, u64, bool, u64, (usize, usize));
+/// A chunk likewise: its reference, and its epoch and length where it is opened.
+type ChunkKey = (ObjectId, ObjectHash, Option<(u64, usize, usize)>);
+
+/// What an archive lacks, while it is looked for. Each piece is looked at once, however many files
+/// name it: a small archive can name the same page a million times.
+struct Looking<'a> {
+    opened: &'a Opened,
+    stop: &'a Stop,
+    lacking: BTreeSet<(ObjectId, ObjectHash)>,
+    pages: BTreeMap<PageKey, bool>,
+    chunks: BTreeMap<ChunkKey, bool>,
+}
+
+impl Looking<'_> {
+    /// The bytes of an object that were compared with this hash.
+    fn read(&self, reference: &Reference) -> Result<Option<Zeroizing<Vec<u8>>>, Refused> {
+        if self.stop.is_over() {
+            return Err(Refused::Unreadable(io::ErrorKind::Interrupted.into()));
+        }
+        let place = self.opened.judged.place(reference.object, &reference.blake3);
+        let Some(place) = place else { return Ok(None) };
+        let mut bytes = Zeroizing::new(vec![0; place.length]);
+        read_at(&self.opened.file, &mut bytes, place.at)?;
+        Ok(Some(bytes))
+    }
+
+    /// Whether a chunk is there; where it `opens`, whether it is the piece that it should be.
+    fn chunk(&mut self, reference: &Reference, size: u64, number: u64, opens: bool) -> Result<bool, Refused> {
+        let Reference { object, blake3, epoch } = *reference;
+        let shape = opens.then(|| (epoch, chunk_length(size, number), padded_length(size, number)));
+        let key: ChunkKey = (object, blake3, shape);
+        if let Some(there) = self.chunks.get(&key) {
+            return Ok(*there);
+        }
+        let there = if opens {
+            match self.read(reference)? {
+                Some(mut bytes) => open_chunk(&self.opened.keys, size, number, reference, &mut bytes).is_ok(),
+                None => false,
+            }
+        } else {
+            self.opened.judged.place(object, &blake3).is_some()
+        };
+        self.chunks.insert(key, there);
         if !there {
-            lacks.entries.insert(entry);
-            if class == Class::Live {
-                lacks.live.insert(entry);
+            self.lacking.insert((object, blake3));
+        }
+        Ok(there)
+    }
+
+    /// Whether a page is there and can be read, and all that it names is there.
+    fn page(&mut self, reference: &Reference, size: u64, number: u64, opens: bool) -> Result<bool, Refused> {
+        let Reference { object, blake3, epoch } = *reference;
+        let from = number.saturating_mul(PAGE_REFERENCES);
+        let count = chunks(size).saturating_sub(from).min(PAGE_REFERENCES);
+        let last = from.saturating_add(count).saturating_sub(1);
+        let shape = (chunk_length(size, last), padded_length(size, last));
+        let key: PageKey = (object, blake3, epoch, opens, count, shape);
+        if let Some(whole) = self.pages.get(&key) {
+            return Ok(*whole);
+        }
+        let names = match self.read(reference)? {
+            // What its author sealed wrongly is no page for anybody: the file can't be put.
+            Some(mut bytes) => open_page(&self.opened.keys, size, number, reference, &mut bytes).ok(),
+            None => None,
+        };
+        let mut whole = names.is_some();
+        if !whole {
+            self.lacking.insert((object, blake3));
+        }
+        for piece in pieces::of_page(size, number, names.unwrap_or_default()) {
+            if let Part::Chunk(number) = piece.part {
+                whole &= self.chunk(&piece.reference, size, number, opens)?;
             }
         }
-        there
-    };
-    for held in state.contents() {
+        self.pages.insert(key, whole);
+        Ok(whole)
+    }
+}
+
+/// Looks for everything that the tree names: by its hash, which was compared with its bytes.
+/// `opens`: all of the live files are opened, too, so that one that was sealed wrongly is known
+/// before anything is made.
+fn lacks(opened: &Opened, opens: bool, stop: &Stop) -> Result<Lacks, Refused> {
+    let (lacking, pages, chunks) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+    let mut looking = Looking { opened, stop, lacking, pages, chunks };
+    let mut lacks = Lacks::default();
+    for held in opened.tree.state.contents() {
+        let is_live = held.class == Class::Live;
+        let (size, opens) = (held.content.size, opens && is_live);
+        let mut whole = true;
         for piece in pieces::named(held.content) {
-            let there = look(&mut lacks, held.class, held.entry.id, &piece.reference);
-            let Part::Page(number) = piece.part else { continue };
-            if !there {
-                continue;
-            }
-            let most = parsec_protocol::limits::OBJECT_MAX_BYTES;
-            let Some(mut bytes) = in_file.fetch(&[piece.reference], most).await?.pop() else { continue };
-            // What its author sealed wrongly is no page for anybody, and names nothing.
-            let names = open_page(&opened.keys, held.content.size, number, &piece.reference, &mut bytes);
-            for piece in pieces::of_page(held.content.size, number, names.unwrap_or_default()) {
-                look(&mut lacks, held.class, held.entry.id, &piece.reference);
+            whole &= match piece.part {
+                Part::Chunk(number) => looking.chunk(&piece.reference, size, number, opens)?,
+                Part::Page(number) => looking.page(&piece.reference, size, number, opens)?,
+            };
+        }
+        if !whole {
+            lacks.entries.insert(held.entry.id);
+            if is_live {
+                lacks.live.insert(held.entry.id);
             }
         }
     }
+    lacks.objects = looking.lacking.len() as u64;
     Ok(lacks)
+}
+
+/// Whether one file alone is at fault: its author sealed what is none, or named a key that nobody
+/// has.
+const fn is_of_one_file(problem: &Problem) -> bool {
+    matches!(
+        problem.name,
+        ProblemKind::SafeUntrusted
+            | ProblemKind::ContentsDamaged
+            | ProblemKind::ContentsUnavailable
+            | ProblemKind::SafeKeyMissing
+    )
 }
 
 /// The live tree on its way into a new safe.
@@ -156,6 +247,8 @@ struct Putting<'a> {
     safe: &'a Arc<OpenSafe>,
     opened: &'a Opened,
     lacks: &'a Lacks,
+    /// Files that can't be put are left out.
+    partial: bool,
     together: Vec<(Path, Sealed)>,
     bytes_together: u64,
     sums: [u64; 4],
@@ -205,6 +298,12 @@ impl Putting<'_> {
         let taken = contents::again(self.session, self.safe, &objects, keys, content).await;
         let taken = match taken {
             Ok(taken) => taken,
+            // One member's file must not keep all others from their safe.
+            Err(problem) if self.partial && is_of_one_file(&problem) => {
+                tracing::warn!(%problem, "a file of an archive is left out");
+                self.count(3, 1);
+                return Ok(());
+            }
             Err(problem) => {
                 self.send().await?;
                 return Err(problem);
@@ -245,7 +344,14 @@ pub(crate) async fn renew(
     partial: bool,
 ) -> Result<Renewed, Problem> {
     let opened = opened(session, file).await?;
-    let lacks = lacks(session, &opened).await?;
+    let failed = |source| FileError::Io { what: "beginning to read", source };
+    // Dropped with this work, which ends the reading.
+    let (_stopper, stop) = stop().map_err(failed)?;
+    let (opened, lacks) = blocking_in(&session.tasks, move || {
+        let lacks = lacks(&opened, !partial, &stop)?;
+        Ok::<_, Refused>((opened, lacks))
+    })
+    .await?;
     let state: &State = &opened.tree.state;
     let path =
         |entry: &EntryId| state.entry(*entry).map(|found| paths::written(&paths::was_at(state, found)));
@@ -253,16 +359,27 @@ pub(crate) async fn renew(
     if lacks.objects > 0 && !partial {
         let first = lacking.first().cloned().unwrap_or_default();
         let text = format!(
-            "The archive lacks {} pieces of contents, of {} files; the first of these is {first}.",
+            "The archive lacks {} pieces of contents, or has them sealed wrongly, of {} files; the first of these is {first}.",
             lacks.objects,
             lacks.entries.len()
         );
-        return Err(Problem::new(ProblemKind::ContentsUnavailable, text));
+        let hint = "Take another copy of it; `--partial` makes a safe of what there is.".to_owned();
+        // The file stays what it is.
+        let problem = Problem::new(ProblemKind::ContentsUnavailable, text);
+        return Err(Problem { hint, retryable: false, ..problem });
     }
     let safe = founding::create(session, name).await?;
     let (together, sums) = (Vec::new(), [0; 4]);
-    let mut putting =
-        Putting { session, safe: &safe, opened: &opened, lacks: &lacks, together, bytes_together: 0, sums };
+    let mut putting = Putting {
+        session,
+        safe: &safe,
+        opened: &opened,
+        lacks: &lacks,
+        partial,
+        together,
+        bytes_together: 0,
+        sums,
+    };
     putting.all().await?;
     let [files, folders, bytes, left_out] = putting.sums;
     let count = |class: Class| state.contents().filter(|held| held.class == class).count() as u64;

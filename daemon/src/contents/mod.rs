@@ -31,7 +31,7 @@ use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::relay::{OBJECTS_MAX_BYTES, ObjectIds};
-use parsec_protocol::safes::content_ref::{Content, Reference};
+use parsec_protocol::safes::content_ref::{Content, FILE_MAX_BYTES, Reference};
 use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::state::State;
 use zeroize::Zeroizing;
@@ -172,7 +172,7 @@ pub(crate) async fn take_many(
 }
 
 /// Contents that are sealed elsewhere, under other keys, into sealed objects of a safe: through a
-/// pipe, and never in the clear on a disk.
+/// pipe, and never in the clear on a disk. Holes stay holes.
 ///
 /// # Errors
 /// As [`take`] and `get::get`.
@@ -183,10 +183,18 @@ pub(crate) async fn again(
     keys: Arc<SafeKeys>,
     content: &Content,
 ) -> Result<Taken, Problem> {
+    // What the author of an archive's record says of it: nothing larger is begun.
+    let size = content.size;
+    if size > FILE_MAX_BYTES {
+        return Err(PutError::TooLarge.into());
+    }
     let failed = |source| FileError::Io { what: "making a pipe", source };
     let (reader, writer) = std::io::pipe().map_err(failed)?;
     let reader = std::os::fd::OwnedFd::from(reader);
-    let taking = take(session, safe, reader.into(), Some(content.size), None);
+    let take = move |file: &OpenFile, present: Present<'_>, stage: &mut StoreStage<'_>| {
+        put::put_again(file, size, present.with, stage, &mut entropy::System)
+    };
+    let taking = sealed(session, safe, reader.into(), take);
     let giving = get::get(&session.tasks, objects, keys, content, writer.into());
     let (taken, given) = tokio::join!(taking, giving);
     match (taken, given) {

@@ -172,12 +172,39 @@ pub(super) fn put<S: Stage>(
     stage: &mut S,
     entropy: &mut dyn Entropy,
 ) -> Result<Taken, PutError> {
+    put_as(file, expected, keys, earlier, false, stage, entropy)
+}
+
+/// The same for contents that come through a pipe out of a safe: whole chunks of zeros become
+/// holes again. As bytes, a few references of an archive would fill the disk with zeros.
+///
+/// # Errors
+/// [`PutError`].
+pub(super) fn put_again<S: Stage>(
+    file: &OpenFile,
+    size: u64,
+    keys: PutKeys<'_>,
+    stage: &mut S,
+    entropy: &mut dyn Entropy,
+) -> Result<Taken, PutError> {
+    put_as(file, Some(size), keys, None, true, stage, entropy)
+}
+
+fn put_as<S: Stage>(
+    file: &OpenFile,
+    expected: Option<u64>,
+    keys: PutKeys<'_>,
+    earlier: Option<Earlier<'_>>,
+    are_holes: bool,
+    stage: &mut S,
+    entropy: &mut dyn Entropy,
+) -> Result<Taken, PutError> {
     let mut staging = Staging::new(stage);
     let sealed = std::thread::scope(|scope| {
         // A file that is known to be small names nothing again.
         let may = expected.is_none_or(|size| size > SMALL_CHUNKS * CHUNK_BYTES);
         let unchanged = earlier.filter(|_| may).and_then(|earlier| Unchanged::begin(scope, earlier));
-        read_and_seal(file, expected, keys, unchanged, &mut staging, entropy)
+        read_and_seal(file, expected, (keys, are_holes), unchanged, &mut staging, entropy)
     });
     let (content, objects) = staging.end(sealed)?;
     Ok(Taken { content, objects })
@@ -186,7 +213,7 @@ pub(super) fn put<S: Stage>(
 fn read_and_seal<S: Stage>(
     file: &OpenFile,
     expected: Option<u64>,
-    keys: PutKeys<'_>,
+    (keys, are_holes): (PutKeys<'_>, bool),
     mut unchanged: Option<Unchanged<'_>>,
     staging: &mut Staging<'_, S>,
     entropy: &mut dyn Entropy,
@@ -222,7 +249,9 @@ fn read_and_seal<S: Stage>(
             let may = is_large || number >= SMALL_CHUNKS;
             let with = sealing.size().saturating_add(read as u64);
             let old = unchanged.as_mut().filter(|_| may);
+            let is_hole = are_holes && read == CHUNK_LENGTH && buffer.iter().all(|byte| *byte == 0);
             let done = match old.and_then(|old| old.reference(number, with, &buffer)) {
+                _ if is_hole => sealing.hole(CHUNK_BYTES, entropy, staging),
                 Some(same) => sealing.again(&same, &buffer, entropy, staging),
                 None => sealing.piece(&mut buffer, entropy, staging),
             };

@@ -348,6 +348,22 @@ async fn nothing_that_is_wrong_is_written() {
     assert_eq!(problem.name, ProblemKind::SafeUntrusted);
 }
 
+/// What comes out of an archive makes no objects of zeros: a few references would fill the disk.
+#[tokio::test]
+async fn zeros_that_are_sealed_again_are_holes() {
+    let (_stopper, stop) = stop::stop().unwrap();
+    let (keys, memory) = (keys(), Memory::default());
+    let with = PutKeys { present: keys.at(0).unwrap(), first: keys.at(0) };
+    let text = [vec![0; 3 * CHUNK], b"end".to_vec()].concat();
+    let file = OpenFile::to_read(file_of(&text).into(), stop).unwrap();
+    let size = text.len() as u64;
+    let taken = put::put_again(&file, size, with, &mut &memory, &mut entropy::System).unwrap();
+    assert_eq!((taken.content.size, taken.objects.len()), (size, 1));
+    let out = tempfile::tempfile().unwrap();
+    get_into(&memory, &taken.content, out.try_clone().unwrap()).await.unwrap();
+    assert!(written(out) == text);
+}
+
 /// Who waits for a pipe is woken when nobody wants it any more: a device can always be locked.
 #[tokio::test]
 async fn work_that_waits_for_a_pipe_ends_when_it_is_dropped() {

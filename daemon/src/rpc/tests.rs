@@ -107,7 +107,9 @@ impl Served {
     }
 
     fn start_with(timeouts: Timeouts) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // Whatever the umask is just now, which another test of this program may be trying.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let folder = tempfile::Builder::new().permissions(private).tempdir().unwrap();
         let listener = Listener::bind(&socket_in(folder.path())).unwrap();
         let bench = Arc::new(Bench::default());
         let stop = CancellationToken::new();

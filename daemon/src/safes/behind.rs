@@ -46,7 +46,8 @@ async fn step(session: &Session, safe: &OpenSafe, state: Option<State>) -> Resul
         let mut state = state.unwrap_or_else(|| State::new(id));
         let end = memory.base.seq();
         let to = state.seq().saturating_add(STEP_RECORDS).min(end);
-        let found = folding::fold_stored(&open, &memory, id, &mut state, to)?;
+        let with = (&memory.verified, &memory.keys);
+        let found = folding::fold_stored(&open, with, id, &mut state, to)?;
         let Found { oddities, stop, .. } = found;
         let folded = state.seq();
         memory.started = memory.started.map(|started| Started { folded, ..started });

@@ -20,7 +20,6 @@ use tokio::time::Instant;
 use super::certifying::{Wish, certify};
 use super::folding::Dropped;
 use super::keeping::Endangered;
-use super::starting::LastTry;
 use super::views;
 use crate::os::entropy;
 use crate::session::Session;
@@ -33,6 +32,9 @@ const OWNER_WAITS: Duration = Duration::from_secs(5);
 const MANAGER_WAITS: Duration = Duration::from_secs(30);
 /// The same for contributors and readers, after both.
 const OTHERS_WAIT: Duration = Duration::from_secs(120);
+
+/// Where the journal ended when a snapshot was looked for last, and how many keys were here then.
+pub(super) type LastTry = Option<(u64, usize)>;
 
 /// What is remembered of a safe between two rounds of its task.
 #[derive(Debug, Default)]

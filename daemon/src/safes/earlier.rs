@@ -10,8 +10,10 @@ use std::sync::Arc;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{SafeId, Timestamp};
 use parsec_protocol::safe_log::record;
+use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::as_of::{Sums, as_of};
 use parsec_protocol::safes::content_ref::Content;
+use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::rebase::Naming;
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
@@ -58,13 +60,32 @@ impl Until {
     }
 }
 
+/// What folding an earlier tree takes of a safe's memory. Folding a long journal takes minutes, and
+/// everything else that the safe does must not wait for it.
+struct Journal {
+    verified: VerifiedSafe,
+    keys: SafeKeys,
+    /// Records that are here.
+    end: u64,
+}
+
+impl Journal {
+    fn of(memory: &Memory) -> Self {
+        Self { verified: memory.verified.clone(), keys: memory.keys.copied(), end: memory.base.seq() }
+    }
+
+    fn lost_keys(&self) -> usize {
+        self.verified.epochs().iter().filter(|epoch| epoch.lost).count()
+    }
+}
+
 /// The safe as it was, to be looked at. Who asks for the same record again gets the same tree.
 ///
 /// # Errors
 /// `path_not_found`: the safe is younger; `invalid_request`; `safe_key_missing`; the store's.
 pub(crate) async fn past(session: &Session, safe: &OpenSafe, until: Until) -> Result<Arc<Past>, Problem> {
-    let memory = safe.memory().await;
-    let lost_keys = memory.verified.epochs().iter().filter(|epoch| epoch.lost).count();
+    let journal = Journal::of(&*safe.memory().await);
+    let lost_keys = journal.lost_keys();
     let known = session.safes.past().filter(|known| {
         known.safe == safe.id && known.lost_keys == lost_keys && until == Until::Record(known.seq)
     });
@@ -73,7 +94,7 @@ pub(crate) async fn past(session: &Session, safe: &OpenSafe, until: Until) -> Re
     }
     let (open, id) = (Arc::clone(&session.open), safe.id);
     let past = blocking_in(&session.tasks, move || {
-        let (tree, seq, time) = tree_of(&open, &memory, id, until)?;
+        let (tree, seq, time) = tree_of(&open, &journal, id, until)?;
         Ok::<_, Problem>(Arc::new(Past { safe: id, seq, time, lost_keys, tree }))
     })
     .await?;
@@ -139,11 +160,11 @@ fn last(open: &OpenDevice, safe: SafeId, to: u64, until: Until) -> Result<Option
 /// The tree of the first records, and the last of them.
 fn tree_of(
     open: &OpenDevice,
-    memory: &Memory,
+    journal: &Journal,
     safe: SafeId,
     until: Until,
 ) -> Result<(State, u64, Timestamp), Problem> {
-    let there = memory.base.seq();
+    let there = journal.end;
     if let Until::Record(seq) = until
         && (seq == 0 || seq > there)
     {
@@ -158,7 +179,7 @@ fn tree_of(
         )
     })?;
     let mut state = State::new(safe);
-    let found = fold_stored(open, memory, safe, &mut state, seq)?;
+    let found = fold_stored(open, (&journal.verified, &journal.keys), safe, &mut state, seq)?;
     match found.stop {
         Some(stop) => Err(stop.into()),
         None => Ok((state, seq, time)),
@@ -178,14 +199,23 @@ pub(crate) async fn restore(
     until: Until,
     (exact, look): (bool, bool),
 ) -> Result<Restored, Problem> {
+    let journal = {
+        let memory = safe.memory().await;
+        if !look {
+            may_write(session, &memory)?;
+        }
+        Journal::of(&memory)
+    };
+    let (open, id) = (Arc::clone(&session.open), safe.id);
+    let (then, seq, time) = blocking_in(&session.tasks, move || tree_of(&open, &journal, id, until)).await?;
     let memory = safe.memory().await;
+    // It may have changed while the journal was folded.
     if !look {
         may_write(session, &memory)?;
     }
-    let (open, id) = (Arc::clone(&session.open), safe.id);
-    let (memory, plan, top, path, seq, time) = blocking_in(&session.tasks, move || {
+    let open = Arc::clone(&session.open);
+    let (memory, plan, top, path) = blocking_in(&session.tasks, move || {
         let mut path = path;
-        let (then, seq, time) = tree_of(&open, &memory, id, until)?;
         let (plan, top) = {
             let now = overlay::view(&memory);
             let was_not = || {
@@ -216,7 +246,7 @@ pub(crate) async fn restore(
             let naming = Naming { label, moment: &moment, stamp: folding::stamp(&open) };
             (as_of(&now, &then, (top, itself), exact, &naming, &mut operation)?, top)
         };
-        Ok::<_, Problem>((memory, plan, top, path, seq, time))
+        Ok::<_, Problem>((memory, plan, top, path))
     })
     .await?;
     let sums = plan.sums;

@@ -130,7 +130,7 @@ pub(crate) fn one(
 /// The store's.
 pub(super) fn fold_stored(
     open: &OpenDevice,
-    memory: &Memory,
+    (verified, keys): (&VerifiedSafe, &SafeKeys),
     safe: SafeId,
     state: &mut State,
     to: u64,
@@ -144,7 +144,7 @@ pub(super) fn fold_stored(
         }
         for stored in &records {
             if found.stop.is_none() {
-                one(&memory.verified, &memory.keys, state, stored, &mut found)?;
+                one(verified, keys, state, stored, &mut found)?;
             }
         }
     }
@@ -297,7 +297,7 @@ fn step(open: &OpenDevice, memory: &mut Memory, id: SafeId, to: u64) -> Result<S
     let mut state = if memory.refold { State::new(id) } else { memory.base.clone() };
     let before = memory.base.seq();
     let word = memory.started.is_some() && !memory.refold;
-    let mut found = fold_stored(open, memory, id, &mut state, to)?;
+    let mut found = fold_stored(open, (&memory.verified, &memory.keys), id, &mut state, to)?;
     if word {
         // Where a tree is somebody's word, the odd one may be the word: nothing that was folded
         // onto it is kept, and the whole journal is folded instead.

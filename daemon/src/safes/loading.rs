@@ -58,7 +58,7 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
     let kept = open.store.safe_state(id)?.filter(|(seq, _)| *seq <= stored.folded);
     let kept = kept.and_then(|(_, bytes)| codec::decode(&bytes, STATE_MAX_BYTES).ok());
     let mut state = kept.unwrap_or_else(|| State::new(id));
-    let found = folding::fold_stored(open, &memory, id, &mut state, stored.folded)?;
+    let found = folding::fold_stored(open, (&memory.verified, &memory.keys), id, &mut state, stored.folded)?;
     if found.stop.is_some() && memory.started.is_some() {
         // Who started from a snapshot may never have had a key of what comes before it: what was
         // kept does not fit any more, and nothing is broken.

@@ -32,7 +32,6 @@ pub(crate) mod paths;
 pub(crate) mod pinning;
 pub(crate) mod presence;
 pub(crate) mod pruning;
-pub(crate) mod quota;
 mod reading;
 pub(crate) mod refusals;
 mod repairing;

@@ -116,9 +116,9 @@ impl From<Problem> for Failed {
 }
 
 /// Gives back all that the server lacks from behind `shown` on. Where it refuses an item's place,
-/// it is asked in one answer where its safe ends: what was known of that may be of two answers with a
-/// restore, or another device's repair, between them. `added` counts what the server did not have,
-/// of all tries.
+/// it is asked in one answer where its safe ends: what was known of that may be of two answers
+/// with a restore, or another device's repair, between them. `added` counts what the server did
+/// not have, of all tries.
 async fn put_all_back(
     session: &Session,
     safe: &OpenSafe,
@@ -155,7 +155,11 @@ async fn past(session: &Session, safe: &OpenSafe) -> Result<Past, Problem> {
         own_log_head(session, safe, shown[0].count).await?,
         own_journal_head(session, safe, shown[1].count).await?,
     ];
-    let is_own = (0..2).all(|which| shown[which].count > own[which].count || at[which] == Some(shown[which]));
+    let is_own = shown
+        .into_iter()
+        .zip(own)
+        .zip(at)
+        .all(|((shown, own), at)| shown.count > own.count || at == Some(shown));
     Ok(if is_own { Past::Own(shown.map(|head| head.count)) } else { Past::Another })
 }
 
@@ -190,7 +194,7 @@ async fn put_back(
     added: &mut u64,
 ) -> Result<(), Failed> {
     let mut at = shown;
-    let have = ends(safe, &safe.memory().await.verified.clone()).map(|head| head.count);
+    let have = ends(safe, &safe.memory().await.verified).map(|head| head.count);
     while at[0] < have[0] || at[1] < have[1] {
         let page = page(session, safe, at, have).await?;
         let end = page.end;

@@ -22,7 +22,7 @@ use parsec_protocol::safes::snapshot::{self, BadSnapshot};
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
 
-use super::due::role_at;
+use super::due::{LastTry, role_at};
 use super::folding::{self, Dropped, Found};
 use super::views;
 use crate::contents::snapshot::fetch;
@@ -152,9 +152,6 @@ fn is_fresh(memory: &Memory) -> bool {
     let nothing = memory.base.seq() == 0 && !memory.refold && memory.queue.is_empty();
     nothing && memory.started.is_none()
 }
-
-/// Where the journal ended when a snapshot was looked for last, and how many keys were here then.
-pub(super) type LastTry = Option<(u64, usize)>;
 
 /// Starts from the newest snapshot that counts, where nothing of the safe is folded here; what
 /// records behind it have dropped. Where none counts, nothing has changed, and none is looked for

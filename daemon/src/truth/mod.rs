@@ -10,6 +10,7 @@ mod findings;
 mod logs;
 pub(crate) mod pieces;
 mod progress;
+pub(crate) mod room;
 pub(crate) mod server;
 mod usage;
 mod verify;

@@ -15,6 +15,9 @@ use crate::support::{
     root_key, signing_key, user,
 };
 
+/// The English list of BIP-39, a word in each line.
+const WORDS: &str = include_str!("../../../tests/vectors/published/bip39-english.txt");
+
 /// What a certificate says of a kit.
 #[derive(Clone, Copy)]
 struct Named {
@@ -69,6 +72,11 @@ pub(crate) fn kits(set: &mut Set) {
         &with("words", json!(swapped)),
         json!("Checksum"),
     );
+    // The last word ends with the checksum: with its lowest bit turned, all else is as it was.
+    let list: Vec<&str> = WORDS.lines().collect();
+    let last = list.iter().position(|word| Some(word) == each.last()).unwrap();
+    let changed = json!([&each[..23], &[list[last ^ 1]]].concat().join(" "));
+    refuse("checksum", "the checksum alone is another", &with("words", changed), json!("Checksum"));
     let short = json!(each[1..].join(" "));
     refuse("short", "one word too few", &with("words", short), json!("Count"));
     let long = json!([&each[..], &each[..1]].concat().join(" "));

@@ -30,7 +30,7 @@ pub(crate) use objects::{
     Presence, Wanted, added, expired, fetched, kept, presence, put as put_objects, wanted,
 };
 pub(crate) use past::PastLogs;
-pub(crate) use quota::{Quotas, is_room, stays_free};
+pub(crate) use quota::{Quotas, is_room, warn_of_room};
 pub use quota::{SafeQuota, SafeQuotaError};
 pub(crate) use records::{Posted, post, read as read_record};
 pub(crate) use repairing::{RESTORED_SECONDS, note_restored, put_back, read as read_repair};

@@ -97,8 +97,17 @@ impl Quotas {
     }
 }
 
+/// Tells the administrator that contents are refused for want of room on the disk.
+pub(crate) fn warn_of_room(room: Room) {
+    tracing::warn!(
+        free = room.free,
+        must_stay = stays_free(room),
+        "the disk of the objects is all but full: contents are refused"
+    );
+}
+
 /// Bytes of the disk that contents don't take.
-pub(crate) const fn stays_free(room: Room) -> u64 {
+const fn stays_free(room: Room) -> u64 {
     let share = room.all / FREE_SHARE;
     if share < FREE_MAX { share } else { FREE_MAX }
 }

@@ -155,6 +155,8 @@ fn an_enrolment_of_the_p2p_transport_has_a_receipt_once_it_is_in_the_log() {
 #[test]
 fn a_log_goes_from_device_to_device_without_a_server() {
     let (mut fixture, mut bob) = with_bob(FixtureOptions { direct: true, ..FixtureOptions::default() });
+    // It has the log as it is, with its own enrolment in it, before it goes away.
+    assert_eq!(json_of(&bob, "trust verify")["count"], json!(4));
     bob.restart();
     // Bob's device is locked while he becomes an administrator.
     json_of(&fixture.alice, &format!("user profile {BOB_EMAIL} --profile administrator --yes"));

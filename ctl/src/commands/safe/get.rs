@@ -177,8 +177,8 @@ pub(super) fn begin(folder: OwnedFd, path: &Path, force: bool, made: &Made) -> R
     Incoming::begin(folder, name.as_bytes(), force).map_err(|error| tree::unwritable(path, &error))
 }
 
-/// Files that this run has made, by what the system knows them by: none of them is written over by
-/// the next, where two names of a safe are one to the file system.
+/// Files that this run has made or found as they should be, by what the system knows them by: none
+/// of them is written over by the next, where two names of a safe are one to the file system.
 #[derive(Default)]
 pub(super) struct Made(BTreeSet<Identity>);
 
@@ -188,7 +188,8 @@ impl Made {
         self.0.insert(file);
     }
 
-    fn has(&self, folder: &OwnedFd, name: &[u8]) -> bool {
+    /// Whether what has this name was made or passed over by this run.
+    pub(super) fn has(&self, folder: &OwnedFd, name: &[u8]) -> bool {
         let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
         found.is_ok_and(|found| self.0.contains(&Identity::of(&found)))
     }

@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::as_of::{Then, When};
 use super::files::{name_of, pages};
 use super::get::{Made, begin, fetch, no_name};
+use super::incoming::Identity;
 use super::put::{LeftOut, joined, local, modified_ns};
 use super::together::{Load, memory, written};
 use super::{Context, tree};
@@ -273,8 +274,10 @@ impl Walk<'_> {
     }
 
     /// Whether a file of this machine is what the safe has there, by all that is known of it
-    /// without reading: its size, its time to the nanosecond, and whether it is a program.
-    fn is_there(&self, entry: &FileEntry) -> Result<bool, Failure> {
+    /// without reading: its size, its time to the nanosecond, and whether it is a program. It is
+    /// noted then: another name of the safe that is the same one to the file system must not be
+    /// written over it.
+    fn is_there(&mut self, entry: &FileEntry) -> Result<bool, Failure> {
         let names = below(&self.place.names, &entry.path)?;
         let Some((name, above)) = names.split_last().filter(|_| entry.kind == FileKind::File) else {
             return Ok(false);
@@ -282,10 +285,18 @@ impl Walk<'_> {
         // What is not there, or behind a link, is not as it should be: it is fetched, or refused.
         let Ok(folder) = tree::inside(self.root, above) else { return Ok(false) };
         let Ok(found) = statat(&folder, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) else { return Ok(false) };
-        Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+        // Another name of the safe has it already.
+        if self.made.has(&folder, name) {
+            return Ok(false);
+        }
+        let is_same = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
             && u64::try_from(found.st_size).ok() == entry.size
             && modified_ns(&found) == entry.modified_ns
-            && Mode::from_raw_mode(found.st_mode).contains(Mode::XUSR) == entry.executable)
+            && Mode::from_raw_mode(found.st_mode).contains(Mode::XUSR) == entry.executable;
+        if is_same {
+            self.made.note(Identity::of(&found));
+        }
+        Ok(is_same)
     }
 
     fn came(&mut self, bytes: u64) {

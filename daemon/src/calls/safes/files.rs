@@ -21,10 +21,11 @@ use super::{as_it_was, choose};
 use crate::contents::{self, Taken};
 use crate::safes::acts::{self, Done, Sealed};
 use crate::safes::earlier::Until;
-use crate::safes::{holding, listing, paths, quota};
+use crate::safes::{holding, listing, paths};
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe};
 use crate::store::Standing;
+use crate::truth::room;
 
 /// Bytes that `stat` counts blocks in, whatever the file system's are.
 const STAT_BLOCK_BYTES: u64 = 512;
@@ -190,7 +191,7 @@ pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileC
     {
         // Of a file that is written over, what has not changed is named again.
         let more = size.saturating_sub(over.as_ref().map_or(0, |over| over.size));
-        quota::room(session, &safe, more.min(allocated(&file))).await?;
+        room::room(session, &safe, more.min(allocated(&file))).await?;
     }
     let Taken { content, objects } = contents::take(session, &safe, file, params.size, over).await?;
     let bytes = content.size;
@@ -250,7 +251,7 @@ pub async fn put_many(session: &Session, params: FilePutMany, file: File) -> Res
     acts::may_put_many(session, &safe, &places, params.replace).await?;
     if params.wait_seconds.is_some_and(|wait| wait > 0) && !params.replace {
         let bytes = params.files.iter().map(|each| each.size).fold(0, u64::saturating_add);
-        quota::room(session, &safe, bytes).await?;
+        room::room(session, &safe, bytes).await?;
     }
     let sizes = params.files.iter().map(|each| each.size).collect();
     let taken = contents::take_many(session, &safe, file, sizes).await?;

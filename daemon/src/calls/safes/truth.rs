@@ -12,10 +12,10 @@ use parsec_protocol::control::{
 
 use super::choose;
 use super::files::readable;
-use crate::safes::{loading, quota};
+use crate::safes::loading;
 use crate::session::Session;
 use crate::store::Standing;
-use crate::truth::{self, Asked, Progress};
+use crate::truth::{self, Asked, Progress, room};
 
 /// Everything of a safe, looked at anew. Ends early when it is dropped.
 ///
@@ -31,11 +31,11 @@ pub async fn verify(session: &Session, params: SafeVerify, file: OwnedFd) -> Res
 /// Whether so much has room at the server.
 ///
 /// # Errors
-/// Which safe is meant; `safe_not_accepted`; as `quota::room`.
+/// Which safe is meant; `safe_not_accepted`; as `room::room`.
 pub async fn room(session: &Session, params: SafeRoom) -> Result<SafeRoomResult, Problem> {
     let safe = choose(session, &params.safe).await?;
     readable(&*safe.memory().await)?;
-    Ok(SafeRoomResult { room: quota::room(session, &safe, params.bytes).await? })
+    Ok(SafeRoomResult { room: room::room(session, &safe, params.bytes).await? })
 }
 
 /// What one safe takes at the server, or each.

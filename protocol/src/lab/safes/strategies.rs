@@ -261,11 +261,12 @@ fn swapped_object(play: &mut Play) -> Result<(), NoLab> {
 fn cut_object(play: &mut Play) -> Result<(), NoLab> {
     let what = play.world.rng.below(3);
     let at = usize::try_from(play.world.rng.below(20)).unwrap_or(0);
-    play.says(
-        ADVERSARY,
-        ["cuts the contents off", "lengthens them", "flips a bit of them"]
-            [usize::try_from(what).unwrap_or(0) % 3],
-    );
+    let said = match what {
+        0 => "cuts the contents off",
+        1 => "lengthens them",
+        _ => "flips a bit of them",
+    };
+    play.says(ADVERSARY, said);
     fetched(play, |_, mut bytes| {
         match what {
             0 => bytes.truncate(at),

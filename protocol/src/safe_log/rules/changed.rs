@@ -171,8 +171,8 @@ impl<S: SafeView, M: MembersAt<Error = S::Error>> Changed<'_, S, M> {
 
     /// Whether it brings a key where it must and none where it mustn't; the list of the key.
     fn key(&self, kind: Kind, due: bool, after: &BTreeMap<UserId, Role>) -> Checked<S, Option<RingList>> {
-        // Who takes over brings what is due, as a writer does. Where nothing is, keys are for who was
-        // an owner or a manager before.
+        // Who takes over brings what is due, as a writer does. Where nothing is, keys are for who
+        // was an owner or a manager before.
         let brings_due = due && (kind == Kind::TakeOver || self.by.role.writes());
         let may = self.by.role.manages() || brings_due;
         let Some(key) = self.key else {

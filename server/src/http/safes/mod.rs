@@ -30,9 +30,12 @@ use super::authenticated::Caller;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::objects::ObjectStore as _;
-use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room, stays_free};
+use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room, warn_of_room};
 use crate::store::safes::SafeKey;
 use crate::store::{Tx, log};
+
+/// How closely it is said whether the disk has room: to a GiB, as a power of two.
+const GIBIBYTE_BITS: u32 = 30;
 
 impl Caller {
     /// The caller about a safe, as of this transaction.
@@ -53,11 +56,7 @@ fn check_room(app: &App, more: usize) -> Result<(), Refusal> {
         return Ok(());
     }
     if !app.is_short_of_room.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            free = room.free,
-            must_stay = stays_free(room),
-            "the disk of the objects is all but full: contents are refused"
-        );
+        warn_of_room(room);
     }
     Err(ErrorCode::QuotaReached.into())
 }
@@ -265,7 +264,7 @@ async fn one(
         OneSafe::Room => {
             let RoomWanted { bytes } = body::decode(&content)?;
             let app = Arc::clone(app);
-            let disk = is_room(app.objects.store.room()?, bytes);
+            let disk = is_room(app.objects.store.room()?, whole_gibibytes(bytes));
             let read = move |tx: &dyn Tx| {
                 let room = safes::room(tx, &caller.asking(tx, &safe)?, &app.safe_quotas)?;
                 Ok::<_, Refusal>(SafeRoom { disk, ..room })
@@ -276,5 +275,24 @@ async fn one(
         OneSafe::Fetch => objects::fetch(app, caller, safe, body::decode(&content)?).await,
         // Its body is read as it comes, by `put_objects`.
         OneSafe::PutObjects => Err(ErrorCode::Internal.into()),
+    }
+}
+
+/// So many bytes in whole GiB. A member who asks for ever closer numbers would learn how full the
+/// server's disk is, and so what other organisations keep there.
+const fn whole_gibibytes(bytes: u64) -> u64 {
+    (bytes >> GIBIBYTE_BITS) << GIBIBYTE_BITS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_the_disk_has_room_is_said_to_a_gibibyte() {
+        let whole = 1_u64 << GIBIBYTE_BITS;
+        assert_eq!([0, 1, whole - 1].map(whole_gibibytes), [0; 3]);
+        assert_eq!([whole, 2 * whole - 1].map(whole_gibibytes), [whole; 2]);
+        assert_eq!(whole_gibibytes(u64::MAX), u64::MAX - (whole - 1));
     }
 }

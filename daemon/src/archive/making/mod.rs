@@ -1,27 +1,31 @@
 //! A safe into an archive.
 //!
 //! Decides that everything is taken as it is stored: certificates and records as they were signed,
-//! rings and boxes as they are at the server, objects as they were sealed, from this device where
-//! it has them and from the server otherwise. Each object's bytes are compared with what its author
-//! named before they go in. What neither side has is left out and named.
+//! rings as they are at the server, objects as they were sealed, from this device where it has them
+//! and from the server otherwise. Boxes that the ring lacks are made here: a server that withholds
+//! them keeps nobody out. Each object's bytes are compared with what its author named before they
+//! go in. An object that neither side has is left out and named; without a key nothing is made.
+
+mod rings;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use parsec_protocol::archive::{About, Boxed, HEADER_BYTES, Kind, MAGIC, VERSION, Writing};
+use parsec_protocol::archive::{About, HEADER_BYTES, Kind, MAGIC, VERSION, Writing};
 use parsec_protocol::codec;
 use parsec_protocol::control::{ARCHIVE_NAMED_MAX, Problem, ProblemKind};
 use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::public_keys::Hash;
-use parsec_protocol::safe_log::ring::{RingHead, RingPart};
 use parsec_protocol::safe_log::safe::VerifiedSafe;
+use parsec_protocol::safes::content::{PieceError, open_any_page};
+use parsec_protocol::safes::content_ref::Reference;
 use parsec_protocol::safes::keys::SafeKeys;
-use parsec_protocol::safes::past;
+use parsec_protocol::safes::object::ObjectError;
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
 
+use super::judging;
 use crate::contents::open_file::{FileError, OpenFile};
 use crate::contents::stop::stop;
 use crate::os::{blocking_in, clock};
@@ -31,8 +35,7 @@ use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::session::safe_items::{Batch, Step};
 use crate::store::{PieceHere, StoreError};
-use crate::transport::retry::answered;
-use crate::truth::pieces::{self, PageRead, Part, Piece};
+use crate::truth::pieces::{self, Part};
 use crate::truth::server;
 
 /// Items that are written in one go: some megabytes of them at most times, and locking waits for no
@@ -85,6 +88,37 @@ struct Making<'a> {
     keys: Arc<SafeKeys>,
     out: Option<Out>,
     done: Archived,
+    /// Objects that records have added. A page may name others, which nobody need keep: an archive
+    /// with one of them would be refused as a whole.
+    added: HashSet<ObjectId>,
+    /// Objects that are in the file: an archive has each once.
+    written: HashSet<ObjectId>,
+    /// Whether the server was away when it was asked: each further question would wait as long.
+    server_gone: bool,
+}
+
+/// What came of a page.
+enum Looked {
+    /// The chunks that it names; nothing where its author sealed what is no page: nobody reads a
+    /// file by it.
+    Named(Vec<Reference>),
+    /// Nobody has these very bytes. It is missed where it is taken itself.
+    Absent,
+    /// It is there, and the key that its reference names is not: what it names nobody can say.
+    NoKey,
+}
+
+/// What a page names, whatever the content that names it says of its place: the same page may
+/// stand in another content, and that one must not go without its chunks.
+fn looked(keys: &SafeKeys, lost: &dyn Fn(u64) -> bool, page: &Reference, bytes: &mut Vec<u8>) -> Looked {
+    match open_any_page(keys, page, bytes) {
+        Ok(names) => Looked::Named(names.into_iter().flatten().collect()),
+        Err(PieceError::Object(ObjectError::Hash)) => Looked::Absent,
+        Err(PieceError::Object(ObjectError::NoKey)) if !lost(page.epoch) => Looked::NoKey,
+        Err(PieceError::Object(ObjectError::NoKey | ObjectError::Sealed) | PieceError::Shape) => {
+            Looked::Named(Vec::new())
+        }
+    }
 }
 
 impl Making<'_> {
@@ -116,71 +150,6 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// A ring's head, a part or a block: here, or at the server.
-    async fn piece_of_ring(&self, hash: Hash, is_head: bool) -> Result<Option<Vec<u8>>, Problem> {
-        let id = self.safe.id;
-        let kept = self.session.store(move |store| store.kept_ring(id, &hash)).await?;
-        let right = |bytes: &Vec<u8>| Hash::of(&[bytes]) == hash;
-        if let Some(bytes) = kept.filter(right) {
-            return Ok(Some(bytes));
-        }
-        let came = if is_head {
-            answered(|| self.session.member.safe_ring(id, &hash)).await
-        } else {
-            answered(|| self.session.member.safe_part(id, &hash)).await
-        };
-        // Whoever opens the archive does without: it is missed there if nothing else leads to it.
-        Ok(came.ok().filter(right))
-    }
-
-    /// The present key's ring, all its parts, and what opens the earlier keys.
-    async fn rings(&mut self) -> Result<(), Problem> {
-        let none = || {
-            let text = "Neither this device nor the server has the ring of the safe's key: nobody could open the archive.";
-            Problem::new(ProblemKind::SafeKeyMissing, text)
-        };
-        let record = self.verified.epochs().last().copied().ok_or_else(none)?;
-        let bytes = self.piece_of_ring(record.key.ring, true).await?.ok_or_else(none)?;
-        let head = RingHead::decode(&bytes).map_err(|_| none())?;
-        self.write(vec![(Kind::Ring, bytes)]).await?;
-        let mut sealed_to = BTreeSet::new();
-        for hash in &head.parts {
-            let bytes = self.piece_of_ring(*hash, false).await?.ok_or_else(none)?;
-            if let Ok(part) = RingPart::decode(&bytes) {
-                let is_there = |at: usize| part.0.get(at).is_some_and(Option::is_some);
-                let users = head.list.0.iter().map(|recipient| recipient.user);
-                sealed_to.extend(users.filter(|user| {
-                    head.list
-                        .place_of(user)
-                        .is_some_and(|(number, at)| head.parts.get(number) == Some(hash) && is_there(at))
-                }));
-            }
-            self.write(vec![(Kind::Ring, bytes)]).await?;
-        }
-        let sealed = head.past.as_ref().map_or(&[][..], |past| past.as_slice());
-        let blocks: Vec<Hash> = {
-            let past = self.keys.at(record.key.epoch).and_then(|key| past::open(&key, sealed).ok());
-            past.iter().flat_map(|past| past.blocks()).map(|block| *block.hash()).collect()
-        };
-        for hash in blocks {
-            if let Some(bytes) = self.piece_of_ring(hash, false).await? {
-                self.write(vec![(Kind::Ring, bytes)]).await?;
-            }
-        }
-        let without: Vec<_> =
-            self.verified.roles().map(|(user, _)| *user).filter(|user| !sealed_to.contains(user)).collect();
-        for user in without {
-            let (id, epoch) = (self.safe.id, record.key.epoch);
-            let Ok(posted) = answered(|| self.session.member.safe_boxes(id, epoch, user)).await else {
-                continue;
-            };
-            let boxed = |sealed: Vec<u8>| (Kind::Box, codec::encode(&Boxed { epoch, user, sealed }));
-            let frames = posted.boxes.into_iter().map(|found| boxed(found.sealed.to_vec())).collect();
-            self.write(frames).await?;
-        }
-        Ok(())
-    }
-
     /// Both logs of the safe, in their one order.
     async fn items(&mut self, ends: [u64; 2]) -> Result<(), Problem> {
         let mut at = [0_u64; 2];
@@ -207,6 +176,7 @@ impl Making<'_> {
                     }
                     Step::Record(bytes) => {
                         *journal = journal.saturating_add(1);
+                        self.added.extend(judging::adds(&bytes));
                         frames.push((Kind::Record, bytes));
                     }
                 }
@@ -220,27 +190,83 @@ impl Making<'_> {
         Ok(())
     }
 
+    /// Looks into a page, here or at the server.
+    async fn page(&mut self, page: Reference) -> Result<Looked, Problem> {
+        let id = self.safe.id;
+        let lost: Arc<Vec<bool>> = Arc::new(self.verified.epochs().iter().map(|epoch| epoch.lost).collect());
+        let (open, keys, epochs) =
+            (Arc::clone(&self.session.open), Arc::clone(&self.keys), Arc::clone(&lost));
+        let here = blocking_in(&self.session.tasks, move || {
+            Ok::<_, StoreError>(match open.store.look_at_piece(id, page.object, &page.blake3)? {
+                PieceHere::Right(mut bytes) => {
+                    Some(looked(&keys, &|epoch| is_lost(&epochs, epoch), &page, &mut bytes))
+                }
+                PieceHere::Absent | PieceHere::Damaged => None,
+            })
+        })
+        .await?;
+        if let Some(here) = here {
+            return Ok(here);
+        }
+        if self.server_gone {
+            return Ok(Looked::Absent);
+        }
+        let mut asked = BTreeSet::from([page.object]);
+        let came = match server::next(self.session, id, &mut asked).await {
+            Ok(brought) => brought.came.into_iter().next(),
+            Err(problem) if problem.retryable => {
+                self.server_gone = true;
+                None
+            }
+            Err(problem) => return Err(problem),
+        };
+        let Some(mut came) = came else { return Ok(Looked::Absent) };
+        let keys = Arc::clone(&self.keys);
+        blocking_in(&self.session.tasks, move || {
+            Ok::<_, Problem>(looked(&keys, &|epoch| is_lost(&lost, epoch), &page, &mut came.bytes))
+        })
+        .await
+    }
+
     /// All objects that the tree names, each once.
+    ///
+    /// Goes by all that a reference says, and not by the object's id alone: a content that names
+    /// another one's pages with a false hash, or as chunks, must not keep them out.
     async fn objects(&mut self, state: &State) -> Result<(), Problem> {
-        let mut met: HashSet<ObjectId> = HashSet::new();
-        let mut wanted: Vec<(EntryId, Piece)> = Vec::new();
+        let mut met: HashSet<(ObjectId, ObjectHash)> = HashSet::new();
+        let (mut opened, mut tried) = (HashSet::new(), HashSet::new());
+        let mut wanted: Vec<(EntryId, Reference)> = Vec::new();
         let mut lacking = BTreeSet::new();
         for held in state.contents() {
             for piece in pieces::named(held.content) {
-                if !met.insert(piece.reference.object) {
+                let reference = piece.reference;
+                let named = (reference.object, reference.blake3);
+                if met.insert(named) {
+                    wanted.push((held.entry.id, reference));
+                }
+                let Part::Page(_) = piece.part else { continue };
+                // Another epoch is another key: one that is wrong says nothing of the right one.
+                if opened.contains(&named) || !tried.insert((named, reference.epoch)) {
                     continue;
                 }
-                wanted.push((held.entry.id, piece));
-                let Part::Page(number) = piece.part else { continue };
-                // One that nobody has is missed where it is taken itself.
-                let page = pieces::page(self.session, self.safe.id, &self.keys, piece).await?;
-                let PageRead::Names(names, _) = page else { continue };
-                for piece in pieces::of_page(held.content.size, number, names) {
-                    if met.insert(piece.reference.object) {
-                        wanted.push((held.entry.id, piece));
+                match self.page(reference).await? {
+                    Looked::Named(names) => {
+                        if !names.is_empty() {
+                            opened.insert(named);
+                        }
+                        for reference in names {
+                            if met.insert((reference.object, reference.blake3)) {
+                                wanted.push((held.entry.id, reference));
+                            }
+                            if wanted.len() >= ASKED_TOGETHER {
+                                lacking.extend(self.take(std::mem::take(&mut wanted)).await?);
+                            }
+                        }
                     }
-                    if wanted.len() >= ASKED_TOGETHER {
-                        lacking.extend(self.take(std::mem::take(&mut wanted)).await?);
+                    Looked::Absent => {}
+                    Looked::NoKey => {
+                        self.done.missing = self.done.missing.saturating_add(1);
+                        lacking.insert(held.entry.id);
                     }
                 }
             }
@@ -255,13 +281,14 @@ impl Making<'_> {
     }
 
     /// Takes some objects, from here and then from the server; the entries that lack one.
-    async fn take(&mut self, wanted: Vec<(EntryId, Piece)>) -> Result<Vec<EntryId>, Problem> {
+    async fn take(&mut self, wanted: Vec<(EntryId, Reference)>) -> Result<Vec<EntryId>, Problem> {
         let id = self.safe.id;
-        let mut left: BTreeMap<ObjectId, (EntryId, ObjectHash)> = BTreeMap::new();
+        // Several hashes where members name one object differently: whichever its bytes have.
+        let mut left: BTreeMap<ObjectId, Vec<(EntryId, ObjectHash)>> = BTreeMap::new();
         for some in wanted.chunks(READ_TOGETHER) {
-            let asked: Vec<_> = some.iter().map(|(_, piece)| piece.reference).collect();
+            let asked: Vec<_> = some.iter().map(|(_, reference)| *reference).collect();
             let found = self.session.store(move |store| {
-                let look = |reference: &parsec_protocol::safes::content_ref::Reference| {
+                let look = |reference: &Reference| {
                     Ok::<_, StoreError>(
                         match store.look_at_piece(id, reference.object, &reference.blake3)? {
                             PieceHere::Right(bytes) => Some(bytes.to_vec()),
@@ -272,39 +299,45 @@ impl Making<'_> {
                 asked.iter().map(look).collect::<Result<Vec<_>, StoreError>>()
             });
             let mut frames = Vec::new();
-            for ((entry, piece), found) in some.iter().zip(found.await?) {
-                let reference = piece.reference;
-                match found {
-                    Some(bytes) => frames.push((reference.object, reference.blake3, bytes)),
-                    None => {
-                        left.insert(reference.object, (*entry, reference.blake3));
-                    }
+            for ((entry, reference), found) in some.iter().zip(found.await?) {
+                let object = reference.object;
+                let found = found.filter(|_| self.added.contains(&object));
+                match found.filter(|_| self.written.insert(object)) {
+                    Some(bytes) => frames.push((object, reference.blake3, bytes)),
+                    None => left.entry(object).or_default().push((*entry, reference.blake3)),
                 }
             }
             self.put(frames).await?;
         }
-        let mut asked: BTreeSet<ObjectId> = left.keys().copied().collect();
-        while !asked.is_empty() {
+        // One that is in the file under another hash is not asked for: these are no bytes of it.
+        let is_open = |object: &ObjectId| self.added.contains(object) && !self.written.contains(object);
+        let mut asked: BTreeSet<ObjectId> = left.keys().copied().filter(is_open).collect();
+        while !asked.is_empty() && !self.server_gone {
             let brought = match server::next(self.session, id, &mut asked).await {
                 Ok(brought) => brought,
                 // What is here goes in without a server: the rest is named.
-                Err(problem) if problem.retryable => break,
+                Err(problem) if problem.retryable => {
+                    self.server_gone = true;
+                    break;
+                }
                 Err(problem) => return Err(problem),
             };
             let mut frames = Vec::new();
             for came in brought.came {
-                let Some((entry, hash)) = left.remove(&came.object) else { continue };
-                if ObjectHash::of(&came.bytes) == hash {
+                let Some(named) = left.get_mut(&came.object) else { continue };
+                let hash = ObjectHash::of(&came.bytes);
+                let Some(at) = named.iter().position(|(_, wanted)| *wanted == hash) else { continue };
+                if self.written.insert(came.object) {
+                    named.remove(at);
                     frames.push((came.object, hash, came.bytes));
-                } else {
-                    left.insert(came.object, (entry, hash));
                 }
             }
             self.done.fetched = self.done.fetched.saturating_add(frames.len() as u64);
             self.put(frames).await?;
         }
-        self.done.missing = self.done.missing.saturating_add(left.len() as u64);
-        Ok(left.into_values().map(|(entry, _)| entry).collect())
+        let lacking: Vec<EntryId> = left.into_values().flatten().map(|(entry, _)| entry).collect();
+        self.done.missing = self.done.missing.saturating_add(lacking.len() as u64);
+        Ok(lacking)
     }
 
     async fn put(&mut self, objects: Vec<(ObjectId, ObjectHash, Vec<u8>)>) -> Result<(), Problem> {
@@ -325,6 +358,17 @@ impl Making<'_> {
     }
 }
 
+/// Whether nobody reads what was sealed in an epoch: it was declared lost, or never was.
+fn is_lost(lost: &[bool], epoch: u64) -> bool {
+    usize::try_from(epoch).ok().and_then(|epoch| lost.get(epoch)).copied().unwrap_or(true)
+}
+
+/// This device lacks the safe's present key.
+fn no_key() -> Problem {
+    let text = "This device has not been given the safe's present key yet: nobody could open the archive.";
+    Problem::new(ProblemKind::SafeKeyMissing, text)
+}
+
 /// Writes all of a safe into an open file. Ends early when it is dropped.
 ///
 /// # Errors
@@ -342,6 +386,9 @@ pub(crate) async fn archive(session: &Session, safe: &OpenSafe, file: OwnedFd) -
         let text = "The server has not been heard about this safe yet.";
         return Err(Problem::new(ProblemKind::NotSharedYet, text));
     };
+    if keys.at(now.key.epoch).is_none() {
+        return Err(no_key());
+    }
     if state.seq() != now.journal.count {
         let text = "This device can't read all of the safe's journal: it would not know what belongs to it.";
         return Err(Problem::new(ProblemKind::SafeKeyMissing, text));
@@ -362,7 +409,9 @@ pub(crate) async fn archive(session: &Session, safe: &OpenSafe, file: OwnedFd) -
     let failed = |source| FileError::Io { what: "beginning to write", source };
     let (stopper, stop) = stop().map_err(failed)?;
     let out = Out { file: OpenFile::to_write(file, stop)?, writing: Writing::begin() };
-    let mut making = Making { session, safe, verified, keys, out: None, done: Archived::default() };
+    let (done, added, written) = (Archived::default(), HashSet::new(), HashSet::new());
+    let mut making =
+        Making { session, safe, verified, keys, out: None, done, added, written, server_gone: false };
     making.out = Some(
         blocking_in(&session.tasks, move || {
             out.file.write(MAGIC)?;

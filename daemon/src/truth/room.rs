@@ -59,7 +59,8 @@ pub(crate) async fn room(
         let problem = Problem::new(ProblemKind::QuotaReached, text);
         return Err(Problem { hint: MAKE_ROOM.to_owned(), ..problem });
     }
-    if !there.disk {
+    // Nothing always fits, however full the disk is.
+    if wanted > 0 && !there.disk {
         let text = format!("The server's disk has no room for {wanted} bytes.");
         let problem = Problem::new(ProblemKind::QuotaReached, text);
         return Err(Problem { hint: MORE_DISK.to_owned(), ..problem });
