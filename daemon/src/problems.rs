@@ -342,7 +342,6 @@ pub fn not_signed(fault: Fault) -> Problem {
         | Fault::NotNext
         | Fault::StaleDirectoryKey
         | Fault::NobodyLeft
-        | Fault::TooManyDirectoryKeys
         | Fault::SealedNameLength
         | Fault::DeviceIdTaken
         | Fault::VerifyKeyTaken

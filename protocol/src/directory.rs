@@ -3,7 +3,8 @@
 //!
 //! Decides which key is that of a number: the one whose check the log names. A box is a function of
 //! the key and of whom it is for, so that every holder can make the very same one. Refuses every
-//! other key, whoever gave it, and a past that is not ascending.
+//! other key, whoever gave it, also in message 7, where a number that the log does not name would
+//! stand above all others for ever; and a past that is not ascending.
 
 use std::fmt;
 
@@ -16,11 +17,13 @@ use minicbor::bytes::ByteVec;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::chain::organisation::log::VerifiedLog;
+use crate::chain::organisation::members::{NameOf, open_name};
 use crate::codec;
 use crate::ids::{OrganisationId, UserId};
 use crate::keys::{DirectoryKey, Entropy, NoEntropy, UserSeed, random, then_wipe_stack};
-use crate::limits::{DIRECTORY_KEYS_MAX, RING_PART_BOXES};
-use crate::name_keys::NumberedKey;
+use crate::limits::{DIRECTORY_KEY_BYTES, DIRECTORY_KEYS_EVER, RING_PART_BOXES};
+use crate::name_keys::{DirectoryKeys, NumberedKey};
 use crate::public_keys::Hash;
 use crate::safe_log::ring::{Recipient, RingPart};
 use crate::sealing::{EncryptionKey, KeyHash, RANDOMNESS_BYTES, Randomness, SECRET_BOX_BYTES, seal};
@@ -36,7 +39,7 @@ const PAST_CONTEXT: &[u8] = b"parsec-directory-past-v1\0";
 /// Bytes of the nonce of a past: random.
 const NONCE_BYTES: usize = 24;
 /// Largest list of earlier keys: each is a record of a number and 32 bytes.
-const PAST_MAX_BYTES: usize = 8 + DIRECTORY_KEYS_MAX as usize * 40;
+const PAST_MAX_BYTES: usize = 8 + DIRECTORY_KEYS_EVER * DIRECTORY_KEY_BYTES;
 
 /// Which key of which organisation: what the key, and everything derived from it, is bound to.
 #[derive(Debug, Clone, Copy, Encode)]
@@ -148,7 +151,7 @@ impl<'a> Directory<'a> {
         let plaintext = Zeroizing::new(codec::encode(&earlier));
         let (key, aad) = (self.past_key(), self.past_data());
         let sealed = Sealed { msg: &plaintext, aad: &aad };
-        #[expect(clippy::expect_used, reason = "fails only above 256 GiB; 256 keys take ten kilobytes")]
+        #[expect(clippy::expect_used, reason = "fails only above 256 GiB; all keys take a megabyte")]
         let ciphertext = then_wipe_stack(|| {
             XChaCha20Poly1305::new(<&Key>::from(&**key)).encrypt(&XNonce::from(nonce), sealed)
         })
@@ -192,6 +195,36 @@ impl<'a> Directory<'a> {
         #[expect(clippy::expect_used, reason = "fails only above 255 blocks; these are one and two")]
         done.expect("HKDF gives 64 bytes");
     }
+}
+
+/// Whether this is a key behind the first that the log names under this number.
+#[must_use]
+pub fn is_named(log: &VerifiedLog, number: u32, key: &DirectoryKey) -> bool {
+    let keys = log.directory_keys();
+    let record = keys.binary_search_by_key(&number, |record| record.number).ok().and_then(|at| keys.get(at));
+    record.is_some_and(|record| Directory::new(log.organisation(), number, key).check() == record.key_check)
+}
+
+/// The keys without those that the log does not name. The first is left as it is.
+#[must_use]
+pub fn named(log: &VerifiedLog, keys: &DirectoryKeys) -> DirectoryKeys {
+    keys.only(|number, key| is_named(log, number, key))
+}
+
+/// Takes keys that somebody handed over: the first must open the name in the log's first
+/// certificate, each other one must be what the log names under its number.
+///
+/// # Errors
+/// [`WrongKey`]: one of them is not.
+pub fn check_handed(log: &VerifiedLog, keys: &DirectoryKeys) -> Result<(), WrongKey> {
+    let first = keys.copy_of_first();
+    let founder = log.users().find(|user| user.position == 0).ok_or(WrongKey)?;
+    let whose = NameOf::User(founder.user);
+    if open_name(&first, log.organisation(), whose, &founder.sealed_name).is_none() {
+        return Err(WrongKey);
+    }
+    let same = named(log, keys).numbers().eq(keys.numbers());
+    if same { Ok(()) } else { Err(WrongKey) }
 }
 
 fn mac(key: &[u8; 32]) -> Hmac<Sha256> {

@@ -3,15 +3,15 @@
 //!
 //! Decides that new names are sealed with the newest key that is here, and that a name is opened
 //! with the key whose number it carries. Refuses a list that is not ascending, lacks the first key,
-//! or is longer than an organisation can have. Whether a key is the one of its number, `directory`
-//! finds out.
+//! or is longer than what message 7 and manifests carry. Whether a key is the one of its number,
+//! `directory` finds out.
 
 use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
 
 use crate::keys::DirectoryKey;
-use crate::limits::{DIRECTORY_KEYS_MAX, FIRST_DIRECTORY_KEY};
+use crate::limits::{DIRECTORY_KEYS_CARRIED, FIRST_DIRECTORY_KEY};
 
 /// A directory key with its number, as it travels in message 7 and in manifests. Holds a secret.
 #[derive(Debug, Encode, Decode)]
@@ -69,17 +69,20 @@ impl DirectoryKeys {
         Self { first: key, later: BTreeMap::new() }
     }
 
-    /// Out of a record; none where the list is not ascending from the first key on, or has a number
-    /// that no organisation has.
+    /// Out of message 7 or a manifest; none where the list is not ascending from the first key on,
+    /// or longer than [`DIRECTORY_KEYS_CARRIED`].
     #[must_use]
     pub fn read(keys: Vec<NumberedKey>) -> Option<Self> {
+        if keys.len() > DIRECTORY_KEYS_CARRIED {
+            return None;
+        }
         let mut keys = keys.into_iter();
         let mut read = match keys.next() {
             Some(NumberedKey { number: FIRST_DIRECTORY_KEY, key }) => Self::first(key),
             Some(_) | None => return None,
         };
         for NumberedKey { number, key } in keys {
-            if number <= read.newest() || number > DIRECTORY_KEYS_MAX {
+            if number <= read.newest() {
                 return None;
             }
             read.later.insert(number, key);
@@ -93,6 +96,30 @@ impl DirectoryKeys {
         self.numbers()
             .filter_map(|number| Some(NumberedKey { number, key: copy(self.opening(number)?) }))
             .collect()
+    }
+
+    /// For message 7 and manifests: the first key, the one of number `own`, with which the user's
+    /// own name is sealed, and the newest; ascending. The newest leads to the others.
+    #[must_use]
+    pub fn carried(&self, own: Option<u32>) -> Vec<NumberedKey> {
+        let own = own.filter(|number| self.later.contains_key(number));
+        let room = DIRECTORY_KEYS_CARRIED - 1 - usize::from(own.is_some());
+        let mut numbers: Vec<u32> = self.later.keys().rev().copied().take(room).collect();
+        numbers.extend(own);
+        numbers.push(FIRST_DIRECTORY_KEY);
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+            .into_iter()
+            .filter_map(|number| Some(NumberedKey { number, key: copy(self.opening(number)?) }))
+            .collect()
+    }
+
+    /// The same keys without those that `stays` refuses. The first is never asked about.
+    #[must_use]
+    pub fn only(&self, stays: impl Fn(u32, &DirectoryKey) -> bool) -> Self {
+        let later = self.later.iter().filter(|(number, key)| stays(**number, key));
+        Self { first: copy(&self.first), later: later.map(|(number, key)| (*number, copy(key))).collect() }
     }
 
     /// The numbers of the keys, ascending.
@@ -121,8 +148,7 @@ impl DirectoryKeys {
 
     /// Takes a key in, if there is none of its number. Whether there was none.
     pub fn insert(&mut self, number: u32, key: DirectoryKey) -> bool {
-        let new = (FIRST_DIRECTORY_KEY + 1..=DIRECTORY_KEYS_MAX).contains(&number)
-            && !self.later.contains_key(&number);
+        let new = number > FIRST_DIRECTORY_KEY && !self.later.contains_key(&number);
         if new {
             self.later.insert(number, key);
         }
@@ -150,12 +176,33 @@ mod tests {
 
     #[test]
     fn a_list_ascends_from_the_first_key() {
-        for good in [&[1][..], &[1, 2], &[1, 3, 256]] {
+        for good in [&[1][..], &[1, 2], &[1, 3, 256], &[1, u32::MAX]] {
             assert!(list(good).unwrap().numbers().eq(good.iter().copied()), "{good:?}");
         }
-        for bad in [&[][..], &[2], &[0], &[0, 1], &[1, 1], &[1, 3, 2], &[1, 257]] {
+        for bad in [&[][..], &[2], &[0], &[0, 1], &[1, 1], &[1, 3, 2]] {
             assert!(list(bad).is_none(), "{bad:?}");
         }
+        let carried = u32::try_from(DIRECTORY_KEYS_CARRIED).unwrap();
+        assert!(list(&(1..=carried).collect::<Vec<_>>()).is_some());
+        assert!(list(&(1..=carried + 1).collect::<Vec<_>>()).is_none());
+    }
+
+    #[test]
+    fn of_many_keys_the_first_the_own_and_the_newest_are_carried() {
+        let mut keys = DirectoryKeys::first(key(1));
+        for number in 2..=600 {
+            assert!(keys.insert(number, key(2)));
+        }
+        let numbers = |own| keys.carried(own).iter().map(|key| key.number).collect::<Vec<_>>();
+        for own in [Some(40), None, Some(599), Some(601), Some(1)] {
+            let carried = numbers(own);
+            assert!(carried.len() <= DIRECTORY_KEYS_CARRIED && carried.is_sorted());
+            assert_eq!((carried[0], *carried.last().unwrap()), (1, 600));
+            assert!(carried.len() >= DIRECTORY_KEYS_CARRIED - 1, "{own:?}");
+            assert!(own.is_none_or(|own| own > 600 || carried.contains(&own)), "{own:?}");
+            assert!(DirectoryKeys::read(keys.carried(own)).is_some());
+        }
+        assert!(keys.only(|number, _| number % 2 == 0).numbers().take(3).eq([1, 2, 4]));
     }
 
     #[test]
@@ -163,7 +210,7 @@ mod tests {
         let mut keys = DirectoryKeys::first(key(1));
         assert!(keys.insert(3, key(3)));
         assert!(!keys.insert(3, key(9)), "a key is never replaced");
-        for refused in [0, 1, 257] {
+        for refused in [0, 1] {
             assert!(!keys.insert(refused, key(9)), "{refused}");
         }
         assert_eq!(keys.newest(), 3);

@@ -157,6 +157,7 @@ fn make(purpose: Purpose) -> Vec<u8> {
             let directory_keys = DirectoryKeys::first(DirectoryKey::from_bytes(&mut SEED.clone()));
             let summary = Summary {
                 directory_keys: &directory_keys,
+                own_name: None,
                 anchor: Org::empty().log.head(),
                 safes: Vec::new(),
             };

@@ -103,8 +103,12 @@ fn a_changed_manifest_is_forged_whatever_was_changed() {
         key: encryption_key(3),
     };
     let directory_keys = DirectoryKeys::first(DirectoryKey::random(&mut seed).unwrap());
-    let summary =
-        Summary { directory_keys: &directory_keys, anchor: Org::founded().log.head(), safes: Vec::new() };
+    let summary = Summary {
+        directory_keys: &directory_keys,
+        own_name: None,
+        anchor: Org::founded().log.head(),
+        safes: Vec::new(),
+    };
     let good = seal_manifest(&header, summary, &key, &author, &mut seed).unwrap();
     let read = |bytes: &[u8]| {
         let given = ManifestKey::from_slice(key.expose());

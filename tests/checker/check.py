@@ -40,8 +40,8 @@ FILE_MAX = 64 * 1024 * 1024
 SEALED = 558
 KEY_CHANGES_MAX = 20
 ABANDONED_MAX = 16
-DIRECTORY_KEYS_MAX = 256
-DIRECTORY_RING_MAX = 32_768
+DIRECTORY_KEYS_EVER = 33_334
+DIRECTORY_RING_MAX = DIRECTORY_KEYS_EVER * 40 + 16_384
 PART_BOXES = 256
 PART_MAX = 3 + PART_BOXES * 1171
 BOX = 1168
@@ -480,7 +480,6 @@ class Log:
             need(self.administrator(me), "administrator")
             need(count == position, "not next")
             need(said[0] == self.directory + 1, "stale directory key")
-            need(said[0] <= DIRECTORY_KEYS_MAX, "too many directory keys")
             need(self.left, "nobody left")
         else:
             (gone,) = said
@@ -1122,7 +1121,7 @@ def judge_directory(given):
         plain = sealed.opened(derived_of_directory(key, b"past", place_, 32), past[:24], ad, past[24:])
         if plain is None:
             raise Bad("closed")
-        keys = decode(plain, 16 * 1024)
+        keys = decode(plain, 8 + DIRECTORY_KEYS_EVER * 40)
         if not isinstance(keys, list):
             raise Bad("no directory keys")
         for one in keys:

@@ -38,7 +38,7 @@ impl greeter::Issuer for DeviceIssuer {
 
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         let log = self.session.sync_apart().await?;
-        Ok(self.session.fresh_directory_apart(log).await)
+        self.session.fresh_directory_apart(log).await
     }
 
     async fn handed(&self, log: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {

@@ -93,7 +93,7 @@ pub(crate) async fn create(
 /// Puts the kit into the log, with its key and box.
 async fn certified(session: &Arc<Session>, words: &Arc<KitSeed>, label: &Label) -> Result<(), Problem> {
     for left in (0..TRIES).rev() {
-        let log = session.fresh_directory(session.sync().await?).await;
+        let log = session.fresh_directory(session.sync().await?).await?;
         // What a thief has must not be what the kit opens.
         let log = if log.is_suspended(&session.open.summary.user) {
             session.change_user_key(Why::Due).await.map_err(|problem| due_first(&problem))?.log

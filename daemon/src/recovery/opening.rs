@@ -10,12 +10,12 @@ use parsec_protocol::chain::organisation::certificate::{DeviceKind, ManifestMark
 use parsec_protocol::chain::organisation::log::{UserRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::directory::Directory;
+use parsec_protocol::directory::{self, check_handed};
 use parsec_protocol::ids::{DeviceId, Label, OrganisationId, UserId};
 use parsec_protocol::keys::{KitSeed, UserSeed};
 use parsec_protocol::manifest::floor::{Floors, NotTaken};
 use parsec_protocol::manifest::verify;
-use parsec_protocol::name_keys::{DirectoryKeys, NumberedKey};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::recovery::KitKeys;
 use parsec_protocol::relay::{ErrorCode, KeyBox, Least, ManifestView};
@@ -289,13 +289,9 @@ async fn manifest(
     let given = opened.directory_keys.ok_or_else(|| {
         untrusted("Your manifest's keys for names are none that a device of yours would write.".to_owned())
     })?;
-    // The first, and those that are the log's: whoever wrote it can't have made up a later one.
-    let mut directory_keys = DirectoryKeys::first(given.copy_of_first());
-    for NumberedKey { number, key } in given.record() {
-        let check = Directory::new(log.organisation(), number, &key).check();
-        if log.directory_keys().iter().any(|known| known.number == number && known.key_check == check) {
-            directory_keys.insert(number, key);
-        }
-    }
+    // Those that are the log's: whoever wrote it can't have made up one.
+    let directory_keys = directory::named(log, &given);
+    check_handed(log, &directory_keys)
+        .map_err(|_| untrusted("The first key for names in your manifest opens no name.".to_owned()))?;
     Ok((directory_keys, taken, opened.safes.len() as u64))
 }

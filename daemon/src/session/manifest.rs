@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::certificate::{Author, DeviceKind, ManifestMark};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::chain::organisation::members::sealed_with;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
 use parsec_protocol::keys::UserSeed;
@@ -186,7 +187,14 @@ async fn take_directory(
     let given = keys.as_ref().map(DirectoryKeys::record).unwrap_or_default();
     let numbers: Vec<u32> = given.iter().map(|key| key.number).collect();
     session.take_directory_keys(log, given).await?;
-    Ok(session.open.directory().numbers().any(|number| !numbers.contains(&number)))
+    let carried = session.open.directory().carried(own_name(session, log)?);
+    Ok(carried.iter().any(|key| numbers.binary_search(&key.number).is_err()))
+}
+
+/// Number of the key with which the user's own name is sealed: who comes back with a recovery kit
+/// must be able to open it.
+fn own_name(session: &Session, log: &VerifiedLog) -> Result<Option<u32>, Problem> {
+    Ok(sealed_with(&own(session, log)?.sealed_name))
 }
 
 /// Gives the server back the version that follows the one it shows, if that is the one kept here:
@@ -293,7 +301,7 @@ async fn write(
     version: u64,
 ) -> Result<bool, Problem> {
     let (open, log) = (Arc::clone(&session.open), Arc::clone(log));
-    let key = own(session, &log)?.encryption_key;
+    let (key, own_name) = (own(session, &log)?.encryption_key, own_name(session, &log)?);
     let envelope = blocking_in(&session.tasks, move || {
         let (summary, keys) = (&open.summary, &open.keys);
         let header = ManifestHeader {
@@ -305,7 +313,7 @@ async fn write(
             key,
         };
         let safes = safe_marks::of(&open.store, &summary.organisation)?;
-        let content = Summary { directory_keys: &open.directory(), anchor: log.head(), safes };
+        let content = Summary { directory_keys: &open.directory(), own_name, anchor: log.head(), safes };
         let manifest_key = seed.manifest_key(&summary.organisation, &summary.user);
         seal(&header, content, &manifest_key, &keys.signing_key, &mut entropy::System)
             .map_err(problems::no_entropy)

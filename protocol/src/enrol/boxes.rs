@@ -63,6 +63,8 @@ pub(super) struct Boxes {
 /// What the greeter hands over.
 pub(super) struct HandedOver<'a> {
     pub(super) directory_keys: &'a DirectoryKeys,
+    /// Number of the key with which a new device's user's name is sealed.
+    pub(super) own_name: Option<u32>,
     /// For a new device of a user who has some.
     pub(super) user_seed: Option<&'a UserSeed>,
 }
@@ -80,7 +82,7 @@ pub(super) fn make(
     entropy: &mut dyn Entropy,
 ) -> Result<Boxes, Refused> {
     let secrets = Secrets {
-        directory_keys: handed.directory_keys.record(),
+        directory_keys: handed.directory_keys.carried(handed.own_name),
         user_seed: handed.user_seed.map(|seed| UserSeed::from_bytes(&mut { *seed.expose() })),
     };
     let plaintext = Zeroizing::new(codec::encode(&secrets));

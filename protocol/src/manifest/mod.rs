@@ -107,6 +107,8 @@ struct Content {
 pub struct Summary<'a> {
     /// Opens the members' names.
     pub directory_keys: &'a DirectoryKeys,
+    /// Number of the key with which the user's own name is sealed.
+    pub own_name: Option<u32>,
     /// The organisation's log, as the author has verified it.
     pub anchor: Head,
     /// The safes that the user has accepted, ascending by id.
@@ -124,7 +126,7 @@ pub fn seal(
     author: &DeviceSigningKey,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
-    let directory_keys = summary.directory_keys.record();
+    let directory_keys = summary.directory_keys.carried(summary.own_name);
     let content = Content { directory_keys, anchor: summary.anchor, safes: summary.safes };
     seal_content(header, &content, key, author, entropy)
 }
@@ -327,7 +329,8 @@ mod tests {
 
     fn seal_by(header: &ManifestHeader, with: u8, by: u8) -> Vec<u8> {
         let directory_keys = DirectoryKeys::first(DirectoryKey::from_bytes(&mut [1; 32]));
-        let summary = Summary { directory_keys: &directory_keys, anchor: anchor(), safes: Vec::new() };
+        let summary =
+            Summary { directory_keys: &directory_keys, own_name: None, anchor: anchor(), safes: Vec::new() };
         seal(header, summary, &key(with), &author(by), &mut Fixed(6)).unwrap()
     }
 

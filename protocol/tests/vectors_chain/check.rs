@@ -258,7 +258,7 @@ faults! {
     EncryptionKeyTaken, SealedNameLength, DeviceIdTaken, VerifyKeyTaken, WeakVerifyKey, NotOwnUser,
     TooManyDevices, SubjectUnknown, SubjectRevoked, AboutOneself, SameProfile, StaleProfile, OwnDevice,
     RecoveryDevice, AnothersKey, StaleKey, TooManyKeyChanges, Abandoned,
-    NotNext, StaleDirectoryKey, NobodyLeft, TooManyDirectoryKeys,
+    NotNext, StaleDirectoryKey, NobodyLeft,
 }
 
 fn key(given: &Value) -> Judgement {

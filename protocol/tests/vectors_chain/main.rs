@@ -56,8 +56,7 @@ fn every_fault_of_the_log_has_a_file() {
     let log = vectors.values().filter(|vector| vector["layer"] == "log");
     let shown: BTreeSet<_> = log.filter_map(|vector| vector["refuse"]["fault"].as_str()).collect();
     let missing: Vec<_> = check::FAULTS.iter().filter(|fault| !shown.contains(*fault)).collect();
-    // A log that is full, a user with 200 devices, and 256 directory keys would be large files;
-    // log_keys.rs, log_members.rs and
+    // A log that is full and a user with 200 devices would be large files; log_members.rs and
     // verify.rs show them.
-    assert_eq!(missing, [&"LogFull", &"TooManyDevices", &"TooManyDirectoryKeys"]);
+    assert_eq!(missing, [&"LogFull", &"TooManyDevices"]);
 }

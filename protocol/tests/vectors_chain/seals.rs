@@ -114,7 +114,7 @@ pub(crate) fn manifests(set: &mut Set) {
     let seal = |header: &ManifestHeader, by: u64| {
         let key = seed_of([3; 32]).manifest_key(&header.organisation, &header.user);
         let directory_keys = DirectoryKeys::first(DirectoryKey::from_bytes(&mut [1; 32]));
-        let summary = Summary { directory_keys: &directory_keys, anchor, safes: Vec::new() };
+        let summary = Summary { directory_keys: &directory_keys, own_name: None, anchor, safes: Vec::new() };
         manifest::seal(header, summary, &key, &signing_key(by), &mut Seed(9)).unwrap()
     };
     let given = |envelope: &[u8]| {

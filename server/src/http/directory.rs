@@ -2,9 +2,9 @@
 //! (docs/protocol.md, *Changing the directory key*).
 //!
 //! Decides that certificate, head and parts come together, that boxes and parts are put by
-//! administrators, and how many. Refuses a ring without a box for somebody whose key is here: it
-//! would keep names from a member whom no log shows to be left out. What is in a box, only who
-//! opens it finds out.
+//! administrators, how many, and how long earlier rings stay. Refuses a ring without a box for
+//! somebody whose key is here: it would keep names from a member whom no log shows to be left out.
+//! What is in a box, only who can make or open it finds out.
 
 use axum::response::Response;
 use minicbor::bytes::ByteVec;
@@ -23,14 +23,20 @@ use super::authenticated::Caller;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::intake::{DirectoryChange, IntakeFault, not_appended, refused};
-use crate::store::{Tx, log};
+use crate::store::{LoosePart, StoreError, Tx, log};
+use crate::watchers::Topic;
 
 /// A certificate, a ring's head, their framing.
 const CHANGE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES + DIRECTORY_RING_MAX_BYTES + 16;
 /// How long a part is kept that no ring has named: a change over a slow line takes minutes.
 const PART_MICROSECONDS: u64 = 86_400 * 1_000_000;
-/// Parts that no ring has named, for an organisation: those of the largest ring, and of a second.
-const LOOSE_PARTS_MAX: u64 = 512;
+/// Rings whose parts one device may have put before any of them is named: one that it hands in, and
+/// one that it had to make anew meanwhile. Of more, its own oldest go; nobody else's.
+const LOOSE_RINGS: usize = 2;
+/// Bytes of earlier rings, and of the boxes beside them, that are kept for an organisation: those
+/// of 50 changes among 1,000 members. Whoever was away for longer gets the newest key, which leads
+/// to the others.
+const EARLIER_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Boxes with one key that one administrator posts: for members who were suspended when it was
 /// made, or whom its ring has a wrong one for. A ring that was lost takes more than one of them.
 const BOXES_MAX: u64 = 10_000;
@@ -136,10 +142,7 @@ pub(super) async fn answer(
         DirectoryCall::Boxes(number, user) => {
             let load = move |tx: &dyn Tx| {
                 caller.member(tx)?;
-                if tx.directory(&caller.organisation)?.number != number {
-                    return Ok(Vec::new());
-                }
-                Ok::<_, Refusal>(tx.directory_boxes(&caller.organisation, &user, POSTED_BOXES_MAX)?)
+                Ok::<_, Refusal>(tx.directory_boxes(&caller.organisation, number, &user, POSTED_BOXES_MAX)?)
             };
             let boxes = store.read(load).await?;
             if boxes.is_empty() {
@@ -178,38 +181,82 @@ fn change_in(
     certificate.check_call(caller.device).map_err(refused)?;
     if let Some(position) = tx.position_of(organisation, &certificate.hash())? {
         // After a restore the certificate may be back, and its ring not.
-        if tx.directory(organisation)?.number == number && tx.directory_head(organisation, &hash)?.is_none() {
-            let again = head.hash() == hash;
-            if !again {
-                return Err(ring_refused(RingFault::OtherHead));
-            }
-            for part in &head.parts {
-                tx.directory_part(organisation, part)?.ok_or(ErrorCode::RingMissing)?;
-                tx.keep_directory_part(organisation, part)?;
-            }
-            tx.put_directory_head(organisation, ring)?;
+        if tx.directory_head(organisation, &hash)?.is_none() {
+            let list = list(tx, organisation, position)?;
+            let expected = Expected { organisation, number, author: caller.device, ring: hash, list: &list };
+            keep_ring(tx, &expected, &head, ring)?;
         }
         return Ok(position);
     }
     let position = certificate.append(tx, &mut log).map_err(not_appended)?.position;
     let list = list(tx, organisation, position)?;
-    let expected = Expected { organisation, number, author: caller.device, ring: hash, list: &list };
-    head.fits(&expected).map_err(ring_refused)?;
-    for (number, hash) in head.parts.iter().enumerate() {
-        let bytes = tx.directory_part(organisation, hash)?.ok_or(ErrorCode::RingMissing)?;
-        let part = RingPart::decode(&bytes).map_err(|_| ErrorCode::RingRefused)?;
-        head.part_fits(number, &part, &list).map_err(ring_refused)?;
-        let recipients = list.chunks(RING_PART_BOXES).nth(number).unwrap_or_default();
-        for (recipient, sealed) in recipients.iter().zip(&part.0) {
-            if sealed.is_none() && tx.key(organisation, &recipient.key)?.is_some() {
-                return Err(ErrorCode::RingRefused.into());
-            }
+    for (recipient, sealed) in list.iter().zip(boxes(tx, caller, &head)?) {
+        if !sealed && tx.key(organisation, &recipient.key)?.is_some() {
+            return Err(ErrorCode::RingRefused.into());
         }
-        tx.keep_directory_part(organisation, hash)?;
     }
-    tx.put_directory_head(organisation, ring)?;
+    let expected = Expected { organisation, number, author: caller.device, ring: hash, list: &list };
+    keep_ring(tx, &expected, &head, ring)?;
     tx.changed(caller.log().into());
     Ok(position)
+}
+
+/// A part that its ring's author has put.
+fn put(tx: &dyn Tx, part: LoosePart<'_>) -> Result<RingPart, Refusal> {
+    let bytes = tx.loose_directory_part(part)?.ok_or(ErrorCode::RingMissing)?;
+    Ok(RingPart::decode(&bytes).map_err(|_| ErrorCode::RingRefused)?)
+}
+
+/// For each place of a ring's parts, whether there is a box.
+fn boxes(tx: &dyn Tx, caller: &Caller, head: &DirectoryRing) -> Result<Vec<bool>, Refusal> {
+    let mut boxes = Vec::new();
+    for hash in &head.parts {
+        let part = put(tx, LoosePart { organisation: &caller.organisation, device: &caller.device, hash })?;
+        boxes.extend(part.0.iter().map(Option::is_some));
+    }
+    Ok(boxes)
+}
+
+/// Keeps a ring that fits, of parts that its author has put; and of earlier ones what there is room
+/// for. The one before the present key's always stays: whoever lacks it may be in no later list.
+fn keep_ring(
+    tx: &mut dyn Tx,
+    expected: &Expected<'_>,
+    head: &DirectoryRing,
+    ring: &[u8],
+) -> Result<(), Refusal> {
+    let Expected { organisation, number, author, list, .. } = *expected;
+    head.fits(expected).map_err(ring_refused)?;
+    for (place, hash) in head.parts.iter().enumerate() {
+        let loose = LoosePart { organisation, device: &author, hash };
+        let part = put(tx, loose)?;
+        head.part_fits(place, &part, list).map_err(ring_refused)?;
+        tx.keep_directory_part(loose, number)?;
+    }
+    tx.put_directory_head(organisation, number, &expected.ring, ring)?;
+    let mut bytes = 0_u64;
+    for (number, size) in tx.directory_sizes(organisation)?.into_iter().skip(2) {
+        bytes = bytes.saturating_add(size);
+        if bytes > EARLIER_MAX_BYTES {
+            tx.remove_directory(organisation, number)?;
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Removes parts that no ring has named in time, so many. Whether there may be more.
+pub(crate) fn sweep(tx: &mut dyn Tx, now: Timestamp, most: usize) -> Result<bool, StoreError> {
+    tx.remove_loose_directory_parts(before(now), most)
+}
+
+/// Whether [`sweep`] has something to do.
+pub(crate) fn is_due(tx: &dyn Tx, now: Timestamp) -> Result<bool, StoreError> {
+    tx.is_directory_due(before(now))
+}
+
+const fn before(now: Timestamp) -> Timestamp {
+    Timestamp(now.0.saturating_sub(PART_MICROSECONDS))
 }
 
 /// Whom a key is for that was certified right now: the rows are those of its place.
@@ -237,11 +284,10 @@ fn put_part(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     administrator(tx, caller)?;
-    let before = Timestamp(now.0.saturating_sub(PART_MICROSECONDS));
-    if tx.loose_directory_parts(&caller.organisation, before)? >= LOOSE_PARTS_MAX {
-        return Err(ErrorCode::QuotaReached.into());
-    }
-    Ok(tx.put_directory_part(&caller.organisation, hash, part, now)?)
+    let users = tx.all_users(&caller.organisation)?.len();
+    let others = (users.div_ceil(RING_PART_BOXES) * LOOSE_RINGS).saturating_sub(1);
+    let loose = LoosePart { organisation: &caller.organisation, device: &caller.device, hash };
+    Ok(tx.put_loose_directory_part(loose, part, now, others)?)
 }
 
 fn post_box(
@@ -261,9 +307,13 @@ fn post_box(
     if sealed.len() != SECRET_BOX_BYTES || !member {
         return Err(ErrorCode::BoxesRefused.into());
     }
-    if tx.directory_boxes_by(organisation, &author)? >= BOXES_MAX {
+    if tx.directory_boxes_by(organisation, number, &author)? >= BOXES_MAX {
         return Err(ErrorCode::QuotaReached.into());
     }
     let posted = PostedBox { author, sealed: ByteVec::from(sealed.to_vec()) };
-    Ok(tx.post_directory_box(organisation, user, &posted, now)?)
+    tx.post_directory_box(organisation, number, user, &posted, now)?;
+    // Whoever lacks the key asks again for it: as after any word of what is theirs alone.
+    let topic = Topic::Manifest { organisation: organisation.clone(), user: *user };
+    tx.changed(topic.into());
+    Ok(())
 }

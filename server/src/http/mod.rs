@@ -10,7 +10,7 @@ mod body;
 mod connection_limits;
 mod connections;
 mod device_events;
-mod directory;
+pub(crate) mod directory;
 mod events;
 mod invited;
 mod presence;

@@ -93,8 +93,7 @@ const fn code_of(fault: Fault) -> ErrorCode {
         | Fault::Abandoned
         | Fault::NotNext
         | Fault::StaleDirectoryKey
-        | Fault::NobodyLeft
-        | Fault::TooManyDirectoryKeys => ErrorCode::CertificateRefused,
+        | Fault::NobodyLeft => ErrorCode::CertificateRefused,
     }
 }
 

@@ -146,10 +146,8 @@ fn take_in(
             tx.change_user_key(organisation, user, encryption_key, abandoned)?;
             None
         }
-        Body::DirectoryKeyChanged { number, ring, key_check: _ } => {
-            // The root signs the founding alone.
-            let Author::Device(device) = author else { return Err(StoreError::Damaged("certificate")) };
-            tx.change_directory(organisation, *number, device, ring)?;
+        Body::DirectoryKeyChanged { number, .. } => {
+            tx.change_directory(organisation, *number)?;
             None
         }
     };

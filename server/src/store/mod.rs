@@ -30,7 +30,7 @@ use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
 use parsec_protocol::sealing::KeyHash;
 
-pub(crate) use directory_rows::DirectoryRows;
+pub(crate) use directory_rows::{DirectoryRows, LoosePart};
 pub use error::StoreError;
 pub(crate) use fair_queue::Party;
 pub(crate) use key_rows::{KeyOf, KeyRows};

@@ -92,6 +92,11 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
         "an_administrator_who_hands_out_a_wrong_box_is_named",
     ),
     (
+        K::DirectoryKeyDue,
+        "tests/tests/hostile/directory_due.rs",
+        "no_name_is_sealed_where_the_next_key_cant_be_made",
+    ),
+    (
         K::DirectoryKeyMissing,
         "tests/tests/hostile/directory_key.rs",
         "a_server_that_withholds_a_ring_leaves_a_name_closed_until_it_gives_it",

@@ -32,20 +32,26 @@ use parsec_tests::lying::refuses_all;
 use parsec_tests::own_devices::{enrol_own, log_of, only, opened, settle};
 use parsec_tests::script::{self, Newcomer, Phone};
 
-const CAROL_EMAIL: &str = "carol@acme.example";
-const CAROL: Newcomer<'static> = Newcomer {
+pub(super) const CAROL_EMAIL: &str = "carol@acme.example";
+pub(super) const CAROL: Newcomer<'static> = Newcomer {
     name: Some("Carol Thistledown"),
     label: "Carol's red notebook",
     password: "carol grows quinces",
 };
-const DAVE_EMAIL: &str = "dave@acme.example";
-const DAVE: Newcomer<'static> =
+pub(super) const DAVE_EMAIL: &str = "dave@acme.example";
+pub(super) const DAVE: Newcomer<'static> =
     Newcomer { name: Some("Dave Oatmeal"), label: "Dave's steel box", password: "dave mends umbrellas" };
-const DAVE_AGAIN: Newcomer<'static> =
+pub(super) const DAVE_AGAIN: Newcomer<'static> =
     Newcomer { name: None, label: "Dave's small phone", password: "dave mends umbrellas, too" };
 
 /// Somebody new, let in by this device.
-fn let_in(fixture: &Fixture, by: &Device, folder: &str, email: &str, newcomer: Newcomer<'_>) -> Device {
+pub(super) fn let_in(
+    fixture: &Fixture,
+    by: &Device,
+    folder: &str,
+    email: &str,
+    newcomer: Newcomer<'_>,
+) -> Device {
     let device = fixture.device(folder);
     let invitation = by.invite(email).unwrap();
     let bell = Arc::new(Bell::default());
@@ -57,7 +63,26 @@ fn let_in(fixture: &Fixture, by: &Device, folder: &str, email: &str, newcomer: N
     device
 }
 
-fn user_of(by: &Device, email: &str) -> UserId {
+/// The same as an administrator, let in by Alice.
+pub(super) fn let_in_administrator(
+    fixture: &Fixture,
+    folder: &str,
+    email: &str,
+    newcomer: Newcomer<'_>,
+) -> Device {
+    let device = fixture.device(folder);
+    let invitation = fixture.alice.invite(email).unwrap();
+    let (mut claimer, mut greeter) = fixture.both(&device, &invitation);
+    script::up_to_password(&mut claimer, &mut greeter, newcomer, Some(ProfileName::Administrator));
+    let _ = claimer.stage(Stage::SetPassword).unwrap();
+    let _ = claimer.finish(newcomer.password).unwrap();
+    let _ = claimer.outcome().unwrap();
+    let _ = greeter.outcome().unwrap();
+    let _ = device.until_device(|device| device.registration == Registration::Registered);
+    device
+}
+
+pub(super) fn user_of(by: &Device, email: &str) -> UserId {
     by.users()
         .unwrap()
         .users
@@ -67,13 +92,13 @@ fn user_of(by: &Device, email: &str) -> UserId {
         .user
 }
 
-fn revoke(by: &Device, email: &str) {
+pub(super) fn revoke(by: &Device, email: &str) {
     let asked = UserRevoke { select: DeviceSelector::default(), user: user_of(by, email) };
     let _member: Member = by.call(method::USER_REVOKE, asked).unwrap();
 }
 
 /// What a device calls a member now; nothing where it can't read the name.
-fn name(on: &Device, email: &str) -> Option<String> {
+pub(super) fn name(on: &Device, email: &str) -> Option<String> {
     let _ = on.verify();
     let users = on.users().unwrap().users;
     let user = users.into_iter().find(|user| user.email.as_str() == email).expect("the log has them");
@@ -81,7 +106,7 @@ fn name(on: &Device, email: &str) -> Option<String> {
 }
 
 /// Alice, Bob and Dave; Bob's folder was copied, and he was let go.
-fn bob_left() -> (Fixture, Device, std::path::PathBuf, parsec_protocol::ids::DeviceId) {
+pub(super) fn bob_left() -> (Fixture, Device, std::path::PathBuf, parsec_protocol::ids::DeviceId) {
     let fixture = Fixture::found(FixtureOptions::default());
     let mut bob = let_in(&fixture, &fixture.alice, "bob", BOB_EMAIL, BOB);
     let dave = let_in(&fixture, &fixture.alice, "dave", DAVE_EMAIL, DAVE);
@@ -151,7 +176,7 @@ fn who_left_opens_no_name_that_was_certified_later_and_everybody_else_does() {
     }
     assert!(tried >= 4, "{tried}");
     // The earlier keys are sealed under the new one, not the other way round.
-    let head: Vec<u8> = sql.query_row("SELECT head FROM directory", [], |row| row.get(0)).unwrap();
+    let head: Vec<u8> = sql.query_row("SELECT head FROM directory_ring", [], |row| row.get(0)).unwrap();
     let head = DirectoryRing::decode(&head).unwrap();
     for number in [1, record.number] {
         let key = DirectoryKey::from_bytes(&mut { *thief.keys.directory_key.expose() });
@@ -272,7 +297,7 @@ fn a_ring_that_the_server_lost_comes_back_from_the_device_that_made_it() {
     dave.kill();
     let _carol = let_in(&fixture, &fixture.alice, "carol", CAROL_EMAIL, CAROL);
     settle(&fixture.alice);
-    fixture.tamper("UPDATE directory SET head = NULL", []);
+    fixture.tamper("DELETE FROM directory_ring", []);
     fixture.tamper("DELETE FROM directory_part", []);
     settle(&fixture.alice);
     dave.restart();
@@ -281,12 +306,11 @@ fn a_ring_that_the_server_lost_comes_back_from_the_device_that_made_it() {
     assert_eq!(name(&dave, CAROL_EMAIL), Some("Carol Thistledown".to_owned()));
 }
 
-#[test]
-fn an_administrator_who_hands_out_a_wrong_box_is_named() {
-    let (mut fixture, dave, ..) = bob_left();
+/// Alice's device makes the second key, by a program that gives one member a box with another key.
+pub(super) fn hand_out_wrong_box(fixture: &mut Fixture, whose: UserId) {
     let mut insider = Insider::of(&mut fixture.alice, ALICE_PASSWORD, &fixture.server);
     insider.refresh();
-    let (organisation, daves) = (insider.organisation().clone(), user_of(&dave, DAVE_EMAIL));
+    let organisation = insider.organisation().clone();
     let right = DirectoryKey::from_bytes(&mut [7; 32]);
     let wrong = DirectoryKey::from_bytes(&mut [8; 32]);
     let log = &insider.log;
@@ -297,7 +321,7 @@ fn an_administrator_who_hands_out_a_wrong_box_is_named() {
         .collect();
     let (of, lie) = (Directory::new(&organisation, 2, &right), Directory::new(&organisation, 2, &wrong));
     let mut part = make_parts(&of, &keys).remove(0);
-    let at = keys.iter().position(|(recipient, _)| recipient.user == daves).unwrap();
+    let at = keys.iter().position(|(recipient, _)| recipient.user == whose).unwrap();
     part.0[at] = make_parts(&lie, &keys).remove(0).0[at].clone();
     let ring = DirectoryRing {
         organisation: organisation.clone(),
@@ -323,6 +347,12 @@ fn an_administrator_who_hands_out_a_wrong_box_is_named() {
     let put = path::directory_part(&organisation, &part.hash());
     assert_eq!(insider.call("PUT", &put, &bytes, Hash::of(&[&bytes])).0, 204);
     insider.ask::<Completed>("POST", &target, &change).unwrap();
+}
+
+#[test]
+fn an_administrator_who_hands_out_a_wrong_box_is_named() {
+    let (mut fixture, dave, ..) = bob_left();
+    hand_out_wrong_box(&mut fixture, user_of(&dave, DAVE_EMAIL));
     settle(&dave);
     let alarms = dave.status().alarms;
     let [alarm] = alarms.as_slice() else { panic!("one alarm: {alarms:?}") };
@@ -334,18 +364,7 @@ fn an_administrator_who_hands_out_a_wrong_box_is_named() {
 fn of_two_administrators_at_once_one_makes_the_key_and_both_go_on() {
     let fixture = Fixture::found(FixtureOptions::default());
     let mut bob = let_in(&fixture, &fixture.alice, "bob", BOB_EMAIL, BOB);
-    let dave = {
-        let device = fixture.device("dave");
-        let invitation = fixture.alice.invite(DAVE_EMAIL).unwrap();
-        let (mut claimer, mut greeter) = fixture.both(&device, &invitation);
-        script::up_to_password(&mut claimer, &mut greeter, DAVE, Some(ProfileName::Administrator));
-        let _ = claimer.stage(Stage::SetPassword).unwrap();
-        let _ = claimer.finish(DAVE.password).unwrap();
-        let _ = claimer.outcome().unwrap();
-        let _ = greeter.outcome().unwrap();
-        let _ = device.until_device(|device| device.registration == Registration::Registered);
-        device
-    };
+    let dave = let_in_administrator(&fixture, "dave", DAVE_EMAIL, DAVE);
     bob.kill();
     revoke(&fixture.alice, BOB_EMAIL);
     let _ = dave.verify().unwrap();

@@ -363,7 +363,8 @@ fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
         time: parsecd::os::clock::now(),
         key: thief.keys.user_seed.encryption_key().hash(),
     };
-    let content = Summary { directory_keys: &thief.directory(), anchor: log.head(), safes: Vec::new() };
+    let content =
+        Summary { directory_keys: &thief.directory(), own_name: None, anchor: log.head(), safes: Vec::new() };
     let key = thief.keys.user_seed.manifest_key(&summary.organisation, &summary.user);
     let envelope =
         manifest::seal(&place, content, &key, &thief.keys.signing_key, &mut parsecd::os::entropy::System)

@@ -124,9 +124,6 @@ pub enum Fault {
     /// Nobody was revoked who has the present key.
     #[error("nobody was revoked since the present directory key")]
     NobodyLeft,
-    /// More than [`DIRECTORY_KEYS_MAX`](crate::limits::DIRECTORY_KEYS_MAX).
-    #[error("the directory key was changed too often")]
-    TooManyDirectoryKeys,
 }
 
 impl<E> From<Fault> for NotAccepted<Fault, E> {

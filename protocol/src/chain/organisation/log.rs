@@ -16,7 +16,7 @@ use crate::chain::checkpoint::CheckpointKey;
 use crate::chain::head::Head;
 use crate::chain::log::{self, Log};
 use crate::ids::{DeviceId, Email, OrganisationId, UserId};
-use crate::limits::{DIRECTORY_KEYS_MAX, FIRST_DIRECTORY_KEY};
+use crate::limits::FIRST_DIRECTORY_KEY;
 use crate::public_keys::{Hash, VerifyKey};
 use crate::sealing::KeyHash;
 
@@ -229,8 +229,7 @@ impl VerifiedLog {
     /// Whether somebody was revoked who has the present directory key, so that another may be made.
     #[must_use]
     pub fn is_directory_key_due(&self) -> bool {
-        let DirectoryState { number, somebody_left } = self.state().directory();
-        somebody_left && number < DIRECTORY_KEYS_MAX
+        self.state().somebody_left
     }
 
     /// Who gets a directory key that is certified behind the first `n` certificates: everybody

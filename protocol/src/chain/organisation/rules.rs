@@ -12,9 +12,7 @@ use crate::chain::candidate::{Accepted, Candidate};
 use crate::chain::head::Head;
 use crate::chain::view::{LogView, NotAccepted};
 use crate::ids::{DeviceId, UserId};
-use crate::limits::{
-    ABANDONED_MAX, DEVICES_PER_USER_MAX, DIRECTORY_KEYS_MAX, KEY_CHANGES_MAX, LOG_MAX_CERTIFICATES,
-};
+use crate::limits::{ABANDONED_MAX, DEVICES_PER_USER_MAX, KEY_CHANGES_MAX, LOG_MAX_CERTIFICATES};
 use crate::public_keys::VerifyKey;
 use crate::sealing::KeyHash;
 
@@ -310,11 +308,7 @@ impl<V: MembersView> Check<'_, V> {
         if present.number.checked_add(1) != Some(number) {
             return Err(Fault::StaleDirectoryKey.into());
         }
-        if number > DIRECTORY_KEYS_MAX {
-            return Err(Fault::TooManyDirectoryKeys.into());
-        }
-        // Otherwise administrators could make members seal and fetch without end, and use up the
-        // numbers that there are.
+        // Otherwise administrators could make members seal and fetch without end.
         if present.somebody_left { Ok(()) } else { Err(Fault::NobodyLeft.into()) }
     }
 

@@ -12,6 +12,7 @@ use crate::chain::organisation::certificate::{
 use crate::chain::organisation::log::VerifiedLog;
 use crate::chain::organisation::members::{NameOf, open_name};
 use crate::claim_receipt::ClaimReceipt;
+use crate::directory::check_handed;
 use crate::enrol::boxes;
 use crate::enrol::io::{Closed, NewDevice, Prologue};
 use crate::enrol::messages::Handover;
@@ -186,7 +187,7 @@ impl Received {
     ///
     /// # Errors
     /// [`Closed::ChainInvalid`]; [`Closed::BadMessage`] if the user keys are not those of the
-    /// certified user.
+    /// certified user, or a directory key is not the one that the log names.
     pub(super) fn verify(self, prologue: &Prologue, log: Vec<Vec<u8>>) -> Result<Verified, Closed> {
         let mut chain = VerifiedLog::empty(prologue.organisation.clone(), self.root);
         // Not more than asked for: the rest would be work without use, ordered by a server.
@@ -200,6 +201,7 @@ impl Received {
         if !self.first_device {
             self.check_user(&chain, prologue)?;
         }
+        check_handed(&chain, &self.directory_keys).map_err(|_| UNFIT)?;
         let on_top = self.certificates.iter().try_for_each(|envelope| chain.push(envelope));
         on_top.map_err(|_| Closed::ChainInvalid)?;
         Ok(Verified { received: self, log })

@@ -35,6 +35,7 @@ fn same(one: &DirectoryKeys, other: &DirectoryKeys) -> bool {
 fn boxes(org: &Organisation, handshake: &Hash, device: u8, user: Option<u8>) -> Boxes {
     let handed = HandedOver {
         directory_keys: &org.directory_keys,
+        own_name: None,
         user_seed: user.is_none().then_some(&org.user_seed),
     };
     let user = user.map(|user| user_seed(user).encryption_key());

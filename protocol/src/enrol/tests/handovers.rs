@@ -135,7 +135,11 @@ impl Draft {
             .collect();
         let first = usize::from(self.sealed_to.1.is_none());
         let certificates = all.into_iter().skip(first).take(self.certificates).collect();
-        let handed = HandedOver { directory_keys: &self.directory_keys, user_seed: self.user_seed.as_ref() };
+        let handed = HandedOver {
+            directory_keys: &self.directory_keys,
+            own_name: None,
+            user_seed: self.user_seed.as_ref(),
+        };
         let (device, user) = (&self.sealed_to.0, self.sealed_to.1.as_ref());
         let boxes = boxes::make(&self.handshake, &handed, device, user, entropy).unwrap();
         let challenges = boxes.challenges.into_iter().cycle().take(self.challenges).collect();
@@ -211,6 +215,16 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             Box::new(|d| {
                 d.directory_keys =
                     DirectoryKeys::first(DirectoryKey::random(&mut SeededRng::new(62)).unwrap());
+            }),
+        ),
+        // Under a number that the log does not name, it would stand above every later one.
+        (
+            "a directory key that the log does not name",
+            &bob,
+            bad,
+            Box::new(|d| {
+                let key = DirectoryKey::random(&mut SeededRng::new(62)).unwrap();
+                assert!(d.directory_keys.insert(256, key));
             }),
         ),
         ("another view", &bob, bad, Box::new(move |d| d.handover.seen = head(2, 1))),

@@ -1,17 +1,17 @@
-//! The present directory key, its ring and posted boxes as rows.
+//! Directory keys, their rings and posted boxes as rows.
 //!
 //! Decides nothing. Triggers keep how many bytes there are.
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::view::DirectoryState;
-use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, UserId};
+use parsec_protocol::ids::{OrganisationId, Timestamp, UserId};
 use parsec_protocol::limits::FIRST_DIRECTORY_KEY;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::PostedBox;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::values::{bytes, damaged, limit, stored, unstored};
-use crate::store::StoreError;
+use crate::store::{LoosePart, StoreError};
 
 /// The present key as rules ask for it.
 pub(super) fn state(sql: &Connection, organisation: &OrganisationId) -> Result<DirectoryState, StoreError> {
@@ -36,101 +36,145 @@ pub(super) fn set_somebody_left(sql: &Connection, organisation: &OrganisationId)
     Ok(())
 }
 
-/// Another key is the present one: everything of the one before goes, since the new one's ring
-/// leads to all.
-pub(super) fn change(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    number: u32,
-    author: &DeviceId,
-    ring: &Hash,
-) -> Result<(), StoreError> {
-    for query in [
-        "DELETE FROM directory_part WHERE organisation = ?1 AND put IS NULL",
-        "DELETE FROM directory_box WHERE organisation = ?1",
-    ] {
-        sql.prepare_cached(query)?.execute([organisation.as_str()])?;
-    }
-    let mut update = sql.prepare_cached(
-        "UPDATE directory SET number = ?2, somebody_left = 0, author = ?3, ring = ?4, head = NULL
-         WHERE organisation = ?1",
-    )?;
-    update.execute(params![organisation.as_str(), number, author.as_bytes(), ring.as_bytes()])?;
+/// Another key is the present one.
+pub(super) fn change(sql: &Connection, organisation: &OrganisationId, number: u32) -> Result<(), StoreError> {
+    let mut update =
+        sql.prepare_cached("UPDATE directory SET number = ?2, somebody_left = 0 WHERE organisation = ?1")?;
+    update.execute(params![organisation.as_str(), number])?;
     Ok(())
 }
 
-/// Keeps the head of the present key's ring.
+/// Keeps the head of a key's ring.
 pub(super) fn put_head(
     sql: &Connection,
     organisation: &OrganisationId,
+    number: u32,
+    ring: &Hash,
     head: &[u8],
 ) -> Result<(), StoreError> {
-    let mut update = sql.prepare_cached("UPDATE directory SET head = ?2 WHERE organisation = ?1")?;
-    update.execute(params![organisation.as_str(), head])?;
+    let mut insert = sql.prepare_cached(
+        "INSERT INTO directory_ring (organisation, number, ring, head) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO NOTHING",
+    )?;
+    insert.execute(params![organisation.as_str(), number, ring.as_bytes(), head])?;
     Ok(())
 }
 
-/// The head of the present key's ring, if it has this hash and is here.
+/// The head of the ring with this hash, if it is here.
 pub(super) fn head(
     sql: &Connection,
     organisation: &OrganisationId,
     ring: &Hash,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut select = sql.prepare_cached(
-        "SELECT head FROM directory WHERE organisation = ?1 AND ring = ?2 AND head IS NOT NULL",
-    )?;
+    let mut select =
+        sql.prepare_cached("SELECT head FROM directory_ring WHERE organisation = ?1 AND ring = ?2")?;
     Ok(select.query_row(params![organisation.as_str(), ring.as_bytes()], |row| row.get(0)).optional()?)
 }
 
-/// A part.
+/// A part of a ring.
 pub(super) fn part(
     sql: &Connection,
     organisation: &OrganisationId,
     hash: &Hash,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let mut select =
-        sql.prepare_cached("SELECT bytes FROM directory_part WHERE organisation = ?1 AND hash = ?2")?;
+        sql.prepare_cached("SELECT bytes FROM directory_part WHERE organisation = ?1 AND hash = ?2 LIMIT 1")?;
     Ok(select.query_row(params![organisation.as_str(), hash.as_bytes()], |row| row.get(0)).optional()?)
 }
 
-/// Removes parts that no ring has named and that were put before. How many such parts are left.
-pub(super) fn loose_parts(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    before: Timestamp,
-) -> Result<u64, StoreError> {
-    let mut delete = sql.prepare_cached("DELETE FROM directory_part WHERE organisation = ?1 AND put < ?2")?;
-    delete.execute(params![organisation.as_str(), stored(before.0)])?;
-    let mut count = sql
-        .prepare_cached("SELECT count(*) FROM directory_part WHERE organisation = ?1 AND put IS NOT NULL")?;
-    Ok(count.query_row([organisation.as_str()], |row| row.get(0).map(unstored))?)
+/// A part that a device has put and no ring has named.
+pub(super) fn loose_part(sql: &Connection, part: LoosePart<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut select = sql.prepare_cached(
+        "SELECT bytes FROM directory_loose WHERE organisation = ?1 AND device = ?2 AND hash = ?3",
+    )?;
+    Ok(select.query_row(of(&part), |row| row.get(0)).optional()?)
 }
 
-/// Keeps a part for a while. One that is there stays as it is.
-pub(super) fn put_part(
+fn of<'a>(part: &LoosePart<'a>) -> (&'a str, &'a [u8], &'a [u8]) {
+    (part.organisation.as_str(), part.device.as_bytes().as_slice(), part.hash.as_bytes().as_slice())
+}
+
+/// Keeps a part for a while, and of the same device's others the newest so many.
+pub(super) fn put_loose(
     sql: &Connection,
-    organisation: &OrganisationId,
-    hash: &Hash,
-    part: &[u8],
+    part: LoosePart<'_>,
+    bytes: &[u8],
     now: Timestamp,
+    others: usize,
 ) -> Result<(), StoreError> {
+    let (organisation, device, hash) = of(&part);
     let mut insert = sql.prepare_cached(
-        "INSERT INTO directory_part (organisation, hash, put, bytes) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO directory_loose (organisation, device, hash, put, bytes) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET put = excluded.put",
     )?;
-    insert.execute(params![organisation.as_str(), hash.as_bytes(), stored(now.0), part])?;
+    insert.execute(params![organisation, device, hash, stored(now.0), bytes])?;
+    let mut delete = sql.prepare_cached(
+        "DELETE FROM directory_loose WHERE organisation = ?1 AND device = ?2 AND hash IN
+         (SELECT hash FROM directory_loose WHERE organisation = ?1 AND device = ?2 AND hash <> ?3
+          ORDER BY put DESC, rowid DESC LIMIT -1 OFFSET ?4)",
+    )?;
+    delete.execute(params![organisation, device, hash, limit(others)])?;
     Ok(())
 }
 
-/// The present ring names a part.
-pub(super) fn keep_part(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    hash: &Hash,
-) -> Result<(), StoreError> {
-    let mut update =
-        sql.prepare_cached("UPDATE directory_part SET put = NULL WHERE organisation = ?1 AND hash = ?2")?;
-    update.execute(params![organisation.as_str(), hash.as_bytes()])?;
+/// Makes a loose part one of a key's ring.
+pub(super) fn keep_part(sql: &Connection, part: LoosePart<'_>, number: u32) -> Result<(), StoreError> {
+    let (organisation, device, hash) = of(&part);
+    let mut insert = sql.prepare_cached(
+        "INSERT INTO directory_part (organisation, number, hash, bytes)
+         SELECT organisation, ?4, hash, bytes FROM directory_loose
+         WHERE organisation = ?1 AND device = ?2 AND hash = ?3
+         ON CONFLICT DO NOTHING",
+    )?;
+    insert.execute(params![organisation, device, hash, number])?;
+    let mut delete = sql.prepare_cached(
+        "DELETE FROM directory_loose WHERE organisation = ?1 AND device = ?2 AND hash = ?3",
+    )?;
+    delete.execute(params![organisation, device, hash])?;
+    Ok(())
+}
+
+/// Whether there is a loose part that was put before.
+pub(super) fn is_due(sql: &Connection, before: Timestamp) -> Result<bool, StoreError> {
+    let mut select = sql.prepare_cached("SELECT EXISTS (SELECT 1 FROM directory_loose WHERE put < ?1)")?;
+    Ok(select.query_row([stored(before.0)], |row| row.get(0))?)
+}
+
+/// Removes loose parts that were put before, so many. Whether there may be more.
+pub(super) fn remove_loose(sql: &Connection, before: Timestamp, most: usize) -> Result<bool, StoreError> {
+    let mut delete = sql.prepare_cached(
+        "DELETE FROM directory_loose WHERE rowid IN
+         (SELECT rowid FROM directory_loose WHERE put < ?1 LIMIT ?2)",
+    )?;
+    Ok(delete.execute(params![stored(before.0), limit(most)])? == most)
+}
+
+/// How many bytes there are of each key's ring and boxes, the newest first.
+pub(super) fn sizes(sql: &Connection, organisation: &OrganisationId) -> Result<Vec<(u32, u64)>, StoreError> {
+    let mut select = sql.prepare_cached(
+        "SELECT number, sum(bytes) FROM (
+            SELECT number, length(head) AS bytes FROM directory_ring WHERE organisation = ?1
+            UNION ALL SELECT number, length(bytes) FROM directory_part WHERE organisation = ?1
+            UNION ALL SELECT number, length(sealed) FROM directory_box WHERE organisation = ?1)
+         GROUP BY number ORDER BY number DESC",
+    )?;
+    let rows: Vec<(i64, i64)> = select
+        .query_map([organisation.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let read =
+        |(number, bytes)| Ok((u32::try_from(number).map_err(|_| damaged("directory key"))?, unstored(bytes)));
+    rows.into_iter().map(read).collect()
+}
+
+/// Removes rings and boxes up to this number.
+pub(super) fn remove(sql: &Connection, organisation: &OrganisationId, last: u32) -> Result<(), StoreError> {
+    for query in [
+        "DELETE FROM directory_ring WHERE organisation = ?1 AND number <= ?2",
+        "DELETE FROM directory_part WHERE organisation = ?1 AND number <= ?2",
+        "DELETE FROM directory_box WHERE organisation = ?1 AND number <= ?2",
+    ] {
+        sql.prepare_cached(query)?.execute(params![organisation.as_str(), last])?;
+    }
     Ok(())
 }
 
@@ -138,15 +182,16 @@ pub(super) fn keep_part(
 pub(super) fn boxes(
     sql: &Connection,
     organisation: &OrganisationId,
+    number: u32,
     user: &UserId,
     most: usize,
 ) -> Result<Vec<PostedBox>, StoreError> {
     let mut select = sql.prepare_cached(
-        "SELECT author, sealed FROM directory_box WHERE organisation = ?1 AND user = ?2
-         ORDER BY posted DESC, author LIMIT ?3",
+        "SELECT author, sealed FROM directory_box WHERE organisation = ?1 AND number = ?2 AND user = ?3
+         ORDER BY posted DESC, author LIMIT ?4",
     )?;
     let rows: Vec<(Vec<u8>, Vec<u8>)> = select
-        .query_map(params![organisation.as_str(), user.as_bytes(), limit(most)], |row| {
+        .query_map(params![organisation.as_str(), number, user.as_bytes(), limit(most)], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<Result<_, _>>()?;
@@ -156,15 +201,17 @@ pub(super) fn boxes(
     rows.into_iter().map(read).collect()
 }
 
-/// How many boxes a member has posted.
+/// How many boxes with a key a member has posted.
 pub(super) fn boxes_by(
     sql: &Connection,
     organisation: &OrganisationId,
+    number: u32,
     author: &UserId,
 ) -> Result<u64, StoreError> {
-    let mut count =
-        sql.prepare_cached("SELECT count(*) FROM directory_box WHERE organisation = ?1 AND author = ?2")?;
-    let of = params![organisation.as_str(), author.as_bytes()];
+    let mut count = sql.prepare_cached(
+        "SELECT count(*) FROM directory_box WHERE organisation = ?1 AND number = ?2 AND author = ?3",
+    )?;
+    let of = params![organisation.as_str(), number, author.as_bytes()];
     Ok(count.query_row(of, |row| row.get(0).map(unstored))?)
 }
 
@@ -172,16 +219,19 @@ pub(super) fn boxes_by(
 pub(super) fn post_box(
     sql: &Connection,
     organisation: &OrganisationId,
+    number: u32,
     user: &UserId,
     posted: &PostedBox,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut replace = sql.prepare_cached(
-        "INSERT INTO directory_box (organisation, user, author, posted, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO directory_box (organisation, number, user, author, posted, sealed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET posted = excluded.posted, sealed = excluded.sealed",
     )?;
     replace.execute(params![
         organisation.as_str(),
+        number,
         user.as_bytes(),
         posted.author.as_bytes(),
         stored(now.0),
