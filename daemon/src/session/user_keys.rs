@@ -25,7 +25,7 @@ use crate::transport::TransportError;
 use crate::transport::retry::answered;
 
 /// Public keys asked for at once: with 50 ms to the server, those of 1,000 members take 3 seconds
-/// and not 50, and one device is no crowd.
+/// and not 50.
 const KEYS_AT_ONCE: usize = 16;
 
 /// Keys of the user whose past boxes were seen to be right.

@@ -190,12 +190,13 @@ fn change_in(
     }
     let position = certificate.append(tx, &mut log).map_err(not_appended)?.position;
     let list = list(tx, organisation, position)?;
+    let expected = Expected { organisation, number, author: caller.device, ring: hash, list: &list };
+    head.fits(&expected).map_err(ring_refused)?;
     for (recipient, sealed) in list.iter().zip(boxes(tx, caller, &head)?) {
         if !sealed && tx.key(organisation, &recipient.key)?.is_some() {
             return Err(ErrorCode::RingRefused.into());
         }
     }
-    let expected = Expected { organisation, number, author: caller.device, ring: hash, list: &list };
     keep_ring(tx, &expected, &head, ring)?;
     tx.changed(caller.log().into());
     Ok(position)

@@ -1,5 +1,5 @@
-//! Getting the directory keys that others made: out of a ring, out of a box beside it, out of what a
-//! later key leads to.
+//! Getting the directory keys that others made: out of a ring, out of a box beside it, out of what
+//! a later key leads to.
 //!
 //! Decides the order: the newest first, which leads to the others; then each that is still missing,
 //! while the server has its ring. Refuses every key that is not the log's.

@@ -1,5 +1,5 @@
-//! Handing the present directory key to members who have no right box with it, and giving the server
-//! back a ring that it lost.
+//! Handing the present directory key to members who have no right box with it, and giving the
+//! server back a ring that it lost.
 //!
 //! Decides by the boxes themselves who lacks one: every holder can make each of them, so that an
 //! administrator's device looks whether the ring's are the right ones. That somebody is in the list

@@ -38,8 +38,9 @@ impl Session {
     /// as it is then.
     ///
     /// # Errors
-    /// `directory_key_due`, `key_change_due`: it is to be made and can't be; `directory_key_missing`:
-    /// the present one is not to be had; the log's. No name is to be sealed then.
+    /// `directory_key_due`, `key_change_due`: it is to be made and can't be;
+    /// `directory_key_missing`: the present one is not to be had; the log's. No name is to be
+    /// sealed then.
     pub async fn fresh_directory(&self, log: Arc<VerifiedLog>) -> Result<Arc<VerifiedLog>, Problem> {
         let _turn = self.directory_work.changing.lock().await;
         let (mut log, mut changed) = (log, false);
