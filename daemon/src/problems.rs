@@ -339,6 +339,9 @@ pub fn not_signed(fault: Fault) -> Problem {
         | Fault::AnothersKey
         | Fault::StaleKey
         | Fault::Abandoned
+        | Fault::NotNext
+        | Fault::StaleDirectoryKey
+        | Fault::NobodyLeft
         | Fault::SealedNameLength
         | Fault::DeviceIdTaken
         | Fault::VerifyKeyTaken

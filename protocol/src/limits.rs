@@ -38,6 +38,21 @@ pub const DEVICES_PER_USER_MAX: usize = 200;
 /// Changes of a user's key, beside one for each revoked device of the user: for people who change
 /// it by hand. All of them count for ever, because the log is kept for ever.
 pub const KEY_CHANGES_MAX: usize = 20;
+/// Number of the directory key that an organisation is founded with.
+pub const FIRST_DIRECTORY_KEY: u32 = 1;
+/// Directory keys that message 7 and a manifest carry: 10 KB. The ring of the newest leads to all
+/// others, so that nobody can use them up.
+pub const DIRECTORY_KEYS_CARRIED: usize = 256;
+/// Directory keys that a log can name. Before each, somebody was certified, and revoked: three
+/// certificates.
+pub const DIRECTORY_KEYS_EVER: usize = 33_334;
+const _: () = assert!(DIRECTORY_KEYS_EVER as u64 * 3 >= LOG_MAX_CERTIFICATES, "a log names no more");
+/// Bytes that an earlier directory key takes in a list: its number, the key, their heads.
+pub const DIRECTORY_KEY_BYTES: usize = 40;
+/// Largest head of a directory key's ring: 400 parts for as many users as a log can name take 14
+/// KB, the rest are all earlier keys.
+pub const DIRECTORY_RING_MAX_BYTES: usize = DIRECTORY_KEYS_EVER * DIRECTORY_KEY_BYTES + 16 * 1024;
+const _: () = assert!(DIRECTORY_RING_MAX_BYTES + 2_100 < BODY_MAX_BYTES, "it fits one call");
 /// Abandoned devices that one change of a user's key may name. A person has few ceremonies under
 /// way at once; the next change takes what is left over.
 pub const ABANDONED_MAX: usize = 16;

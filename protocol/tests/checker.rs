@@ -40,8 +40,8 @@ use parsec_protocol::public_keys::Hash;
 use parsec_protocol::sealing::{EncryptionKey, Randomness, seal};
 use serde_json::json;
 use support::{
-    By, Org, Seed, abandoned, device, device_body, draw, envelope, key_change, read, recovery_body, root_key,
-    runs, signing_key, user, user_body,
+    By, Org, Seed, abandoned, device, device_body, directory_body, draw, envelope, key_change, read,
+    recovery_body, root_key, runs, signing_key, user, user_body,
 };
 use zeroize::Zeroizing;
 
@@ -65,13 +65,17 @@ fn log(seed: &mut Seed, base: &Org) -> Vec<Vec<u8>> {
     for _ in 0..draw(seed, 4) {
         let profiles = [Profile::Administrator, Profile::Standard, Profile::Outsider];
         let (one, other) = (draw(seed, 8) as u64, draw(seed, 8) as u64);
-        let body = match draw(seed, 9) {
+        let body = match draw(seed, 10) {
             0 => user_body(one, profiles[draw(seed, 3)]),
             1 | 2 => device_body(if draw(seed, 2) == 0 { 20 + one } else { one }, other),
             3 => Body::ProfileChange { user: user(one), profile: profiles[draw(seed, 3)] },
             4 => Body::UserRevoked { user: user(one) },
             5 => Body::DeviceRevoked { device: device(one) },
             6 => recovery_body(20 + one, other),
+            7 => {
+                let present = org.log.directory_keys().last().map_or(1, |key| key.number);
+                directory_body(present + u32::from(draw(seed, 4) > 0))
+            }
             _ => {
                 // Of those there are, so that it is often one's own.
                 let (one, first) = (one % 5, 30 + draw(seed, 3) as u64);
@@ -564,6 +568,12 @@ fn a_reader_that_forgets_a_rule_misjudges_a_vector() {
         ("box", "X25519 key of a box"),
         ("box", "another box"),
         ("user-key", "the certified key"),
+        ("directory", "the key of the check"),
+        ("directory", "the ring of the certificate"),
+        ("directory", "earlier keys in order"),
+        ("log", "not next"),
+        ("log", "stale directory key"),
+        ("log", "nobody left"),
         ("log", "user revoked"),
         ("log", "author revoked"),
         ("log", "another's key"),

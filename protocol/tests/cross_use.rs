@@ -14,6 +14,7 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, ManifestKey, UserSeed};
 use parsec_protocol::manifest::{self, ManifestHeader, Summary};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::RequestToSign;
 use parsec_protocol::safe_log::{certificate, record};
@@ -153,9 +154,13 @@ fn make(purpose: Purpose) -> Vec<u8> {
                 key: KeyHash::from_bytes(SEED),
             };
             let key = ManifestKey::from_bytes(&mut SEED.clone());
-            let directory_key = DirectoryKey::from_bytes(&mut SEED.clone());
-            let summary =
-                Summary { directory_key: &directory_key, anchor: Org::empty().log.head(), safes: Vec::new() };
+            let directory_keys = DirectoryKeys::first(DirectoryKey::from_bytes(&mut SEED.clone()));
+            let summary = Summary {
+                directory_keys: &directory_keys,
+                own_name: None,
+                anchor: Org::empty().log.head(),
+                safes: Vec::new(),
+            };
             manifest::seal(&place, summary, &key, &signing(), &mut Seed(1)).unwrap()
         }
         Purpose::SafeCertificate => {

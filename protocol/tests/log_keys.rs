@@ -16,9 +16,9 @@ use parsec_protocol::ids::{DeviceId, Timestamp};
 use parsec_protocol::limits::{ABANDONED_MAX, DEVICES_PER_USER_MAX, KEY_CHANGES_MAX};
 use parsec_protocol::sealing::KeyHash;
 use support::{
-    BEGINNING, By, Org, abandoned, device, device_body, device_encryption_key, encryption_key, envelope,
-    key_change, key_change_with, recovery_body, refused, refused_author, refused_body, standard, user,
-    user_body,
+    BEGINNING, By, Org, abandoned, device, device_body, device_encryption_key, directory_body,
+    encryption_key, envelope, key_change, key_change_with, recovery_body, refused, refused_author,
+    refused_body, standard, user, user_body,
 };
 
 /// User 2 from the key they have to key `next`, and devices that never came.
@@ -382,4 +382,23 @@ fn founded_alone() {
     org.say(By::Device(0), key_change(0, 0, 50));
     org.say(By::Device(0), user_body(1, Profile::Administrator));
     assert_eq!(org.log.user(&user(0)).unwrap().encryption_key, encryption_key(50));
+}
+
+// --- directory keys
+
+/// Who stole an administrator's device may change it as often as the log has room: there is no last
+/// key that they could use up.
+#[test]
+fn there_is_no_last_directory_key() {
+    let mut org = Org::founded();
+    for number in 2..=300_u32 {
+        let who = u64::from(number) + 1_000;
+        org.say(By::Device(0), user_body(who, Profile::Standard));
+        org.say(By::Device(0), device_body(who, who));
+        org.say(By::Device(0), Body::UserRevoked { user: user(who) });
+        assert!(org.log.is_directory_key_due(), "{number}");
+        org.say(By::Device(0), directory_body(number));
+        assert!(!org.log.is_directory_key_due(), "{number}");
+    }
+    assert_eq!(org.log.directory_keys().len(), 299);
 }

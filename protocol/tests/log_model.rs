@@ -16,7 +16,8 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::path::{Start, chain};
 use parsec_protocol::ids::{DeviceId, UserId};
 use support::{
-    By, Org, Seed, abandoned, device, device_body, encryption_key, envelope, recovery_body, user, user_body,
+    By, Org, Seed, abandoned, device, device_body, directory_body, encryption_key, envelope, recovery_body,
+    user, user_body,
 };
 
 /// Logs grown, and statements tried in each.
@@ -43,6 +44,10 @@ fn statement(seed: &mut Seed, org: &Org, by: u64) -> Body {
         // More of these than there can be devices: ids and keys begin where the cast ends.
         12 => recovery_body(CAST + one, other),
         13 => device_body(CAST + one, other),
+        // The next number, or one beside it.
+        14 => directory_body(
+            org.log.directory_keys().last().map_or(1, |key| key.number) + u32::from(draw(seed, 4) > 0),
+        ),
         _ => {
             let mine = org.log.device(&device(by)).map_or(user(one), |device| device.user);
             let whose = if draw(seed, 4) == 0 { user(one) } else { mine };
@@ -72,6 +77,7 @@ fn kind(body: &Body) -> usize {
         Body::UserRevoked { .. } => 3,
         Body::DeviceRevoked { .. } => 4,
         Body::UserKeyChanged { .. } => 5,
+        Body::DirectoryKeyChanged { .. } => 6,
     }
 }
 
@@ -134,12 +140,15 @@ struct Counted {
     suspended: BTreeSet<UserId>,
     abandoned: BTreeSet<DeviceId>,
     changes: BTreeMap<UserId, usize>,
+    /// Number of the present directory key, less 1, and whether somebody left since.
+    directory: (u32, bool),
 }
 
 impl Counted {
     fn take(&mut self, log: &VerifiedLog, body: &Body) {
         match body {
             Body::DeviceRevoked { device } => {
+                self.directory.1 = true;
                 self.suspended.insert(log.device(device).unwrap().user);
             }
             Body::UserKeyChanged { user, abandoned, .. } => {
@@ -152,10 +161,20 @@ impl Counted {
                 let revoked = log.devices_of(user).filter(|device| device.revoked.is_some()).count();
                 assert!(*changes <= 20 + revoked);
             }
-            Body::User { .. }
-            | Body::Device { .. }
-            | Body::ProfileChange { .. }
-            | Body::UserRevoked { .. } => {}
+            Body::User { .. } | Body::Device { .. } | Body::ProfileChange { .. } => {}
+            Body::UserRevoked { .. } => self.directory.1 = true,
+            Body::DirectoryKeyChanged { number, .. } => {
+                assert!(self.directory.1, "nobody had left");
+                self.directory = (self.directory.0 + 1, false);
+                assert_eq!(*number, self.directory.0 + 1);
+                let record = log.directory_keys().last().unwrap();
+                assert_eq!(record.position + 1, log.count());
+                for (user, key) in log.directory_list(record.position) {
+                    let user = log.user(&user).unwrap();
+                    assert!(user.revoked.is_none() && user.encryption_key == key);
+                    assert!(!self.suspended.contains(&user.user));
+                }
+            }
         }
         for record in log.users() {
             assert_eq!(log.is_suspended(&record.user), self.suspended.contains(&record.user));
@@ -165,7 +184,7 @@ impl Counted {
 
 #[test]
 fn what_a_log_promises_holds_after_every_certificate() {
-    let mut accepted = [0; 6];
+    let mut accepted = [0; 7];
     let mut refused = 0;
     for number in 0..LOGS {
         let mut seed = Seed(number << 32);

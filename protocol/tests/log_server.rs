@@ -142,7 +142,8 @@ fn every_public_key_replaced() {
             Body::ProfileChange { .. }
             | Body::UserRevoked { .. }
             | Body::DeviceRevoked { .. }
-            | Body::UserKeyChanged { .. } => continue,
+            | Body::UserKeyChanged { .. }
+            | Body::DirectoryKeyChanged { .. } => continue,
         }
         parts.payload = codec::encode(&payload).into();
         let mut log = org.envelopes.clone();

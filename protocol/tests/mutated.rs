@@ -10,6 +10,7 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DirectoryKey, Entropy as _, ManifestKey, UserSeed};
 use parsec_protocol::manifest::{ManifestError, ManifestHeader, Summary, open, seal as seal_manifest};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::sealing::{KeyHash, Randomness, seal};
 use support::{Org, Seed, encryption_key, organisation, signing_key};
@@ -101,9 +102,13 @@ fn a_changed_manifest_is_forged_whatever_was_changed() {
         time: Timestamp(5),
         key: encryption_key(3),
     };
-    let directory_key = DirectoryKey::random(&mut seed).unwrap();
-    let summary =
-        Summary { directory_key: &directory_key, anchor: Org::founded().log.head(), safes: Vec::new() };
+    let directory_keys = DirectoryKeys::first(DirectoryKey::random(&mut seed).unwrap());
+    let summary = Summary {
+        directory_keys: &directory_keys,
+        own_name: None,
+        anchor: Org::founded().log.head(),
+        safes: Vec::new(),
+    };
     let good = seal_manifest(&header, summary, &key, &author, &mut seed).unwrap();
     let read = |bytes: &[u8]| {
         let given = ManifestKey::from_slice(key.expose());

@@ -245,7 +245,7 @@ impl Draw {
     }
 
     fn body(&mut self) -> Body {
-        match self.below(6) {
+        match self.below(7) {
             0 => Body::User {
                 user: self.user(),
                 email: self.email(),
@@ -264,6 +264,11 @@ impl Draw {
             2 => Body::ProfileChange { user: self.user(), profile: self.profile() },
             3 => Body::UserRevoked { user: self.user() },
             4 => Body::DeviceRevoked { device: self.device() },
+            5 => Body::DirectoryKeyChanged {
+                number: u32::try_from(self.below(9)).unwrap(),
+                key_check: self.hash(),
+                ring: self.hash(),
+            },
             _ => Body::UserKeyChanged {
                 user: self.user(),
                 previous: self.key_hash(),

@@ -18,6 +18,7 @@ use parsec_protocol::ids::{Invited, Label, Timestamp, Token};
 use parsec_protocol::keys::{
     DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, UserSeed,
 };
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Hash, Signature};
 use parsec_protocol::relay::NewInvitation;
 use parsec_protocol::sealing::{RANDOMNESS_BYTES, Randomness, seal};
@@ -93,7 +94,7 @@ fn a_new_device() {
         manifest: None,
         signing_key: secret!(DeviceSigningKey),
         store_key: secret!(LocalStoreKey),
-        directory_key: secret!(DirectoryKey),
+        directory_keys: DirectoryKeys::first(secret!(DirectoryKey)),
         seen: Org::founded().log.head(),
         log: Vec::new(),
         certificates: Vec::new(),
@@ -108,7 +109,8 @@ fn a_new_device() {
     };
     assert_eq!(leak(&device), None);
     let silent = "user_seed: UserSeed(..), device_seed: DeviceSeed(..), manifest: None, \
-                  signing_key: DeviceSigningKey(..), store_key: LocalStoreKey(..), directory_key: DirectoryKey(..)";
+                  signing_key: DeviceSigningKey(..), store_key: LocalStoreKey(..), \
+                  directory_keys: DirectoryKeys { first: DirectoryKey(..), later: {} }";
     assert!(format!("{device:?}").contains(silent));
     assert_eq!(leak(&ClaimerOutput::Keep(Box::new(device))), None);
 }
@@ -122,7 +124,7 @@ fn an_approval() {
         device_label: None,
         profile: Profile::Standard,
         signing_key: &secret!(DeviceSigningKey),
-        directory_key: &secret!(DirectoryKey),
+        directory_keys: &DirectoryKeys::first(secret!(DirectoryKey)),
         user_seed: &secret!(UserSeed),
         manifest: None,
         log: &org.log,

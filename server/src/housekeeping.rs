@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::http::App;
+use crate::http::{App, directory};
 use crate::objects::ObjectStore as _;
 use crate::safes;
 use crate::store::pruning;
@@ -31,6 +31,7 @@ pub(crate) async fn run(app: Arc<App>) {
         }
         while !app.stopping.is_cancelled() && piece(&app).await {}
         while !app.stopping.is_cancelled() && piece_of_safes(&app).await {}
+        while !app.stopping.is_cancelled() && piece_of_rings(&app).await {}
     }
 }
 
@@ -49,6 +50,16 @@ async fn piece(app: &App) -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// Parts of directory keys' rings that no ring has named in time. Whether there is more.
+async fn piece_of_rings(app: &App) -> bool {
+    let now = app.clock.now();
+    match app.store.read(move |tx| Ok(directory::is_due(tx, now)?)).await {
+        Ok(true) => {}
+        Ok(false) | Err(_) => return false,
+    }
+    app.store.write(move |tx| Ok(directory::sweep(tx, now, SAFES_PIECE)?)).await.unwrap_or(false)
 }
 
 /// Objects and parts that nothing needed in time: first their rows, then the files. Whether there

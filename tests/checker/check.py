@@ -40,6 +40,11 @@ FILE_MAX = 64 * 1024 * 1024
 SEALED = 558
 KEY_CHANGES_MAX = 20
 ABANDONED_MAX = 16
+DIRECTORY_KEYS_EVER = 33_334
+DIRECTORY_RING_MAX = DIRECTORY_KEYS_EVER * 40 + 16_384
+PART_BOXES = 256
+PART_MAX = 3 + PART_BOXES * 1171
+BOX = 1168
 MANIFEST_MAX = 262_144
 RECEIPT_MAX = 256
 INFO_MAX = 1024
@@ -48,7 +53,7 @@ ENCRYPTION_KEY = 1216
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 # The kinds of certificates, and how many fields each has.
-BODIES = {0: 5, 1: 6, 2: 2, 3: 1, 4: 1, 5: 5}
+BODIES = {0: 5, 1: 6, 2: 2, 3: 1, 4: 1, 5: 5, 6: 3}
 
 # Rules that a run is told to forget: a comparison that does not notice is no comparison.
 FORGET = set()
@@ -309,6 +314,8 @@ class Log:
         self.users, self.devices, self.spoke = {}, {}, {}
         # Key hashes there ever were; devices that never came, and whose they were to be.
         self.keys, self.abandoned = set(), {}
+        # The present directory key, and whether somebody was revoked since.
+        self.directory, self.left = 1, False
 
     def take(self, envelope):
         """Adds a certificate.
@@ -361,6 +368,11 @@ class Log:
 
     @staticmethod
     def shape(kind, said):
+        if kind == 6:
+            if natural(said[0]) >= 2**32:
+                raise Bad("not a number of a key")
+            octets(said[1], 32), octets(said[2], 32)
+            return
         octets(said[0], 16)
         if kind == 0:
             address(said[1])
@@ -464,6 +476,11 @@ class Log:
                 need(len(abandoned) <= min(ABANDONED_MAX, room), "abandoned too many")
                 known = self.abandoned.keys() | self.devices.keys()
                 need(not any(one in known for one in abandoned), "abandoned before")
+        elif kind == 6:
+            need(self.administrator(me), "administrator")
+            need(count == position, "not next")
+            need(said[0] == self.directory + 1, "stale directory key")
+            need(self.left, "nobody left")
         else:
             (gone,) = said
             if gone not in self.devices:
@@ -495,6 +512,7 @@ class Log:
         elif kind == 2:
             self.users[said[0]].update({"profile": said[1], "profile at": position})
         elif kind == 3:
+            self.left = True
             self.users[said[0]]["revoked"] = True
             for it in self.devices.values():
                 it["revoked"] |= it["user"] == said[0]
@@ -504,7 +522,10 @@ class Log:
             self.users[user].update({"key": key, "key at": position})
             self.users[user]["changes"] += not abandoned
             self.abandoned.update({one: user for one in abandoned})
+        elif kind == 6:
+            self.directory, self.left = said[0], False
         else:
+            self.left = True
             self.devices[said[0]]["revoked"] = True
             self.users[self.devices[said[0]]["user"]]["device revoked at"] = position
 
@@ -1072,6 +1093,61 @@ def judge_kit(given):
     return {"bytes": raw.hex(), "device": device.hex(), "verify key": key.hex(), "key hash": key_hash(to).hex()}, None
 
 
+def derived_of_directory(key, purpose, bound, length):
+    return noise.hkdf(b"", key, b"parsec-directory-v1 " + purpose + b"\0" + encode(bound), length)
+
+
+def judge_directory(given):
+    """A box, the earlier keys, or the ring of a directory key."""
+    place_ = [given["organisation"], given["number"]]
+    if given["kind"] == "box":
+        seed, user, box = (bytes.fromhex(given[name]) for name in ("seed", "user", "box"))
+        to = hpke.key_pair(seed)[1]
+        bound = place_ + [user, key_hash(to)]
+        info = encode(["parsec-directory-box-v1"] + bound)
+        need(len(box) >= ENCAPSULATION + 16, "length")
+        need(sound_encryption_key(box[ENCAPSULATION - 32 : ENCAPSULATION]), "X25519 key of a box")
+        key = hpke.open_(seed, info, b"", box)
+        if key is None:
+            raise Bad("closed")
+        octets(key, 32)
+        check = hmac.new(key, b"parsec-directory-check-v1\0" + encode(place_), hashlib.sha256).hexdigest()
+        need(check == given["check"], "the key of the check")
+        drawn = derived_of_directory(key, b"box", bound, 64)
+        return {"key": key.hex(), "right": hpke.seal(to, info, b"", key, drawn) == box}, None
+    if given["kind"] == "past":
+        key, past = bytes.fromhex(given["key"]), bytes.fromhex(given["past"])
+        ad = b"parsec-directory-past-v1\0" + encode(place_)
+        plain = sealed.opened(derived_of_directory(key, b"past", place_, 32), past[:24], ad, past[24:])
+        if plain is None:
+            raise Bad("closed")
+        keys = decode(plain, 8 + DIRECTORY_KEYS_EVER * 40)
+        if not isinstance(keys, list):
+            raise Bad("no directory keys")
+        for one in keys:
+            number, secret = record(one, 2, "not a directory key")
+            natural(number), octets(secret, 32)
+        numbers = [number for number, _ in keys]
+        ascending = all(one < two for one, two in zip(numbers, numbers[1:]))
+        need(ascending and all(1 <= number < given["number"] for number in numbers), "earlier keys in order")
+        return {"keys": [[number, secret.hex()] for number, secret in keys]}, None
+    head = bytes.fromhex(given["head"])
+    need(sha(head).hex() == given["ring hash"], "the ring of the certificate")
+    organisation, number, author, parts, past = record(decode(head, DIRECTORY_RING_MAX), 5, "not a ring")
+    octets(author, 16), natural(number)
+    need([organisation, number, author.hex()] == place_ + [given["author"]], "origin of the ring")
+    if not isinstance(parts, list) or not isinstance(past, bytes):
+        raise Bad("not a ring")
+    need(len(parts) == -(-len(given["list"]) // PART_BOXES), "parts of the ring")
+    part = bytes.fromhex(given["part"])
+    need(sha(part) == octets(parts[0], 32), "part of the ring")
+    boxes = decode(part, PART_MAX)
+    need(isinstance(boxes, list) and len(boxes) == min(len(given["list"]), PART_BOXES), "length of the part")
+    given_ = [box for box in boxes if box is not None]
+    need(all(isinstance(box, bytes) and len(box) == BOX for box in given_), "length of a box")
+    return {"head": sha(head).hex(), "boxes": len(given_)}, None
+
+
 def key_hash(key):
     return sha(b"parsec-key-v1\0", encode([1, key]))
 
@@ -1603,6 +1679,7 @@ LAYERS = {
     "sas": judge_sas,
     "user-key": judge_user_key,
     "kit": judge_kit,
+    "directory": judge_directory,
     "channel": judge_channel,
     "ceremony": judge_ceremony,
 }

@@ -18,8 +18,9 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::enrol::io::{NewDevice, Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, UserId};
-use parsec_protocol::keys::{LinkSecret, random};
+use parsec_protocol::keys::{DirectoryKey, LinkSecret, random};
 use parsec_protocol::lab::{EMAIL, LABEL, NAME, Organisation};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsecd::enrolment::claimer::{self, SaveKeys};
@@ -172,6 +173,11 @@ impl Issuer for Vouches {
         &self.0.keys
     }
 
+    fn directory(&self) -> Arc<DirectoryKeys> {
+        let first = DirectoryKey::from_bytes(&mut { *self.0.keys.directory_key.expose() });
+        Arc::new(DirectoryKeys::first(first))
+    }
+
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         let mut log = self.0.log.lock().await;
         loop {
@@ -249,7 +255,7 @@ pub async fn alice(base: &str, bootstrap_token: &str, organisation: &Organisatio
         device,
         keys: named,
         signing_key,
-        directory_key,
+        directory_keys,
         user_seed,
         device_seed,
         ..
@@ -269,7 +275,7 @@ pub async fn alice(base: &str, bootstrap_token: &str, organisation: &Organisatio
             user_seed: Arc::new(user_seed),
             device_seed,
             signing_key,
-            directory_key,
+            directory_key: directory_keys.copy_of_first(),
             root,
             email: EMAIL.parse().unwrap(),
             name: NAME.parse().unwrap(),

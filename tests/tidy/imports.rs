@@ -276,8 +276,7 @@ const WINDOWS: &[Window] = &[
     },
     Window {
         from: "server",
-        // The rules too: a certificate that the server let in and every reader refused would end
-        // the log for all.
+        // The rules too: what the server let in and every reader refused would end the log for all.
         only: &[
             "address",
             "relay",
@@ -306,6 +305,7 @@ const WINDOWS: &[Window] = &[
             "safe_log/effects",
             "safe_log/record",
             "safe_log/ring",
+            "directory_ring",
             "safe_log/roles",
             "safe_log/rules",
             "safe_log/view",

@@ -33,6 +33,12 @@ const EXPOSERS: &[(&str, &str)] = &[
     ("protocol/src/control/secret.rs", "defines it"),
     ("protocol/src/enrol/", "keys the channel with the link secret, hands the user keys over in message 7"),
     ("protocol/src/chain/organisation/members.rs", "seals and opens names under the directory key"),
+    ("protocol/src/name_keys.rs", "copies directory keys into records that are encrypted at once"),
+    (
+        "protocol/src/directory.rs",
+        "fixes a directory key by its check, seals it to members, and the earlier ones under it",
+    ),
+    ("daemon/src/store/directory.rs", "keeps directory keys in the encrypted store"),
     ("protocol/src/chain/checkpoint.rs", "derives the checkpoint's key from the store key"),
     ("protocol/src/manifest/mod.rs", "seals and opens the manifest"),
     (

@@ -221,7 +221,7 @@ fn event_in_words(event: &Event) -> String {
                 EntryKind::Profile => format!("What you may do in {organisation} has changed"),
                 EntryKind::UserRevoked => format!("You are no member of {organisation} any more"),
                 EntryKind::UserKey => format!("Your key in {organisation} was changed"),
-                EntryKind::User | EntryKind::Unknown => {
+                EntryKind::User | EntryKind::DirectoryKey | EntryKind::Unknown => {
                     format!("Something of yours in {organisation} has changed")
                 }
             };

@@ -133,6 +133,7 @@ fn row(entry: &LogEntry) -> Vec<String> {
         (EntryKind::UserRevoked, _) => "member revoked".to_owned(),
         (EntryKind::DeviceRevoked, _) => "device revoked".to_owned(),
         (EntryKind::UserKey, _) => "new key".to_owned(),
+        (EntryKind::DirectoryKey, _) => "new key for names".to_owned(),
         (EntryKind::Unknown, _) => "something newer".to_owned(),
     };
     vec![entry.position.to_string(), moment(entry.time), what, entry.subject.clone(), entry.signed_by.clone()]

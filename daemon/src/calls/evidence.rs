@@ -40,7 +40,7 @@ async fn best(session: &Session) -> Arc<VerifiedLog> {
 pub(crate) async fn log(session: &Session, from: u64) -> Result<TrustLogResult, Problem> {
     let log = best(session).await;
     let (_, page) = session.store(move |store| store.page(from)).await?;
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     let entries = (from..log.count())
         .zip(&page)
         .take(LOG_ENTRIES_MAX)
@@ -61,6 +61,9 @@ fn entry(names: &Names<'_>, position: u64, envelope: &[u8]) -> Option<LogEntry> 
         Body::UserRevoked { user } => (EntryKind::UserRevoked, names.user_in_words(user), None),
         Body::DeviceRevoked { device } => (EntryKind::DeviceRevoked, names.device_in_words(device), None),
         Body::UserKeyChanged { user, .. } => (EntryKind::UserKey, names.user_in_words(user), None),
+        Body::DirectoryKeyChanged { number, .. } => {
+            (EntryKind::DirectoryKey, format!("number {number}"), None)
+        }
     };
     Some(LogEntry {
         position,
@@ -132,7 +135,7 @@ pub(crate) async fn fork(session: &Session, alarm: u64, offset: u64) -> Result<F
 pub(crate) async fn receipts(session: &Session) -> Result<ReceiptListResult, Problem> {
     let kept = session.store(Store::receipts).await?;
     let log = session.log();
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     let receipts = kept
         .into_iter()
         .map(|(device, time)| ReceiptItem { device, subject: names.device_in_words(&device), time })

@@ -18,7 +18,7 @@ use crate::session::{Session, SyncError};
 pub const PREFIX_MIN_DIGITS: usize = 4;
 
 fn names<'a>(session: &'a Session, log: &'a VerifiedLog) -> Names<'a> {
-    Names::new(&session.open.keys.directory_key, log)
+    Names::new(session.open.directory(), log)
 }
 
 /// A member and their devices, in the words of the local API.

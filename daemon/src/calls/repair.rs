@@ -31,6 +31,10 @@ pub(crate) async fn run(session: &Arc<Session>) -> Result<TrustRepaired, Problem
         safe.memory().await.repairs.by_word();
         safe.wanted.notify_one();
     }
+    if let Err(problem) = session.put_directory_back(&log).await {
+        let name = problem.name.name();
+        tracing::warn!(name, %problem, "the keys for names could not be looked after");
+    }
     let trouble = Trouble::new(None);
     match tokio::time::timeout(ANSWER_WAIT, manifest::keep(session, &trouble)).await {
         Ok(Ok(())) => {}

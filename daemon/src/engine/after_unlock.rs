@@ -22,6 +22,7 @@ use crate::os::blocking;
 use crate::safes::running;
 use crate::session::{Session, SyncError, upkeep};
 use crate::transport::Trouble;
+use crate::transport::relay::SafeNews;
 use crate::transport::retry::{Pauses, until_done};
 
 /// Between looks for invitations that have expired. They last days; the server refuses them on the
@@ -65,10 +66,11 @@ async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
 }
 
 /// Fetches the log whenever the server says that it has grown. Only for a user of several devices:
-/// of them alone one can be revoked while another goes on, and has to change the key at once.
+/// of them alone one can be revoked while another goes on, and has to change the key at once. And
+/// where a key for names is missing, or may have to be handed to others.
 async fn follow_log(session: &Session) {
     let mut news = session.news();
-    while !session.has_siblings() {
+    while !session.follows_log() {
         // Its sender is the session's own.
         let _ = news.changed().await;
     }
@@ -167,13 +169,15 @@ async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<
 /// Looks after the user's keys, at once and whenever something may have become due.
 async fn look_after_keys(session: &Session) {
     let mut news = session.news();
+    let mut told = session.member.safe_news();
     let mut pauses = Pauses::default();
     loop {
         news.mark_unchanged();
+        let own_news = told.borrow_and_update().of_own();
         let pause = match upkeep::keep(session).await {
-            Ok(()) => {
+            Ok(pause) => {
                 pauses.reset();
-                None
+                pause
             }
             Err(problem) => {
                 session.saw(&problem);
@@ -186,6 +190,18 @@ async fn look_after_keys(session: &Session) {
             // Its sender is the session's own.
             _ = news.changed() => {}
             () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
+            // A box may have been posted for this user.
+            () = others(&mut told, own_news), if session.lacks_directory_key() => {
+                session.directory_may_be_there();
+            }
         }
+    }
+}
+
+/// Waits until the stream has told something else about this user, or was opened anew.
+async fn others(told: &mut watch::Receiver<SafeNews>, before: (u64, u64)) {
+    while told.borrow_and_update().of_own() == before {
+        // Its sender is the session's own.
+        let _ = told.changed().await;
     }
 }

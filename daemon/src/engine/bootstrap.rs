@@ -15,6 +15,7 @@ use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::{OrgBootstrap, Problem, ProblemKind, Registration};
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{BootstrapRequest, path};
 use reqwest::Method;
@@ -173,7 +174,7 @@ fn make(devices: &Devices, request: &OrgBootstrap, server: &str) -> Result<OpenD
         manifest: None,
         signing_key,
         store_key: LocalStoreKey::random(source).map_err(dry)?,
-        directory_key,
+        directory_keys: DirectoryKeys::first(directory_key),
         seen,
         log: founded.certificates,
         certificates: Vec::new(),

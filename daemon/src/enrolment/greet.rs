@@ -10,6 +10,7 @@ use parsec_protocol::control::{Problem, ProblemKind, TransportChoice};
 use parsec_protocol::enrol::io::{Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::limits::ATTEMPTS_MAX;
+use parsec_protocol::name_keys::DirectoryKeys;
 
 use super::follow::follow;
 use super::greeter::Handed;
@@ -31,8 +32,13 @@ impl greeter::Issuer for DeviceIssuer {
         &self.session.open.keys
     }
 
+    fn directory(&self) -> Arc<DirectoryKeys> {
+        self.session.open.directory()
+    }
+
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
-        Ok(self.session.sync_apart().await?)
+        let log = self.session.sync_apart().await?;
+        self.session.fresh_directory_apart(log).await
     }
 
     async fn handed(&self, log: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {

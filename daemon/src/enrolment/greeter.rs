@@ -16,6 +16,7 @@ use parsec_protocol::enrol::greeter::Greeter;
 use parsec_protocol::enrol::io::{Approval, GreeterInput, GreeterOutput, Prologue, Refused, SealedEnrolment};
 use parsec_protocol::ids::{Invited, Timestamp};
 use parsec_protocol::keys::{LinkSecret, UserSeed};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::relay::AttemptView;
 use tokio::sync::watch;
 
@@ -29,7 +30,9 @@ use crate::transport::Transport;
 pub trait Issuer: Send + Sync {
     /// Its keys.
     fn keys(&self) -> &DeviceKeys;
-    /// The log as it is now, verified.
+    /// What names are sealed with.
+    fn directory(&self) -> Arc<DirectoryKeys>;
+    /// The log as it is now, verified. Where a key for names is due, it was made.
     ///
     /// # Errors
     /// The problem; nothing was signed.
@@ -290,13 +293,14 @@ impl<R: Transport, V: Issuer> Driver<'_, R, V> {
         attempts: u64,
     ) -> Result<Vec<GreeterOutput>, Problem> {
         let keys = self.issuer.keys();
+        let directory = self.issuer.directory();
         let approval = Approval {
             claimer_confirmed: approve.claimer_confirmed,
             name: approve.name,
             device_label: approve.device_label,
             profile: profile(approve.profile),
             signing_key: &keys.signing_key,
-            directory_key: &keys.directory_key,
+            directory_keys: &directory,
             user_seed: &handed.user_seed,
             manifest: handed.manifest,
             log,

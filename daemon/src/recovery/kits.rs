@@ -93,7 +93,7 @@ pub(crate) async fn create(
 /// Puts the kit into the log, with its key and box.
 async fn certified(session: &Arc<Session>, words: &Arc<KitSeed>, label: &Label) -> Result<(), Problem> {
     for left in (0..TRIES).rev() {
-        let log = session.sync().await?;
+        let log = session.fresh_directory(session.sync().await?).await?;
         // What a thief has must not be what the kit opens.
         let log = if log.is_suspended(&session.open.summary.user) {
             session.change_user_key(Why::Due).await.map_err(|problem| due_first(&problem))?.log
@@ -138,8 +138,7 @@ fn signed(
     let keys = words.keys(organisation);
     let key = keys.device_seed.encryption_key();
     let whose = NameOf::Device(keys.device);
-    let sealed_label =
-        seal_name(&open.keys.directory_key, organisation, whose, label, source).map_err(dry)?;
+    let sealed_label = seal_name(&*open.directory(), organisation, whose, label, source).map_err(dry)?;
     let body = Body::Device {
         device: keys.device,
         user: open.summary.user,
@@ -239,7 +238,7 @@ fn described(
     record: &DeviceRecord,
     drilled: Option<Timestamp>,
 ) -> RecoveryKit {
-    let names = Names::new(&session.open.keys.directory_key, log);
+    let names = Names::new(session.open.directory(), log);
     RecoveryKit {
         device: record.device,
         label: names.device(record),

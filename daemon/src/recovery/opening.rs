@@ -10,10 +10,12 @@ use parsec_protocol::chain::organisation::certificate::{DeviceKind, ManifestMark
 use parsec_protocol::chain::organisation::log::{UserRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::directory::{self, check_handed};
 use parsec_protocol::ids::{DeviceId, Label, OrganisationId, UserId};
-use parsec_protocol::keys::{DirectoryKey, KitSeed, UserSeed};
+use parsec_protocol::keys::{KitSeed, UserSeed};
 use parsec_protocol::manifest::floor::{Floors, NotTaken};
 use parsec_protocol::manifest::verify;
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::recovery::KitKeys;
 use parsec_protocol::relay::{ErrorCode, KeyBox, Least, ManifestView};
@@ -55,8 +57,8 @@ pub(super) struct Kit {
     pub(super) user: UserRecord,
     /// The seed of the user's present key.
     pub(super) seed: Arc<UserSeed>,
-    /// Opens the members' names: the user's own, at least.
-    pub(super) directory_key: DirectoryKey,
+    /// Open the members' names: the user's own, at least.
+    pub(super) directory_keys: Arc<DirectoryKeys>,
     /// What the user is called.
     pub(super) name: Label,
     /// The newest manifest; none where a device wrote it that was revoked since, and nobody vouches
@@ -115,13 +117,24 @@ pub(super) async fn open(
     let user = standing(&log, &signs.0)?.clone();
     let seed = Arc::new(present_seed(&member, &signs, &log, &user).await?);
     let there = answered(|| member.manifest(Least::NOTHING)).await.map_err(refused)?;
-    let (directory_key, manifest, safes) = manifest(&member, &log, &user, Arc::clone(&seed), there).await?;
+    let (directory_keys, manifest, safes) = manifest(&member, &log, &user, Arc::clone(&seed), there).await?;
     let own = NameOf::User(user.user);
-    let name = open_name(&directory_key, organisation, own, &user.sealed_name).ok_or_else(|| {
+    let name = open_name(&directory_keys, organisation, own, &user.sealed_name).ok_or_else(|| {
         let text = "The key for names that your manifest holds does not open your own.";
         Problem::new(ProblemKind::ManifestUntrusted, text)
     })?;
-    Ok(Kit { signs, member, log, envelopes, user, seed, directory_key, name, manifest, safes })
+    Ok(Kit {
+        signs,
+        member,
+        log,
+        envelopes,
+        user,
+        seed,
+        directory_keys: Arc::new(directory_keys),
+        name,
+        manifest,
+        safes,
+    })
 }
 
 /// The whole log, every certificate verified.
@@ -228,7 +241,7 @@ async fn manifest(
     user: &UserRecord,
     seed: Arc<UserSeed>,
     there: ManifestView,
-) -> Result<(DirectoryKey, Option<ManifestMark>, u64), Problem> {
+) -> Result<(DirectoryKeys, Option<ManifestMark>, u64), Problem> {
     let untrusted = |text: String| Problem::new(ProblemKind::ManifestUntrusted, text);
     let envelope = there.envelope.filter(|_| there.version > 0);
     let envelope = Vec::from(envelope.ok_or_else(|| {
@@ -273,8 +286,12 @@ async fn manifest(
         );
         return Err(Problem::new(ProblemKind::RolledBack, text));
     }
-    let directory_key = opened.directory_key.ok_or_else(|| {
-        untrusted("Your manifest holds keys for names that this version does not know.".to_owned())
+    let given = opened.directory_keys.ok_or_else(|| {
+        untrusted("Your manifest's keys for names are none that a device of yours would write.".to_owned())
     })?;
-    Ok((directory_key, taken, opened.safes.len() as u64))
+    // Those that are the log's: whoever wrote it can't have made up one.
+    let directory_keys = directory::named(log, &given);
+    check_handed(log, &directory_keys)
+        .map_err(|_| untrusted("The first key for names in your manifest opens no name.".to_owned()))?;
+    Ok((directory_keys, taken, opened.safes.len() as u64))
 }

@@ -14,9 +14,7 @@ use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::{Problem, ProblemKind, RecoveryUse, Registration};
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::{DeviceId, Label};
-use parsec_protocol::keys::{
-    DeviceSeed, DeviceSigningKey, DirectoryKey, KitSeed, LocalStoreKey, UserSeed, random,
-};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, KitSeed, LocalStoreKey, UserSeed, random};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::{ErrorCode, NewOwnDevice, path};
 use parsec_protocol::sealing::KeyHash;
@@ -203,7 +201,7 @@ fn body(
     encryption_key: KeyHash,
 ) -> Result<Body, Problem> {
     let (organisation, whose) = (kit.log.organisation(), NameOf::Device(device));
-    let sealed = seal_name(&kit.directory_key, organisation, whose, label, &mut entropy::System)
+    let sealed = seal_name(&*kit.directory_keys, organisation, whose, label, &mut entropy::System)
         .map_err(problems::no_entropy)?;
     Ok(Body::Device {
         device,
@@ -290,7 +288,7 @@ fn make(devices: &Devices, kit: &Kit, request: &RecoveryUse, server: &str) -> Re
         manifest: kit.manifest,
         signing_key,
         store_key: LocalStoreKey::random(source).map_err(dry)?,
-        directory_key: DirectoryKey::from_bytes(&mut copy(kit.directory_key.expose())),
+        directory_keys: kit.directory_keys.copied(),
         seen: kit.log.head(),
         log: kit.envelopes.clone(),
         certificates: Vec::new(),
@@ -302,5 +300,5 @@ fn make(devices: &Devices, kit: &Kit, request: &RecoveryUse, server: &str) -> Re
 
 /// Who came back, in words, for the daemon's log.
 pub(super) fn in_words(kit: &Kit) -> String {
-    Names::new(&kit.directory_key, &kit.log).user_in_words(&kit.user.user)
+    Names::new(Arc::clone(&kit.directory_keys), &kit.log).user_in_words(&kit.user.user)
 }

@@ -416,7 +416,7 @@ pub(super) async fn tell(session: &Session, safe: &OpenSafe, oddities: Vec<Oddit
 
 async fn alarm(session: &Session, safe: &OpenSafe, oddity: Oddity) {
     let log = session.log();
-    let names = crate::session::names::Names::new(&session.open.keys.directory_key, &log);
+    let names = crate::session::names::Names::new(session.open.directory(), &log);
     let text = match oddity {
         Oddity::Void(device, why) => format!(
             "A record of safe {} by {} is void, and changes nothing: {why}.",

@@ -54,7 +54,7 @@ pub(super) async fn look_behind(
         let lost: Vec<ObjectId> = objects.iter().filter(lost).copied().collect();
         if !lost.is_empty() {
             let log = session.log();
-            let names = Names::new(&session.open.keys.directory_key, &log);
+            let names = Names::new(session.open.directory(), &log);
             let text = format!(
                 "{} has thrown away parts of files that are in safe {}. This device takes them back.",
                 names.device_in_words(device),

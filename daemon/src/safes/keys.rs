@@ -101,7 +101,7 @@ async fn keep(session: &Session, safe: &OpenSafe, keys: Vec<(u64, SafeKey)>) -> 
 /// An alarm that something about a key which a device made is wrong.
 pub(super) async fn wrong(session: &Session, safe: &OpenSafe, author: DeviceId, what: &str) {
     let log = session.log();
-    let who = Names::new(&session.open.keys.directory_key, &log).device_in_words(&author);
+    let who = Names::new(session.open.directory(), &log).device_in_words(&author);
     let text = format!("{what} of safe {} that {who} made is wrong.", safe.id);
     session.alarm(&Problem::new(ProblemKind::SafeUntrusted, text)).await;
 }
@@ -109,7 +109,7 @@ pub(super) async fn wrong(session: &Session, safe: &OpenSafe, author: DeviceId, 
 /// The same of a ring that leaves a member out whose key is sound.
 pub(super) async fn left_out(session: &Session, safe: &OpenSafe, author: DeviceId, user: UserId) {
     let log = session.log();
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     let (who, whom) = (names.device_in_words(&author), names.user_in_words(&user));
     let text = format!("The ring of safe {} that {who} made has no box for {whom}.", safe.id);
     session.alarm(&Problem::new(ProblemKind::SafeUntrusted, text)).await;
@@ -119,7 +119,7 @@ pub(super) async fn left_out(session: &Session, safe: &OpenSafe, author: DeviceI
 /// server's word.
 pub(super) async fn wrong_posted(session: &Session, safe: &OpenSafe, author: UserId) {
     let log = session.log();
-    let who = Names::new(&session.open.keys.directory_key, &log).user_in_words(&author);
+    let who = Names::new(session.open.directory(), &log).user_in_words(&author);
     let text =
         format!("A box with the key of safe {} is wrong: {who} posted it, by what the server says.", safe.id);
     session.alarm(&Problem::new(ProblemKind::SafeUntrusted, text)).await;

@@ -115,7 +115,7 @@ pub(crate) async fn take_over(session: &Session, safe: &OpenSafe) -> Result<(), 
 
 /// Refuses in words what the rules would refuse.
 fn may(session: &Session, verified: &VerifiedSafe, log: &VerifiedLog, own: UserId) -> Result<(), Problem> {
-    let names = Names::new(&session.open.keys.directory_key, log);
+    let names = Names::new(session.open.directory(), log);
     let low = |text: String| Err(Problem::new(ProblemKind::SafeRoleTooLow, text));
     let Some(first) = verified.successors(log, log.count()) else {
         return match owner(verified, log, own) {

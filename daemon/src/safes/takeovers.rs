@@ -81,7 +81,7 @@ pub(super) async fn alarm(session: &Session, safe: SafeId, found: &[TakenOver]) 
             continue;
         }
         let log = session.log();
-        let who = Names::new(&session.open.keys.directory_key, &log).user_in_words(by);
+        let who = Names::new(session.open.directory(), &log).user_in_words(by);
         let when = crate::os::clock::moment(*time);
         let text = format!(
             "{who} took over the safe {safe} at {when} (certificate {certificate} of its log): nobody counted as its owner any more."

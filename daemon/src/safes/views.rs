@@ -168,7 +168,7 @@ pub(crate) async fn tell(session: &Session, safe: &OpenSafe, reason: &str) {
 /// A member, in as many words as the directory key opens.
 pub(crate) fn person(session: &Session, log: &VerifiedLog, user: UserId) -> Option<Person> {
     let record = log.user(&user)?;
-    let names = Names::new(&session.open.keys.directory_key, log);
+    let names = Names::new(session.open.directory(), log);
     Some(Person { user, email: record.email.clone(), name: names.user(record) })
 }
 

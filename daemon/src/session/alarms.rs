@@ -17,11 +17,12 @@ use crate::os::{blocking_in, clock};
 use crate::store::{DeviceSummary, Store, StoredAlarm};
 
 /// The kinds of problem that are alarms, by their names in the store.
-const KINDS: [ProblemKind; 6] = [
+const KINDS: [ProblemKind; 7] = [
     ProblemKind::ChainInvalid,
     ProblemKind::RolledBack,
     ProblemKind::UserKeyMissing,
     ProblemKind::ManifestUntrusted,
+    ProblemKind::DirectoryUntrusted,
     ProblemKind::SafeUntrusted,
     ProblemKind::SafeTakenOver,
 ];

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::certificate::{Author, DeviceKind, ManifestMark};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::chain::organisation::members::sealed_with;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
 use parsec_protocol::keys::UserSeed;
 use parsec_protocol::manifest::floor::{Floors, NotTaken};
 use parsec_protocol::manifest::{ManifestError, ManifestHeader, Opened, Summary, seal, verify};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::relay::{ErrorCode, Least, ManifestUpload, ManifestView};
 
 use super::names::Names;
@@ -63,7 +65,8 @@ enum Next {
 
 /// Reads the newest manifest, takes it if it may be taken, and writes the next one where that is
 /// due: there is none yet, it is sealed under a key that is not the present one any more, it is by
-/// a device that has been revoked, or it lacks what this device knows of the user's safes.
+/// a device that has been revoked, or it lacks what this device knows of the user's safes, or a
+/// directory key.
 ///
 /// # Errors
 /// What the server and the store say. What is wrong with a manifest is an alarm and no error.
@@ -168,8 +171,30 @@ async fn read(
     session.store(move |store| store.put_manifest(mark.version, &envelope)).await?;
     let present = own(session, log)?.encryption_key;
     let sealed_anew = opened.header.key != present;
+    let mut opened = opened;
+    let lacks_keys = take_directory(session, log, opened.directory_keys.take()).await?;
     let says_more = safe_marks::take(session, opened, heads).await?;
-    Ok(if sealed_anew || says_more { Next::Write } else { Next::Nothing })
+    Ok(if sealed_anew || says_more || lacks_keys { Next::Write } else { Next::Nothing })
+}
+
+/// Takes the directory keys that another device of the user has. Whether the manifest lacks one
+/// that is here.
+async fn take_directory(
+    session: &Session,
+    log: &VerifiedLog,
+    keys: Option<DirectoryKeys>,
+) -> Result<bool, Problem> {
+    let given = keys.as_ref().map(DirectoryKeys::record).unwrap_or_default();
+    let numbers: Vec<u32> = given.iter().map(|key| key.number).collect();
+    session.take_directory_keys(log, given).await?;
+    let carried = session.open.directory().carried(own_name(session, log)?);
+    Ok(carried.iter().any(|key| numbers.binary_search(&key.number).is_err()))
+}
+
+/// Number of the key with which the user's own name is sealed: who comes back with a recovery kit
+/// must be able to open it.
+fn own_name(session: &Session, log: &VerifiedLog) -> Result<Option<u32>, Problem> {
+    Ok(sealed_with(&own(session, log)?.sealed_name))
 }
 
 /// Gives the server back the version that follows the one it shows, if that is the one kept here:
@@ -259,7 +284,7 @@ async fn compare(session: &Session, log: &Arc<VerifiedLog>, opened: &Opened) -> 
 }
 
 fn in_words(session: &Session, log: &VerifiedLog, device: DeviceId) -> String {
-    Names::new(&session.open.keys.directory_key, log).author_in_words(Author::Device(device))
+    Names::new(session.open.directory(), log).author_in_words(Author::Device(device))
 }
 
 async fn untrusted(session: &Session, text: impl Into<String>) {
@@ -276,7 +301,7 @@ async fn write(
     version: u64,
 ) -> Result<bool, Problem> {
     let (open, log) = (Arc::clone(&session.open), Arc::clone(log));
-    let key = own(session, &log)?.encryption_key;
+    let (key, own_name) = (own(session, &log)?.encryption_key, own_name(session, &log)?);
     let envelope = blocking_in(&session.tasks, move || {
         let (summary, keys) = (&open.summary, &open.keys);
         let header = ManifestHeader {
@@ -288,7 +313,7 @@ async fn write(
             key,
         };
         let safes = safe_marks::of(&open.store, &summary.organisation)?;
-        let content = Summary { directory_key: &keys.directory_key, anchor: log.head(), safes };
+        let content = Summary { directory_keys: &open.directory(), own_name, anchor: log.head(), safes };
         let manifest_key = seed.manifest_key(&summary.organisation, &summary.user);
         seal(&header, content, &manifest_key, &keys.signing_key, &mut entropy::System)
             .map_err(problems::no_entropy)

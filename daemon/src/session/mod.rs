@@ -8,6 +8,7 @@ pub mod alarms;
 pub mod device;
 #[cfg_attr(not(feature = "p2p"), allow(dead_code, reason = "nobody is met in this build"))]
 pub(crate) mod direct;
+mod directory;
 pub mod forks;
 #[cfg(feature = "p2p")]
 pub mod host_store;
@@ -48,6 +49,7 @@ use crate::store::{DeviceSummary, OpenDevice, StoreError};
 use crate::transport::http::Client;
 use device::Device;
 use direct::Direct;
+use directory::DirectoryWork;
 use log_sync::{CHECKPOINT_STEP, note_verified};
 use open_safes::OpenSafes;
 use progress::Pending;
@@ -68,6 +70,7 @@ pub struct Session {
     /// Serialises fetching. Readers may use the current log meanwhile.
     syncing: tokio::sync::Mutex<()>,
     user_keys: UserKeys,
+    directory_work: DirectoryWork,
     /// Held by the one task that looks after the user's keys.
     pub upkeep: tokio::sync::Mutex<()>,
     /// Held while a version of the manifest is read, judged and followed by the next. Several tasks
@@ -137,6 +140,7 @@ impl Session {
             log: Mutex::new(Arc::new(log)),
             syncing: tokio::sync::Mutex::default(),
             user_keys: UserKeys::default(),
+            directory_work: DirectoryWork::default(),
             upkeep: tokio::sync::Mutex::default(),
             keeping_manifest: tokio::sync::Mutex::default(),
             news: watch::Sender::new(0),
@@ -161,6 +165,14 @@ impl Session {
         let (log, summary) = (self.log(), &self.open.summary);
         let mut devices = log.devices_of(&summary.user).filter(|device| device.revoked.is_none());
         log.device(&summary.device).is_some() && devices.any(|device| device.device != summary.device)
+    }
+
+    /// Whether this device fetches the log whenever it grows: another device of the user may be
+    /// revoked, a key for names is missing, or members may have to be given one.
+    pub fn follows_log(&self) -> bool {
+        let log = self.log();
+        let keys = log.is_directory_key_due() || !log.directory_keys().is_empty();
+        self.has_siblings() || self.lacks_directory_key() || keys && self.is_administrator(&log)
     }
 
     /// What may give the device something to do by itself, as it happens.

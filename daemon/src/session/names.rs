@@ -1,28 +1,30 @@
-//! The names in a verified log, opened with the organisation's directory key, and in words for
+//! The names in a verified log, opened with the organisation's directory keys, and in words for
 //! people.
 //!
 //! Decides nothing: everything comes from a `VerifiedLog`. A name that does not open is absent,
 //! never guessed.
+
+use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::certificate::{Author, Profile};
 use parsec_protocol::chain::organisation::log::{DeviceRecord, UserRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::control::ProfileName;
 use parsec_protocol::ids::{DeviceId, Label, UserId};
-use parsec_protocol::keys::DirectoryKey;
+use parsec_protocol::name_keys::DirectoryKeys;
 
 /// Opens the names of one log.
 #[derive(Debug)]
 pub struct Names<'a> {
     log: &'a VerifiedLog,
-    key: &'a DirectoryKey,
+    keys: Arc<DirectoryKeys>,
 }
 
 impl<'a> Names<'a> {
-    /// The names of a log, opened with its organisation's key.
+    /// The names of a log, opened with the keys that are here.
     #[must_use]
-    pub const fn new(key: &'a DirectoryKey, log: &'a VerifiedLog) -> Self {
-        Self { log, key }
+    pub const fn new(keys: Arc<DirectoryKeys>, log: &'a VerifiedLog) -> Self {
+        Self { log, keys }
     }
 
     /// The log whose names these are.
@@ -34,13 +36,13 @@ impl<'a> Names<'a> {
     /// A member's name; none where it does not open.
     #[must_use]
     pub fn user(&self, record: &UserRecord) -> Option<Label> {
-        open_name(self.key, self.log.organisation(), NameOf::User(record.user), &record.sealed_name)
+        open_name(&*self.keys, self.log.organisation(), NameOf::User(record.user), &record.sealed_name)
     }
 
     /// A device's label; none where it does not open.
     #[must_use]
     pub fn device(&self, record: &DeviceRecord) -> Option<Label> {
-        open_name(self.key, self.log.organisation(), NameOf::Device(record.device), &record.sealed_label)
+        open_name(&*self.keys, self.log.organisation(), NameOf::Device(record.device), &record.sealed_label)
     }
 
     /// Name and address; the id of a user that the log doesn't have.

@@ -41,7 +41,8 @@ fn concerns(handle: &Device, log: &VerifiedLog, payload: &Payload) -> Option<(En
         | Body::ProfileChange { .. }
         | Body::UserRevoked { .. }
         | Body::DeviceRevoked { .. }
-        | Body::UserKeyChanged { .. } => None,
+        | Body::UserKeyChanged { .. }
+        | Body::DirectoryKeyChanged { .. } => None,
     }
 }
 
@@ -80,7 +81,7 @@ pub(super) async fn tell(handle: &Device, log: &VerifiedLog) -> Result<(), Probl
             let payload = Envelope::decode(&envelope).and_then(|envelope| envelope.payload());
             let Ok(payload) = payload else { continue };
             let Some((change, about)) = concerns(handle, log, &payload) else { continue };
-            let names = Names::new(&handle.open.keys.directory_key, log);
+            let names = Names::new(handle.open.directory(), log);
             let summary = &handle.open.summary;
             tracing::warn!(device = %summary.device, ?change, ?about, "the log says something new about this user");
             handle.events().publish(Event::OwnChange {

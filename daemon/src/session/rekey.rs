@@ -88,7 +88,8 @@ fn signed(pending: &PendingChange) -> Option<Signed> {
         | Body::Device { .. }
         | Body::ProfileChange { .. }
         | Body::UserRevoked { .. }
-        | Body::DeviceRevoked { .. } => None,
+        | Body::DeviceRevoked { .. }
+        | Body::DirectoryKeyChanged { .. } => None,
     }
 }
 

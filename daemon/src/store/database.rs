@@ -58,6 +58,7 @@ impl Store {
         let store = Self { inner: Mutex::new(inner), pieces: Pieces::new(folder, None)? };
         store.append_certificates(0, &new.log)?;
         new.manifest.iter().try_for_each(|mark| store.put_manifest_mark(mark))?;
+        store.put_directory_keys(&new.directory_keys)?;
         if store.head()? != new.seen {
             return Err(StoreError::Damaged("the log does not lead to its head"));
         }

@@ -17,6 +17,7 @@ use parsec_protocol::public_keys::Hash;
 use zeroize::Zeroizing;
 
 use super::atomic::{Folder, WRITING};
+use super::directory::Directory;
 use super::layout::{self, About};
 use super::{
     DeviceSummary, OpenDevice, PendingReceipt, Registration, Store, StoreError, WorkFactor, keyfile,
@@ -373,7 +374,8 @@ impl Devices {
         let (organisation, root) = (&opened.organisation, &opened.keys.root);
         let store = Store::open(&folder, &store_key, organisation, root, opened.keys.head, self.kept_max)?;
         let checkpoint_key = CheckpointKey::of(&store_key);
-        Ok(OpenDevice { summary, keys: opened.keys, store, checkpoint_key })
+        let directory = Directory::open(&opened.keys.directory_key, &store)?;
+        Ok(OpenDevice { summary, keys: opened.keys, store, directory, checkpoint_key })
     }
 
     fn clear(&self) -> Result<(), StoreError> {

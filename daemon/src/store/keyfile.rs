@@ -170,7 +170,7 @@ pub(super) fn record(new: &NewDevice, server: &str) -> Result<Zeroizing<Vec<u8>>
         device_seed: &new.device_seed,
         signing_key: &new.signing_key,
         store_key: &new.store_key,
-        directory_key: &new.directory_key,
+        directory_key: &new.directory_keys.copy_of_first(),
     };
     // All room at once: growing would leave unwiped copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_MAX_BYTES));

@@ -10,6 +10,7 @@ pub(crate) mod atomic;
 mod chain;
 mod database;
 mod device;
+mod directory;
 mod drills;
 mod evidence;
 mod inspect;
@@ -46,6 +47,8 @@ use zeroize::Zeroizing;
 pub use alarms::StoredAlarm;
 pub use database::Store;
 pub use device::Devices;
+use directory::Directory;
+pub use directory::OwnDirectoryChange;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};
@@ -223,7 +226,7 @@ pub struct DeviceKeys {
     pub device_seed: DeviceSeed,
     /// Signs for this device.
     pub signing_key: DeviceSigningKey,
-    /// Opens the members' names.
+    /// Opens names that were sealed with the organisation's first key. Later keys are in the store.
     pub directory_key: DirectoryKey,
     /// The pinned root key.
     pub root: VerifyKey,
@@ -252,6 +255,8 @@ pub struct OpenDevice {
     pub keys: DeviceKeys,
     /// The device's encrypted store.
     pub store: Store,
+    /// What names are sealed and opened with.
+    directory: Directory,
     /// Makes and recognises the notes of how far the log has been verified.
     pub checkpoint_key: CheckpointKey,
 }

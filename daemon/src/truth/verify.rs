@@ -136,7 +136,7 @@ pub(crate) async fn verify(
     progress.ends();
 
     let log = session.log();
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     let shown = findings.shown(
         |owner| match (owner.class, places.get(&owner.entry)) {
             (Counts::Waiting, Some(place)) => place.clone(),

@@ -66,6 +66,8 @@ pub enum EntryKind {
     DeviceRevoked,
     /// A member is sealed to with another key.
     UserKey,
+    /// Names are sealed with another key.
+    DirectoryKey,
     /// One that a newer daemon has. Never sent.
     #[serde(other)]
     #[cfg_attr(feature = "schema", schemars(skip))]

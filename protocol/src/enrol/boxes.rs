@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::io::Refused;
 use crate::codec;
-use crate::keys::{DeviceSeed, DirectoryKey, Entropy, UserSeed, random};
+use crate::keys::{DeviceSeed, Entropy, UserSeed, random};
 use crate::limits::STEP_MAX_BYTES;
-use crate::manifest::NumberedKey;
+use crate::name_keys::{DirectoryKeys, NumberedKey};
 use crate::public_keys::Hash;
 use crate::sealing::{EncryptionKey, OpenError, Randomness, SECRET_BOX_BYTES, seal};
 
@@ -62,7 +62,9 @@ pub(super) struct Boxes {
 
 /// What the greeter hands over.
 pub(super) struct HandedOver<'a> {
-    pub(super) directory_key: &'a DirectoryKey,
+    pub(super) directory_keys: &'a DirectoryKeys,
+    /// Number of the key with which a new device's user's name is sealed.
+    pub(super) own_name: Option<u32>,
     /// For a new device of a user who has some.
     pub(super) user_seed: Option<&'a UserSeed>,
 }
@@ -80,7 +82,7 @@ pub(super) fn make(
     entropy: &mut dyn Entropy,
 ) -> Result<Boxes, Refused> {
     let secrets = Secrets {
-        directory_keys: vec![NumberedKey::first(handed.directory_key)],
+        directory_keys: handed.directory_keys.carried(handed.own_name),
         user_seed: handed.user_seed.map(|seed| UserSeed::from_bytes(&mut { *seed.expose() })),
     };
     let plaintext = Zeroizing::new(codec::encode(&secrets));
@@ -114,7 +116,7 @@ fn opened<'a>(challenges: impl Iterator<Item = &'a [u8]>) -> Hash {
 
 /// What the claimer found in the boxes.
 pub(super) struct Found {
-    pub(super) directory_key: DirectoryKey,
+    pub(super) directory_keys: DirectoryKeys,
     pub(super) user_seed: Option<UserSeed>,
     /// What goes into message 8.
     pub(super) opened: Hash,
@@ -123,8 +125,8 @@ pub(super) struct Found {
 /// Opens all boxes with the seeds of the claim.
 ///
 /// # Errors
-/// [`OpenError`], also where there is not exactly one challenge for each seed, or another directory
-/// key than the first.
+/// [`OpenError`], also where there is not exactly one challenge for each seed, or the
+/// directory keys don't begin with the first.
 pub(super) fn open(
     handshake: &Hash,
     device_seed: &DeviceSeed,
@@ -136,7 +138,7 @@ pub(super) fn open(
     let plaintext = device_seed.open(secrets, &info, &[])?;
     let Secrets { directory_keys, user_seed: handed } =
         codec::decode(plaintext.expose(), STEP_MAX_BYTES).map_err(|_| OpenError)?;
-    let directory_key = NumberedKey::only(directory_keys).ok_or(OpenError)?;
+    let directory_keys = DirectoryKeys::read(directory_keys).ok_or(OpenError)?;
     let of_device = |sealed: &[u8]| {
         device_seed.open(sealed, &codec::encode(&ChallengeUse(CHALLENGE, handshake, Whose::Device)), &[])
     };
@@ -152,7 +154,7 @@ pub(super) fn open(
         return Err(OpenError);
     }
     let opened = opened(drawn.iter().map(|drawn| drawn.expose()));
-    Ok(Found { directory_key, user_seed: handed, opened })
+    Ok(Found { directory_keys, user_seed: handed, opened })
 }
 
 const _: () = assert!(SECRET_BOX_BYTES < STEP_MAX_BYTES / 4, "message 7 must fit one step");

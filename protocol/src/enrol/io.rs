@@ -15,7 +15,8 @@ use crate::chain::organisation::log::VerifiedLog;
 use crate::claim_receipt::ClaimReceipt;
 use crate::evidence::receipt::SignedStatement;
 use crate::ids::{DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
-use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
+use crate::keys::{DeviceSeed, DeviceSigningKey, LocalStoreKey, UserSeed};
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Hash, PeerKey, VerifyKey};
 use crate::sealing::EncryptionKey;
 
@@ -239,8 +240,8 @@ pub struct Approval<'a> {
     pub profile: Profile,
     /// Key that signs the certificates.
     pub signing_key: &'a DeviceSigningKey,
-    /// Seals the names; handed over.
-    pub directory_key: &'a DirectoryKey,
+    /// The newest seals the names; all are handed over.
+    pub directory_keys: &'a DirectoryKeys,
     /// The greeter's own user seed: handed over to a new device, not touched for a new user.
     pub user_seed: &'a UserSeed,
     /// Newest version of the user's manifest that the greeter has verified, for another device of
@@ -327,7 +328,7 @@ pub struct NewDevice {
     /// This device's store key.
     pub store_key: LocalStoreKey,
     /// Opens the members' names.
-    pub directory_key: DirectoryKey,
+    pub directory_keys: DirectoryKeys,
     /// The log's head when the greeter signed.
     pub seen: Head,
     /// The log's envelopes up to `seen`, verified.

@@ -83,6 +83,7 @@
 //! # let now = Timestamp(1_800_000_000_000_000);
 //! # let organisation: OrganisationId = "acme".parse()?;
 //! # let (signing_key, directory_key) = (DeviceSigningKey::random(entropy)?, DirectoryKey::random(entropy)?);
+//! # let directory_keys = parsec_protocol::name_keys::DirectoryKeys::first(DirectoryKey::from_bytes(&mut { *directory_key.expose() }));
 //! # let (user_seed, device_seed) = (UserSeed::random(entropy)?, DeviceSeed::random(entropy)?);
 //! # let founder = Founder {
 //! #     organisation: &organisation,
@@ -154,7 +155,7 @@
 //!             device_label: None,
 //!             profile: Profile::Standard,
 //!             signing_key: &signing_key,
-//!             directory_key: &directory_key,
+//!             directory_keys: &directory_keys,
 //!             user_seed: &user_seed,
 //!             manifest: None,
 //!             log: &log,

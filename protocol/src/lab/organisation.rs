@@ -13,6 +13,7 @@ use crate::enrol::io::{Approval, Prologue, TransportKind};
 use crate::ids::{DeviceId, Email, IdError, Invited, OrganisationId, Timestamp, Token, UserId};
 use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
 use crate::lab::seeded_rng::SeededRng;
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::VerifyKey;
 use crate::sealing::EncryptionKey;
 
@@ -72,8 +73,8 @@ pub struct Organisation {
     pub keys: Vec<EncryptionKey>,
     /// Key that her device signs with.
     pub signing_key: DeviceSigningKey,
-    /// Key that seals the names.
-    pub directory_key: DirectoryKey,
+    /// The key that seals the names, with its number.
+    pub directory_keys: DirectoryKeys,
     /// Opens what is sealed to Alice.
     pub user_seed: UserSeed,
     /// Opens what is sealed to her device.
@@ -123,7 +124,7 @@ impl Organisation {
             device: founded.device,
             keys: founded.keys,
             signing_key,
-            directory_key,
+            directory_keys: DirectoryKeys::first(directory_key),
             user_seed,
             device_seed,
             invited: "bob@acme.example".parse()?,
@@ -194,7 +195,7 @@ impl Organisation {
             device_label: None,
             profile: Profile::Standard,
             signing_key: &self.signing_key,
-            directory_key: &self.directory_key,
+            directory_keys: &self.directory_keys,
             user_seed: &self.user_seed,
             manifest: None,
             log: &self.log,

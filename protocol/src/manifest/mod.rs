@@ -14,11 +14,11 @@ use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
 use crate::chain::head::Head;
-use crate::chain::organisation::members::FIRST_DIRECTORY_KEY;
 use crate::codec::{self, CodecError};
 use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
-use crate::keys::{DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack};
+use crate::keys::{DeviceSigningKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack};
 use crate::limits::MANIFEST_MAX_BYTES;
+use crate::name_keys::{DirectoryKeys, NumberedKey};
 use crate::public_keys::{Context, Signature, VerifyKey};
 use crate::sealing::KeyHash;
 use safes::{SafeMark, are_in_order};
@@ -102,41 +102,13 @@ struct Content {
     safes: Vec<SafeMark>,
 }
 
-/// A directory key with its number, as it travels in message 7 and in manifests. Holds a secret.
-#[derive(Debug, Encode, Decode)]
-pub struct NumberedKey {
-    /// Number of the key; [`FIRST_DIRECTORY_KEY`] is the one an organisation begins with.
-    #[n(0)]
-    pub number: u32,
-    /// The key itself, a secret.
-    #[n(1)]
-    pub key: DirectoryKey,
-}
-
-impl NumberedKey {
-    /// The one key that there is as long as an organisation can't change it, for a record that is
-    /// encrypted at once.
-    #[must_use]
-    pub fn first(key: &DirectoryKey) -> Self {
-        Self { number: FIRST_DIRECTORY_KEY, key: DirectoryKey::from_bytes(&mut { *key.expose() }) }
-    }
-
-    /// That one key again; none if these are others, or more.
-    #[must_use]
-    pub fn only(keys: Vec<Self>) -> Option<DirectoryKey> {
-        let mut keys = keys.into_iter();
-        match (keys.next(), keys.next()) {
-            (Some(Self { number: FIRST_DIRECTORY_KEY, key }), None) => Some(key),
-            (None | Some(_), _) => None,
-        }
-    }
-}
-
 /// What a manifest says.
 #[derive(Debug)]
 pub struct Summary<'a> {
     /// Opens the members' names.
-    pub directory_key: &'a DirectoryKey,
+    pub directory_keys: &'a DirectoryKeys,
+    /// Number of the key with which the user's own name is sealed.
+    pub own_name: Option<u32>,
     /// The organisation's log, as the author has verified it.
     pub anchor: Head,
     /// The safes that the user has accepted, ascending by id.
@@ -154,7 +126,7 @@ pub fn seal(
     author: &DeviceSigningKey,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
-    let directory_keys = vec![NumberedKey::first(summary.directory_key)];
+    let directory_keys = summary.directory_keys.carried(summary.own_name);
     let content = Content { directory_keys, anchor: summary.anchor, safes: summary.safes };
     seal_content(header, &content, key, author, entropy)
 }
@@ -225,9 +197,9 @@ pub struct Signed {
 pub struct Opened {
     /// What is bound to it.
     pub header: ManifestHeader,
-    /// Opens the members' names: for a device that no ceremony handed it to. None where the
-    /// organisation has others than the one it began with.
-    pub directory_key: Option<DirectoryKey>,
+    /// Opens the members' names. None where the list is not one that a device of the user would
+    /// write.
+    pub directory_keys: Option<DirectoryKeys>,
     /// The organisation's log, as the author had verified it.
     pub anchor: Head,
     /// The safes that the user has accepted, ascending by id.
@@ -277,7 +249,7 @@ impl Signed {
         if !are_in_order(&safes) {
             return Err(ManifestError::Codec(CodecError::Unexpected));
         }
-        Ok(Opened { header, directory_key: NumberedKey::only(directory_keys), anchor, safes })
+        Ok(Opened { header, directory_keys: DirectoryKeys::read(directory_keys), anchor, safes })
     }
 }
 
@@ -302,6 +274,7 @@ pub fn open(
 mod tests {
     use super::*;
     use crate::ids::SafeId;
+    use crate::keys::DirectoryKey;
 
     struct Fixed(u8);
     impl Entropy for Fixed {
@@ -355,8 +328,9 @@ mod tests {
     }
 
     fn seal_by(header: &ManifestHeader, with: u8, by: u8) -> Vec<u8> {
-        let directory_key = DirectoryKey::from_bytes(&mut [1; 32]);
-        let summary = Summary { directory_key: &directory_key, anchor: anchor(), safes: Vec::new() };
+        let directory_keys = DirectoryKeys::first(DirectoryKey::from_bytes(&mut [1; 32]));
+        let summary =
+            Summary { directory_keys: &directory_keys, own_name: None, anchor: anchor(), safes: Vec::new() };
         seal(header, summary, &key(with), &author(by), &mut Fixed(6)).unwrap()
     }
 

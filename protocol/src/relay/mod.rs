@@ -43,7 +43,7 @@ pub use safes::{
     SafeRoom, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes,
 };
 pub use told::{EVENT_STEP, STEP_TOLD_MAX_BYTES, StepTold};
-pub use user_key::{DeviceBox, KEY_BOXES_MAX, KeyBox, KeyBoxUpload, UserKeyChange};
+pub use user_key::{DeviceBox, DirectoryKeyChange, KEY_BOXES_MAX, KeyBox, KeyBoxUpload, UserKeyChange};
 
 /// The version in every path.
 pub const API_PREFIX: &str = "/v1";

@@ -153,6 +153,26 @@ pub fn key_box(org: &OrganisationId, user: &UserId, key: &KeyHash, device: &Devi
 pub fn past_box(org: &OrganisationId, user: &UserId, key: &KeyHash) -> String {
     format!("{API_PREFIX}/organisations/{org}/users/{user}/past/{key}")
 }
+/// POST, authenticated: [`super::DirectoryKeyChange`] → [`super::Completed`].
+#[must_use]
+pub fn directory_key(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/directory")
+}
+/// GET, authenticated: the head of a directory key's ring, as octets.
+#[must_use]
+pub fn directory_ring(org: &OrganisationId, ring: &Hash) -> String {
+    format!("{API_PREFIX}/organisations/{org}/directory/rings/{ring}")
+}
+/// PUT and GET, authenticated: a part of a directory key's ring, as octets.
+#[must_use]
+pub fn directory_part(org: &OrganisationId, part: &Hash) -> String {
+    format!("{API_PREFIX}/organisations/{org}/directory/parts/{part}")
+}
+/// PUT and GET, authenticated: a box with a directory key, as octets; [`super::PostedBoxes`].
+#[must_use]
+pub fn directory_box(org: &OrganisationId, number: u32, user: &UserId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/directory/boxes/{number}/{user}")
+}
 /// GET, authenticated: [`super::SafeList`]. POST: [`super::NewSafe`] → [`super::SafeLogged`].
 #[must_use]
 pub fn safes(org: &OrganisationId) -> String {

@@ -34,6 +34,18 @@ pub struct UserKeyChange {
     pub past: Option<ByteVec>,
 }
 
+/// Changes the organisation's directory key; the parts of its ring were put before. All or nothing,
+/// idempotent for equal bytes. Answered by [`super::Completed`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DirectoryKeyChange {
+    /// The envelope of a *directory key changed*, signed by the calling device.
+    #[n(0)]
+    pub certificate: ByteVec,
+    /// The head of its ring.
+    #[n(1)]
+    pub ring: ByteVec,
+}
+
 /// A user's seed, sealed to one device of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct DeviceBox {

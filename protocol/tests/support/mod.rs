@@ -129,6 +129,12 @@ pub fn recovery_body(number: u64, owner: u64) -> Body {
     body
 }
 
+/// Names are sealed with the directory key of this number from here on.
+pub fn directory_body(number: u32) -> Body {
+    let hash = |what: &[u8]| Hash::of(&[what, &number.to_be_bytes()]);
+    Body::DirectoryKeyChanged { number, key_check: hash(b"check"), ring: hash(b"ring") }
+}
+
 /// User `owner` changes from the key of one number to that of another, and abandons nobody.
 pub fn key_change(owner: u64, previous: u64, next: u64) -> Body {
     Body::UserKeyChanged {

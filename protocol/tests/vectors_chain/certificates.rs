@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::check::hex;
 use crate::support::{
-    By, Org, abandoned, device, device_body, envelope, key_change, key_change_with, recovery_body, root_key,
-    signing_key, standard, user,
+    By, Org, abandoned, device, device_body, directory_body, envelope, key_change, key_change_with,
+    recovery_body, root_key, signing_key, standard, user,
 };
 
 use crate::make::Set;
@@ -45,6 +45,7 @@ pub(crate) fn certificates(set: &mut Set) {
         ),
         ("user-revoked", "a user's revocation", Body::UserRevoked { user: user(1) }),
         ("device-revoked", "a device's revocation", Body::DeviceRevoked { device: device(1) }),
+        ("directory-key-changed", "a change of the directory key", directory_body(2)),
         ("user-key-changed", "a change of a user's key", key_change(0, 0, 5)),
         (
             "user-key-changed-all",
@@ -112,11 +113,11 @@ pub(crate) fn certificates(set: &mut Set) {
     put("changed-kind", "a user's revocation turned into a device's", by, &kind, Some("BadSignature"));
     put(
         "unknown-kind",
-        "of kind 6, which is kept for later",
+        "of kind 7, which nobody knows",
         by,
         &{
             let mut bytes = codec::encode(&payload);
-            bytes[at] = 6;
+            bytes[at] = 7;
             let signature = by.sign(Context::Certificate, &bytes);
             codec::encode(&Envelope::new(bytes.into(), signature))
         },

@@ -37,6 +37,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "box",
     "user-key",
     "kit",
+    "directory",
 ];
 
 /// What the file gives if it is accepted, or the refusal.
@@ -46,21 +47,21 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(value: &Value) -> Vec<u8> {
+pub(crate) fn unhex(value: &Value) -> Vec<u8> {
     let digits = value.as_str().unwrap().as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16).unwrap();
     digits.chunks(2).map(|pair| u8::try_from(digit(pair[0]) * 16 + digit(pair[1])).unwrap()).collect()
 }
 
-fn text<'a>(given: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(given: &'a Value, name: &str) -> &'a str {
     given[name].as_str().unwrap_or_else(|| panic!("the file lacks {name}"))
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(given: &Value, name: &str) -> T {
+pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(given: &Value, name: &str) -> T {
     text(given, name).parse().unwrap()
 }
 
-fn secret(given: &Value, name: &str) -> [u8; 32] {
+pub(crate) fn secret(given: &Value, name: &str) -> [u8; 32] {
     unhex(&given[name]).try_into().unwrap()
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
         "box" => sealed_box(given),
         "user-key" => user_key(given),
         "kit" => kit(given),
+        "directory" => crate::directory::judge(given),
         other => panic!("unknown layer {other}"),
     }
 }
@@ -184,7 +186,7 @@ fn manifest(given: &Value) -> Judgement {
     let device: DeviceId = parsed(given, "author");
     let author_key: VerifyKey = parsed(given, "author key");
     let of: KeyHash = parsed(given, "key");
-    let manifest::Opened { header, anchor, safes, directory_key: _ } = manifest::open(
+    let manifest::Opened { header, anchor, safes, directory_keys: _ } = manifest::open(
         &unhex(&given["envelope"]),
         &parsed(given, "organisation"),
         &parsed(given, "user"),
@@ -256,6 +258,7 @@ faults! {
     EncryptionKeyTaken, SealedNameLength, DeviceIdTaken, VerifyKeyTaken, WeakVerifyKey, NotOwnUser,
     TooManyDevices, SubjectUnknown, SubjectRevoked, AboutOneself, SameProfile, StaleProfile, OwnDevice,
     RecoveryDevice, AnothersKey, StaleKey, TooManyKeyChanges, Abandoned,
+    NotNext, StaleDirectoryKey, NobodyLeft,
 }
 
 fn key(given: &Value) -> Judgement {

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::check::{fault_name, hex};
 use crate::support::{
-    BEGINNING, By, ORGANISATION, Org, abandoned, device, device_body, device_encryption_key, email,
-    encryption_key, envelope, foreign_head, key_change, key_change_with, recovery_body, root_key,
+    BEGINNING, By, ORGANISATION, Org, abandoned, device, device_body, device_encryption_key, directory_body,
+    email, encryption_key, envelope, foreign_head, key_change, key_change_with, recovery_body, root_key,
     signing_key, standard, user, user_body, weak_verify_key,
 };
 use parsec_protocol::chain::organisation::rules::Fault;
@@ -46,7 +46,16 @@ pub(crate) fn logs(set: &mut Set) {
         &keys().envelopes,
         None,
     );
-    for (name, about, org, envelope, fault) in bad_logs().into_iter().chain(bad_keys()) {
+    put_log(
+        set,
+        "directory-keys",
+        "directory keys that change, each after somebody left",
+        &directory_keys().envelopes,
+        None,
+    );
+    for (name, about, org, envelope, fault) in
+        bad_logs().into_iter().chain(bad_keys()).chain(bad_directory_keys())
+    {
         assert_eq!(org.fault(&envelope), Err(fault), "{name}");
         let envelopes = [org.envelopes.as_slice(), &[envelope]].concat();
         put_log(set, name, about, &envelopes, Some(fault));
@@ -71,6 +80,67 @@ fn keys() -> Org {
     org.say(By::Device(26), key_change(2, 51, 52));
     org.say(By::Device(3), key_change(3, 3, 53));
     org
+}
+
+/// Two directory keys behind the first.
+fn directory_keys() -> Org {
+    let mut org = Org::founded();
+    org.say(By::Device(0), user_body(1, Profile::Administrator));
+    org.say(By::Device(0), device_body(1, 1));
+    org.say(By::Device(1), device_body(11, 1));
+    org.say(By::Device(1), Body::DeviceRevoked { device: device(11) });
+    org.say(By::Device(0), directory_body(2));
+    org.say(By::Device(0), Body::UserRevoked { user: user(1) });
+    org.say(By::Device(0), directory_body(3));
+    org
+}
+
+/// One for each rule about directory keys.
+fn bad_directory_keys() -> Vec<BadLog> {
+    let mut left = Org::founded();
+    left.say(By::Device(0), standard(1));
+    left.say(By::Device(0), device_body(1, 1));
+    left.say(By::Device(1), device_body(11, 1));
+    left.say(By::Device(1), recovery_body(25, 1));
+    left.say(By::Device(0), Body::ProfileChange { user: user(1), profile: Profile::Administrator });
+    left.say(By::Device(1), Body::DeviceRevoked { device: device(11) });
+    let mut changed = left.clone();
+    changed.say(By::Device(0), directory_body(2));
+    let mut again = changed.clone();
+    again.say(By::Device(1), Body::DeviceRevoked { device: device(25) });
+    let mut standard_only = left.clone();
+    standard_only.say(By::Device(0), Body::ProfileChange { user: user(1), profile: Profile::Standard });
+    let bad = |name, about, org: &Org, by, number, fault| {
+        let by = By::Device(by);
+        let bytes = envelope(by, &org.payload(by, directory_body(number)));
+        (name, about, org.clone(), bytes, fault)
+    };
+    let mut early = left.payload(By::Device(0), directory_body(2));
+    early.seen = left.log.head_at(left.log.count() - 1).unwrap();
+    let early = envelope(By::Device(0), &early);
+    vec![
+        bad(
+            "directory-standard",
+            "by a member who is no administrator",
+            &standard_only,
+            1,
+            2,
+            Fault::NotAdministrator,
+        ),
+        bad("directory-recovery", "by a recovery device", &left, 25, 2, Fault::RecoveryDevice),
+        bad("directory-same", "the number of the present key", &changed, 0, 2, Fault::StaleDirectoryKey),
+        bad("directory-ahead", "a number is left out", &again, 0, 4, Fault::StaleDirectoryKey),
+        bad(
+            "directory-nobody-left",
+            "nobody was revoked since the present key",
+            &changed,
+            0,
+            3,
+            Fault::NobodyLeft,
+        ),
+        bad("directory-founded", "nobody was ever revoked", &Org::founded(), 0, 2, Fault::NobodyLeft),
+        ("directory-not-next", "its author had not seen the revocation", left, early, Fault::NotNext),
+    ]
 }
 
 /// One for each rule about keys that change, and about recovery devices.

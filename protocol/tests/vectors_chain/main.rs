@@ -12,6 +12,7 @@
 mod certificates;
 mod check;
 mod codec;
+mod directory;
 #[path = "../support/hpke_reference.rs"]
 mod hpke_reference;
 mod kits;
@@ -55,7 +56,7 @@ fn every_fault_of_the_log_has_a_file() {
     let log = vectors.values().filter(|vector| vector["layer"] == "log");
     let shown: BTreeSet<_> = log.filter_map(|vector| vector["refuse"]["fault"].as_str()).collect();
     let missing: Vec<_> = check::FAULTS.iter().filter(|fault| !shown.contains(*fault)).collect();
-    // A log that is full, and a user with 200 devices, would be large files; log_members.rs and
+    // A log that is full and a user with 200 devices would be large files; log_members.rs and
     // verify.rs show them.
     assert_eq!(missing, [&"LogFull", &"TooManyDevices"]);
 }

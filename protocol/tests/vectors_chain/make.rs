@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{certificates, codec, kits, logs, sealing, seals, signatures, texts, user_keys};
+use crate::{certificates, codec, directory, kits, logs, sealing, seals, signatures, texts, user_keys};
 
 /// The vectors so far, by file name without its end.
 pub(crate) struct Set(BTreeMap<String, Value>);
@@ -47,5 +47,6 @@ pub(crate) fn all() -> BTreeMap<String, Value> {
     signatures::receipts(&mut set);
     user_keys::boxes(&mut set);
     kits::kits(&mut set);
+    directory::directory(&mut set);
     set.0
 }

@@ -8,6 +8,7 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::{DirectoryKey, UserSeed};
 use parsec_protocol::manifest::{self, ManifestHeader, Summary};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::sealing::KeyHash;
 use serde_json::{Value, json};
@@ -65,8 +66,7 @@ pub(crate) fn names(set: &mut Set) {
     let mut changed = sealed.clone();
     changed[50] ^= 1;
     set.put("name", "changed", "one bit changed", &given(&changed), unreadable());
-    // Whoever holds a directory key can seal under any number; there is one as long as none can be
-    // changed.
+    // Whoever holds a directory key can seal under any number. The one at hand is number 1.
     set.put(
         "name",
         "another-number",
@@ -113,8 +113,8 @@ pub(crate) fn manifests(set: &mut Set) {
     let anchor = Head { count: 14, hash: Hash::of(&[b"a head"]) };
     let seal = |header: &ManifestHeader, by: u64| {
         let key = seed_of([3; 32]).manifest_key(&header.organisation, &header.user);
-        let directory_key = DirectoryKey::from_bytes(&mut [1; 32]);
-        let summary = Summary { directory_key: &directory_key, anchor, safes: Vec::new() };
+        let directory_keys = DirectoryKeys::first(DirectoryKey::from_bytes(&mut [1; 32]));
+        let summary = Summary { directory_keys: &directory_keys, own_name: None, anchor, safes: Vec::new() };
         manifest::seal(header, summary, &key, &signing_key(by), &mut Seed(9)).unwrap()
     };
     let given = |envelope: &[u8]| {

@@ -12,6 +12,7 @@ use parsec_protocol::enrol::io::{
 use parsec_protocol::enrol::sas::SasCode;
 use parsec_protocol::ids::{Invited, Timestamp};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
+use parsec_protocol::name_keys::{DirectoryKeys, NameKeys as _};
 use serde_json::{Value, json};
 
 use crate::check::{Judgement, bytes, hex, parsed, prologue, unhex};
@@ -114,9 +115,9 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
         .extended(envelopes.iter().map(Vec::as_slice))
         .unwrap();
     let keys = &given["greeter's keys"];
-    let (signing_key, directory_key, user_seed) = (
+    let (signing_key, directory_keys, user_seed) = (
         DeviceSigningKey::from_bytes(&mut bytes(keys, "device signing key")),
-        DirectoryKey::from_bytes(&mut bytes(keys, "directory key")),
+        DirectoryKeys::first(DirectoryKey::from_bytes(&mut bytes(keys, "directory key"))),
         UserSeed::from_bytes(&mut bytes(keys, "user's seed")),
     );
     let mark = &given["manifest"];
@@ -129,7 +130,7 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
         device_label: None,
         profile: Profile::Standard,
         signing_key: &signing_key,
-        directory_key: &directory_key,
+        directory_keys: &directory_keys,
         user_seed: &user_seed,
         manifest,
         log: &log,
@@ -165,7 +166,7 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
                         "device signing key": hex(device.signing_key.expose()),
                         "user's seed": hex(device.user_seed.expose()),
                         "device's seed": hex(device.device_seed.expose()),
-                        "directory key": hex(device.directory_key.expose()),
+                        "directory key": hex(device.directory_keys.sealing().1.expose()),
                         "manifest": device.manifest.map(|mark| json!({"version": mark.version, "hash": mark.hash})),
                         "certificates": device.certificates.iter().map(|one| hex(one)).collect::<Vec<_>>(),
                     });

@@ -21,7 +21,9 @@ use parsec_protocol::relay::{
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
 use super::safes::{OneSafe, SafeCall};
-use super::{App, body, device_events, recovery, registering, repairing, safes, signed, user_keys};
+use super::{
+    App, body, device_events, directory, recovery, registering, repairing, safes, signed, user_keys,
+};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member};
@@ -169,6 +171,7 @@ const fn body_max(call: &MemberCall) -> usize {
         MemberCall::AddDevice => recovery::NEW_DEVICE_MAX_BYTES,
         MemberCall::PutKey(_) => user_keys::KEY_MAX_BYTES,
         MemberCall::PutBox(..) | MemberCall::PutPast(..) => user_keys::BOX_MAX_BYTES,
+        MemberCall::Directory(call) => call.body_max(),
         MemberCall::Safe(call) => call.body_max(),
         MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
@@ -193,6 +196,7 @@ const fn enters_a_log(call: &MemberCall) -> bool {
         | MemberCall::Publish
         | MemberCall::ChangeKey
         | MemberCall::AddDevice => true,
+        MemberCall::Directory(call) => call.enters_a_log(),
         MemberCall::Safe(call) => call.enters_a_log(),
         MemberCall::Invitations { .. }
         | MemberCall::Invite
@@ -309,6 +313,7 @@ pub(crate) async fn answer(
         MemberCall::PutPast(user, key) => {
             user_keys::put_past(&app, caller, (user, key), body::decode(&content)?).await
         }
+        MemberCall::Directory(call) => directory::answer(&app, caller, call, content, now).await,
         MemberCall::Safe(call) => safes::answer(&app, caller, call, content, now).await,
         MemberCall::Manifest { least } => {
             let load = move |tx: &dyn Tx| {

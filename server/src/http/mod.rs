@@ -10,6 +10,7 @@ mod body;
 mod connection_limits;
 mod connections;
 mod device_events;
+pub(crate) mod directory;
 mod events;
 mod invited;
 mod presence;

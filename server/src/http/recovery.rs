@@ -53,6 +53,7 @@ pub(super) const fn is_for_kits(call: &MemberCall) -> bool {
         | MemberCall::PutBox(..)
         | MemberCall::PutPast(..)
         | MemberCall::PutManifest
+        | MemberCall::Directory(_)
         | MemberCall::Safe(_) => false,
     }
 }

@@ -10,6 +10,7 @@ use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, Least};
 use parsec_protocol::sealing::KeyHash;
 
+use super::directory::DirectoryCall;
 use super::safes::{OneSafe, SafeCall};
 
 /// A call that needs no identity.
@@ -64,6 +65,7 @@ pub(crate) enum MemberCall {
     PutPast(UserId, KeyHash),
     Manifest { least: Least },
     PutManifest,
+    Directory(DirectoryCall),
     Safe(SafeCall),
 }
 
@@ -113,6 +115,7 @@ impl Route {
                 MemberCall::GetBox(..) | MemberCall::PutBox(..) => "users/U/boxes/K/D",
                 MemberCall::PutPast(..) => "users/U/past/K",
                 MemberCall::Manifest { .. } | MemberCall::PutManifest => "manifest",
+                MemberCall::Directory(call) => call.pattern(),
                 MemberCall::Safe(call) => call.pattern(),
             },
         }
@@ -181,6 +184,7 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
         ("POST", ["certificates"]) => member(MemberCall::Publish),
         ("POST", ["log", "repair"]) => member(MemberCall::Repair),
         ("POST", ["user-key"]) => member(MemberCall::ChangeKey),
+        (_, ["directory", rest @ ..]) => member(MemberCall::Directory(DirectoryCall::of(method, rest)?)),
         ("GET", ["root"]) => member(MemberCall::Root),
         ("POST", ["devices"]) => member(MemberCall::AddDevice),
         ("GET", ["keys", key]) => member(MemberCall::Key(key_hash(key)?)),
@@ -348,6 +352,7 @@ mod tests {
             (Method::PUT, path::manifest(&org), members(MemberCall::PutManifest)),
             (Method::POST, path::log_repair(&org), members(MemberCall::Repair)),
             (Method::POST, path::user_key(&org), members(MemberCall::ChangeKey)),
+            (Method::POST, path::directory_key(&org), members(MemberCall::Directory(DirectoryCall::Change))),
             (Method::GET, path::key(&org, &key), members(MemberCall::Key(key))),
             (Method::PUT, path::key(&org, &key), members(MemberCall::PutKey(key))),
             (Method::GET, key_box.clone(), members(MemberCall::GetBox(user, key, device))),
@@ -398,6 +403,9 @@ mod tests {
                 ErrorCode::InvitationUnknown,
             ),
             (Method::GET, "/v1/organisations/acme/user-key", ErrorCode::UnknownCall),
+            (Method::GET, "/v1/organisations/acme/directory", ErrorCode::UnknownCall),
+            (Method::GET, "/v1/organisations/acme/directory/rings/x", ErrorCode::RingMissing),
+            (Method::PUT, "/v1/organisations/acme/directory/boxes/+2/x", ErrorCode::BoxUnknown),
             (Method::GET, "/v1/organisations/acme/keys", ErrorCode::UnknownCall),
             (Method::GET, "/v1/organisations/acme/keys/05", ErrorCode::KeyUnknown),
             (Method::GET, "/v1/organisations/acme/users/x/boxes/y/z", ErrorCode::BoxUnknown),

@@ -90,7 +90,10 @@ const fn code_of(fault: Fault) -> ErrorCode {
         | Fault::AnothersKey
         | Fault::StaleKey
         | Fault::TooManyKeyChanges
-        | Fault::Abandoned => ErrorCode::CertificateRefused,
+        | Fault::Abandoned
+        | Fault::NotNext
+        | Fault::StaleDirectoryKey
+        | Fault::NobodyLeft => ErrorCode::CertificateRefused,
     }
 }
 
@@ -200,7 +203,8 @@ impl Enrolment {
                 | Body::ProfileChange { .. }
                 | Body::UserRevoked { .. }
                 | Body::DeviceRevoked { .. }
-                | Body::UserKeyChanged { .. } => return Err(IntakeFault::WrongKinds),
+                | Body::UserKeyChanged { .. }
+                | Body::DirectoryKeyChanged { .. } => return Err(IntakeFault::WrongKinds),
             },
         };
         Ok(Self { user, device, owner, key })
@@ -262,9 +266,10 @@ impl Change {
             Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => {
                 Ok(Self(certificate))
             }
-            Body::User { .. } | Body::Device { .. } | Body::UserKeyChanged { .. } => {
-                Err(IntakeFault::WrongKinds)
-            }
+            Body::User { .. }
+            | Body::Device { .. }
+            | Body::UserKeyChanged { .. }
+            | Body::DirectoryKeyChanged { .. } => Err(IntakeFault::WrongKinds),
         }
     }
 
@@ -310,6 +315,27 @@ impl KeyChange {
         };
         check_keys([&certificate], std::slice::from_ref(key))?;
         Ok(Self { certificate: Change(certificate), user, previous, key: encryption_key })
+    }
+}
+
+/// Another directory key.
+#[derive(Debug)]
+pub(crate) struct DirectoryChange {
+    pub(crate) certificate: Change,
+    /// Number of the key.
+    pub(crate) number: u32,
+    /// Hash of the head of its ring.
+    pub(crate) ring: Hash,
+}
+
+impl DirectoryChange {
+    /// Reads the certificate, signed by the caller's key as far as the caller is honest.
+    pub(crate) fn read(certificate: &[u8], caller: &VerifyKey) -> Result<Self, IntakeFault> {
+        let certificate = incoming(certificate, Some(caller))?;
+        let Body::DirectoryKeyChanged { number, ring, key_check: _ } = certificate.payload().body else {
+            return Err(IntakeFault::WrongKinds);
+        };
+        Ok(Self { certificate: Change(certificate), number, ring })
     }
 }
 
@@ -366,7 +392,8 @@ pub(crate) fn pieces(certificates: &[ByteVec]) -> Result<Vec<Piece>, IntakeFault
             Body::ProfileChange { .. }
             | Body::UserRevoked { .. }
             | Body::DeviceRevoked { .. }
-            | Body::UserKeyChanged { .. } => Piece::Change(Box::new(Change(first))),
+            | Body::UserKeyChanged { .. }
+            | Body::DirectoryKeyChanged { .. } => Piece::Change(Box::new(Change(first))),
         });
     }
     Ok(pieces)

@@ -117,7 +117,8 @@ fn spoil(round: u64, org: &Org, payloads: &mut [Payload]) {
             Body::ProfileChange { .. }
             | Body::UserRevoked { .. }
             | Body::DeviceRevoked { .. }
-            | Body::UserKeyChanged { .. } => {}
+            | Body::UserKeyChanged { .. }
+            | Body::DirectoryKeyChanged { .. } => {}
         },
     }
 }
@@ -130,7 +131,7 @@ fn invitation(payloads: &[Payload]) -> Invited {
         | Body::ProfileChange { user, .. }
         | Body::UserRevoked { user }
         | Body::UserKeyChanged { user, .. } => Invited::Device(*user),
-        Body::DeviceRevoked { .. } => Invited::Device(user(0)),
+        Body::DeviceRevoked { .. } | Body::DirectoryKeyChanged { .. } => Invited::Device(user(0)),
     }
 }
 
@@ -169,7 +170,13 @@ fn key_change(seed: &mut Seed, org: &Org, by: u64) -> Body {
 fn bodies(seed: &mut Seed, org: &Org, by: u64) -> Vec<Body> {
     let profile = profile(seed);
     let (one, other) = (seed.draw(PEOPLE), seed.draw(PEOPLE));
-    match seed.draw(26) {
+    match seed.draw(29) {
+        26..=28 => {
+            let present = org.log.directory_keys().last().map_or(1, |key| key.number);
+            let number = present + u32::from(seed.draw(4) > 0);
+            let hash = Hash::of(&[&number.to_be_bytes()]);
+            vec![Body::DirectoryKeyChanged { number, key_check: hash, ring: hash }]
+        }
         22 => {
             // A recovery device of the author's own user, or of anybody.
             let own = org.log.device(&device(by)).unwrap().user;
@@ -218,6 +225,7 @@ fn kind(body: &Body) -> usize {
         Body::UserRevoked { .. } => 3,
         Body::DeviceRevoked { .. } => 4,
         Body::UserKeyChanged { .. } => 5,
+        Body::DirectoryKeyChanged { .. } => 6,
     }
 }
 
@@ -460,7 +468,12 @@ impl Both {
     fn change(&self, by: u64, envelope: &[u8]) -> Result<(), IntakeFault> {
         let read = incoming(envelope, Some(&signing_key(by).verify_key()));
         let change = match read {
-            Ok(certificate) if matches!(certificate.payload().body, Body::UserKeyChanged { .. }) => {
+            Ok(certificate)
+                if matches!(
+                    certificate.payload().body,
+                    Body::UserKeyChanged { .. } | Body::DirectoryKeyChanged { .. }
+                ) =>
+            {
                 Change(certificate)
             }
             _ => Change::read(&brought(&[envelope.to_vec()]), &signing_key(by).verify_key())?,
@@ -592,7 +605,7 @@ fn both_views_answer_alike_on_every_enrolment() {
 
 #[test]
 fn both_views_answer_alike_on_every_change() {
-    let (mut accepted, mut refused, mut replayed) = ([0; 6], BTreeMap::<String, u32>::new(), 0);
+    let (mut accepted, mut refused, mut replayed) = ([0; 7], BTreeMap::<String, u32>::new(), 0);
     for number in 0..LOGS {
         let dir = tempfile::tempdir().unwrap();
         let mut both = Both::founded(&dir);

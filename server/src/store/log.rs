@@ -10,7 +10,9 @@ use parsec_protocol::chain::organisation::Organisation;
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload};
 use parsec_protocol::chain::organisation::log::Origin;
 use parsec_protocol::chain::organisation::rules::{Fault, accept};
-use parsec_protocol::chain::organisation::view::{AuthorState, DeviceState, MembersView, UserState};
+use parsec_protocol::chain::organisation::view::{
+    AuthorState, DeviceState, DirectoryState, MembersView, UserState,
+};
 use parsec_protocol::chain::view::{LogView, NotAccepted};
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
 use parsec_protocol::public_keys::VerifyKey;
@@ -131,15 +133,21 @@ fn take_in(
         }
         Body::UserRevoked { user } => {
             tx.revoke_user(organisation, user)?;
+            tx.set_somebody_left(organisation)?;
             Some(RightsChange { user: *user, left: true })
         }
         Body::DeviceRevoked { device } => {
             tx.revoke_device(organisation, device)?;
+            tx.set_somebody_left(organisation)?;
             let user = tx.device(organisation, device)?.ok_or(StoreError::Damaged("device"))?.user;
             Some(RightsChange { user, left: false })
         }
         Body::UserKeyChanged { user, encryption_key, abandoned, previous: _, manifest: _ } => {
             tx.change_user_key(organisation, user, encryption_key, abandoned)?;
+            None
+        }
+        Body::DirectoryKeyChanged { number, .. } => {
+            tx.change_directory(organisation, *number)?;
             None
         }
     };
@@ -258,5 +266,9 @@ impl MembersView for StoredView<'_> {
         let Some(position) = position else { return Ok(None) };
         let Payload { seen, time, .. } = self.payload(position)?;
         Ok(Some(AuthorState { seen: seen.count, time }))
+    }
+
+    fn directory(&self) -> Result<DirectoryState, StoreError> {
+        self.tx.directory(self.organisation())
     }
 }

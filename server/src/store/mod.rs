@@ -5,6 +5,7 @@
 //! of now, the log with its members, budgets, pruning. `sqlite/` is the one engine there is; nobody
 //! outside of it names a database. Refuses nothing itself: rules do.
 
+mod directory_rows;
 mod error;
 mod fair_queue;
 pub(crate) mod invitations;
@@ -29,6 +30,7 @@ use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
 use parsec_protocol::sealing::KeyHash;
 
+pub(crate) use directory_rows::{DirectoryRows, LoosePart};
 pub use error::StoreError;
 pub(crate) use fair_queue::Party;
 pub(crate) use key_rows::{KeyOf, KeyRows};
@@ -64,7 +66,7 @@ use rows::{
 ///
 /// # Errors
 /// [`StoreError`], of each operation.
-pub(crate) trait Tx: KeyRows + SafeRows {
+pub(crate) trait Tx: KeyRows + SafeRows + DirectoryRows {
     /// Until the end of this transaction, no other appends to the log of `organisation`, changes
     /// its members, or founds it. Returns where the log ends, or nothing where there is no founded
     /// organisation of this name.

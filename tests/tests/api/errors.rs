@@ -87,6 +87,21 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
         "a_wrong_box_is_an_alarm_that_names_who_changed_the_key_and_other_work_goes_on",
     ),
     (
+        K::DirectoryUntrusted,
+        "tests/tests/hostile/directory_key.rs",
+        "an_administrator_who_hands_out_a_wrong_box_is_named",
+    ),
+    (
+        K::DirectoryKeyDue,
+        "tests/tests/hostile/directory_due.rs",
+        "no_name_is_sealed_where_the_next_key_cant_be_made",
+    ),
+    (
+        K::DirectoryKeyMissing,
+        "tests/tests/hostile/directory_key.rs",
+        "a_server_that_withholds_a_ring_leaves_a_name_closed_until_it_gives_it",
+    ),
+    (
         K::ManifestUntrusted,
         "tests/tests/hostile/stolen_device.rs",
         "what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above",

@@ -18,6 +18,8 @@ mod access;
 mod adversary;
 mod behind;
 mod certificates;
+mod directory_due;
+mod directory_key;
 mod fuzz;
 mod hostile_names;
 mod hostile_paths;

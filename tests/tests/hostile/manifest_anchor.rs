@@ -59,7 +59,8 @@ impl Written {
             time: parsecd::os::clock::now(),
             key: keys.user_seed.encryption_key().hash(),
         };
-        let content = Summary { directory_key: &keys.directory_key, anchor, safes: Vec::new() };
+        let content =
+            Summary { directory_keys: &tablet.directory(), own_name: None, anchor, safes: Vec::new() };
         let key = keys.user_seed.manifest_key(&summary.organisation, &summary.user);
         let source = &mut parsecd::os::entropy::System;
         let envelope = manifest::seal(&place, content, &key, &keys.signing_key, source).unwrap();

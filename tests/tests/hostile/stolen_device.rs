@@ -6,20 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     ChoiceMode, DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, method,
 };
+use parsec_protocol::directory::open_box;
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::keys::{DeviceSeed, UserSeed};
 use parsec_protocol::manifest::{self, ManifestError, ManifestHeader, Opened, Summary};
 use parsec_protocol::relay::{ErrorBody, ErrorCode};
+use parsec_protocol::safe_log::ring::RingPart;
 use parsec_protocol::sealing::KeyHash;
 use parsec_protocol::user_key::UserKey;
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, copy_folder};
 use parsec_tests::events::Follower;
-use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::fixture::{
+    ALICE_AGAIN, ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions,
+};
 use parsec_tests::own_devices::{enrol_own, log_of, only, opened, rekey};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
 use parsec_tests::script::{self, Newcomer, Phone};
@@ -313,6 +318,39 @@ fn alarm_over(
 }
 
 #[test]
+fn a_stolen_device_opens_no_name_that_was_certified_after_it_was_revoked() {
+    let (fixture, thief, _) = thief();
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
+    let sql = rusqlite::Connection::open(fixture.server.database()).unwrap();
+    let mut select = sql.prepare("SELECT envelope FROM certificate ORDER BY position").unwrap();
+    let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    let envelopes: Vec<_> = rows.map(Result::unwrap).collect();
+    let known = log_of(&thief);
+    let log = VerifiedLog::empty(known.organisation().clone(), *known.root());
+    let log = log.extended(envelopes.iter().map(Vec::as_slice)).unwrap();
+    let held = thief.directory();
+    let opened = |email: &str| {
+        let user = log.users().find(|user| user.email.as_str() == email).unwrap();
+        open_name(&*held, log.organisation(), NameOf::User(user.user), &user.sealed_name)
+    };
+    assert_eq!(opened(ALICE_EMAIL).unwrap().as_str(), "Alice Hollybrook", "what was there, the thief has");
+    assert_eq!(opened(BOB_EMAIL), None);
+    // Whose boxes are in the ring: none opens with the seed that was stolen, whomever it is for.
+    let record = log.directory_keys().last().expect("the key was changed");
+    let part: Vec<u8> = sql.query_row("SELECT bytes FROM directory_part", [], |row| row.get(0)).unwrap();
+    for sealed in RingPart::decode(&part).unwrap().0.into_iter().flatten() {
+        let (user, seed) = (thief.summary.user, &thief.keys.user_seed);
+        let check = &record.key_check;
+        assert!(open_box(log.organisation(), record.number, check, user, &sealed, seed).is_err());
+    }
+    let users = fixture.alice.users().unwrap().users;
+    assert!(users.iter().all(|user| user.name.is_some()), "{users:?}");
+}
+
+#[test]
 fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
     let (mut fixture, thief, _) = thief();
     let summary = thief.summary.clone();
@@ -325,7 +363,8 @@ fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
         time: parsecd::os::clock::now(),
         key: thief.keys.user_seed.encryption_key().hash(),
     };
-    let content = Summary { directory_key: &thief.keys.directory_key, anchor: log.head(), safes: Vec::new() };
+    let content =
+        Summary { directory_keys: &thief.directory(), own_name: None, anchor: log.head(), safes: Vec::new() };
     let key = thief.keys.user_seed.manifest_key(&summary.organisation, &summary.user);
     let envelope =
         manifest::seal(&place, content, &key, &thief.keys.signing_key, &mut parsecd::os::entropy::System)

@@ -115,7 +115,7 @@ pub async fn log(session: &Session, params: SafeLog) -> Result<SafeLogResult, Pr
     let takeovers = takeovers::takeovers(session, id).await?;
     let behind = |seq: u64| takeovers.iter().filter(|taken| taken.record == seq).cloned().collect();
     let log = session.log();
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     let shown = read.into_iter().rev().map(|(record, user, device)| LogRecord {
         by: views::person(session, &log, user),
         device: log.device(&device).and_then(|device| names.device(device)),

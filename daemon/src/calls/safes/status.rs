@@ -234,7 +234,7 @@ async fn halt(session: &Session, safe: &OpenSafe) -> Result<Option<SafeHalt>, Pr
     let halt = session.store(move |store| store.safe(id)).await?.and_then(|stored| stored.halt);
     let Some(halt) = halt else { return Ok(None) };
     let log = session.log();
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     Ok(Some(SafeHalt {
         what: deciding::what_halts(&halt).to_string(),
         certificates: halt.items[0],

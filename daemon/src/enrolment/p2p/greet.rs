@@ -10,6 +10,7 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
 use parsec_protocol::enrol::io::{Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::AttemptView;
 
@@ -159,6 +160,10 @@ impl greeter::Issuer for PeerIssuer {
         &self.session.open.keys
     }
 
+    fn directory(&self) -> Arc<DirectoryKeys> {
+        self.session.open.directory()
+    }
+
     /// The newest log that can be had. A server that answers and refuses, or that shows another
     /// past, is heard; one that can't be reached, or whose answer could be anybody's, is not waited
     /// for.
@@ -167,7 +172,8 @@ impl greeter::Issuer for PeerIssuer {
             return Ok(self.session.log());
         }
         match tokio::time::timeout(FRESH_LOG_WAIT, self.session.sync_apart()).await {
-            Ok(Ok(log)) => Ok(log),
+            // Where the server is at hand, no name is sealed with a key that is due.
+            Ok(Ok(log)) => self.session.fresh_directory_apart(log).await,
             Ok(Err(
                 error @ (SyncError::Log(_)
                 | SyncError::Forked(..)

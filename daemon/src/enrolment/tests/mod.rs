@@ -9,7 +9,9 @@ use parsec_protocol::control::{
     Outcome, Problem, ProblemKind, Role, SecretText, Stage,
 };
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, TransportKind};
+use parsec_protocol::keys::DirectoryKey;
 use parsec_protocol::lab::{EMAIL, LABEL, NAME, Organisation};
+use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::relay::{EndReason, GreeterIds};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -50,6 +52,9 @@ struct Signs(Arc<Disk>, MemoryTransport, DeviceKeys, Arc<VerifiedLog>);
 impl greeter::Issuer for Signs {
     fn keys(&self) -> &DeviceKeys {
         &self.2
+    }
+    fn directory(&self) -> Arc<DirectoryKeys> {
+        Arc::new(DirectoryKeys::first(DirectoryKey::from_bytes(&mut { *self.keys().directory_key.expose() })))
     }
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         Ok(Arc::clone(&self.3))
@@ -138,7 +143,7 @@ fn fixture(typed_codes: bool) -> Fixture {
         user_seed: Arc::new(org.user_seed),
         device_seed: org.device_seed,
         signing_key: org.signing_key,
-        directory_key: org.directory_key,
+        directory_key: org.directory_keys.copy_of_first(),
         root: org.root,
         email: EMAIL.parse().unwrap(),
         name: NAME.parse().unwrap(),

@@ -5,6 +5,7 @@
 //! `former/v1` is of before the first release: it is refused in so many words.
 
 use super::*;
+use parsec_protocol::name_keys::NameKeys as _;
 
 const FILES: [(&str, &[u8]); 4] = [
     ("key.age", include_bytes!("former/v2/key.age")),
@@ -47,7 +48,7 @@ fn version_2_opens() {
     assert_eq!(open.keys.signing_key.expose(), new.signing_key.expose());
     assert_eq!(open.keys.user_seed.expose(), new.user_seed.expose());
     assert_eq!(open.keys.device_seed.expose(), new.device_seed.expose());
-    assert_eq!(open.keys.directory_key.expose(), new.directory_key.expose());
+    assert_eq!(open.keys.directory_key.expose(), new.directory_keys.sealing().1.expose());
     assert_eq!((open.keys.name, open.keys.head), (new.name, new.seen));
     assert_eq!(open.store.certificates().unwrap(), new.log);
     let invitation = open.store.invitation(TOKEN).unwrap().unwrap();

@@ -29,6 +29,7 @@ use parsec_protocol::keys::{
     DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, PeerSecret, UserSeed,
 };
 use parsec_protocol::limits::STEP_MAX_BYTES;
+use parsec_protocol::name_keys::{DirectoryKeys, NameKeys as _};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use zeroize::Zeroizing;
 
@@ -70,7 +71,7 @@ fn new_device(id: u8) -> NewDevice {
         manifest: Some(ManifestMark::of(7, b"seven")),
         signing_key,
         store_key: LocalStoreKey::from_bytes(&mut [4; 32]),
-        directory_key: DirectoryKey::from_bytes(&mut [5; 32]),
+        directory_keys: DirectoryKeys::first(DirectoryKey::from_bytes(&mut [5; 32])),
         seen,
         log,
         certificates: vec![],
@@ -160,7 +161,7 @@ fn a_device_is_there_after_a_restart() {
     assert_eq!(keys.user_seed.expose(), new.user_seed.expose());
     assert_eq!(keys.device_seed.expose(), new.device_seed.expose());
     assert_eq!(keys.signing_key.expose(), new.signing_key.expose());
-    assert_eq!(keys.directory_key.expose(), new.directory_key.expose());
+    assert_eq!(keys.directory_key.expose(), new.directory_keys.sealing().1.expose());
     assert_eq!((keys.root, keys.head, keys.typed_codes), (new.root, new.seen, true));
     assert_eq!((keys.name, keys.email, keys.device_label), (new.name, new.email, new.device_label));
     assert_eq!((keys.profile, keys.server.as_str()), (Profile::Standard, SERVER));

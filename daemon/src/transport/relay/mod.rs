@@ -5,6 +5,7 @@
 //! (`held_back`). Believes nothing: what comes is for the machines and the verifier to judge.
 
 mod device_events;
+mod directory;
 mod ends;
 mod following;
 mod held_back;

@@ -23,7 +23,7 @@ use crate::transport::http::Call;
 const LIST_PAGES_MAX: usize = 16;
 
 impl Member {
-    fn organisation(&self) -> &OrganisationId {
+    pub(super) fn organisation(&self) -> &OrganisationId {
         &self.organisation
     }
 
@@ -93,7 +93,7 @@ impl Member {
     }
 
     /// Bytes that were asked for by their hash.
-    async fn named(&self, target: String, hash: &Hash) -> Result<Vec<u8>, TransportError> {
+    pub(super) async fn named(&self, target: String, hash: &Hash) -> Result<Vec<u8>, TransportError> {
         let bytes = self.server.call(self.signed(Call::new(Method::GET, target))?).await?;
         if Hash::of(&[&bytes]) == *hash {
             Ok(bytes)

@@ -153,6 +153,19 @@ pub enum Body {
         #[n(4)]
         abandoned: Vec<DeviceId>,
     },
+    /// Names are sealed with another key from here on: somebody left who had the present one.
+    #[n(6)]
+    DirectoryKeyChanged {
+        /// Number of the key: the present one's and 1 more.
+        #[n(0)]
+        number: u32,
+        /// Fixes the key for everybody, and tells nobody anything of it.
+        #[n(1)]
+        key_check: Hash,
+        /// Hash of the head of its ring, by which members get it.
+        #[n(2)]
+        ring: Hash,
+    },
 }
 
 impl Body {
@@ -163,7 +176,10 @@ impl Body {
             Self::User { encryption_key, .. }
             | Self::Device { encryption_key, .. }
             | Self::UserKeyChanged { encryption_key, .. } => Some(*encryption_key),
-            Self::ProfileChange { .. } | Self::UserRevoked { .. } | Self::DeviceRevoked { .. } => None,
+            Self::ProfileChange { .. }
+            | Self::UserRevoked { .. }
+            | Self::DeviceRevoked { .. }
+            | Self::DirectoryKeyChanged { .. } => None,
         }
     }
 
@@ -175,7 +191,8 @@ impl Body {
             Self::ProfileChange { .. }
             | Self::UserRevoked { .. }
             | Self::DeviceRevoked { .. }
-            | Self::UserKeyChanged { .. } => false,
+            | Self::UserKeyChanged { .. }
+            | Self::DirectoryKeyChanged { .. } => false,
         }
     }
 }

@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Organisation;
 use super::at::{DeviceAt, UserAt};
-use super::certificate::{Author, Body, DeviceKind, ManifestMark, Payload, Profile};
+use super::certificate::{Author, Body, Payload, Profile};
+pub use super::records::{DeviceRecord, DirectoryKeyRecord, UserKeyRecord, UserRecord};
 use super::rules::Fault;
-use super::view::{AuthorState, UserState};
+use super::view::{AuthorState, DirectoryState, UserState};
 use crate::chain::batch::Executor;
 use crate::chain::checkpoint::CheckpointKey;
 use crate::chain::head::Head;
 use crate::chain::log::{self, Log};
-use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
+use crate::ids::{DeviceId, Email, OrganisationId, UserId};
+use crate::limits::FIRST_DIRECTORY_KEY;
 use crate::public_keys::{Hash, VerifyKey};
 use crate::sealing::KeyHash;
 
@@ -95,73 +97,6 @@ impl Head {
     }
 }
 
-/// A member, by what the log says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserRecord {
-    /// Id that the first certificate gave.
-    pub user: UserId,
-    /// E-mail address that was invited.
-    pub email: Email,
-    /// Sealed name, which `members::open_name` opens.
-    pub sealed_name: Vec<u8>,
-    /// Hash of the key to seal to them with: that of the last of [`Self::keys`].
-    pub encryption_key: KeyHash,
-    /// Every key of the user, the present one last. Never empty.
-    pub keys: Vec<UserKeyRecord>,
-    /// What they may do now.
-    pub profile: Profile,
-    /// Position of the certificate; 0 is the first.
-    pub position: u64,
-    /// Author of the certificate.
-    pub author: Author,
-    /// Time of the certificate, by its author's clock.
-    pub certified: Timestamp,
-    /// Time of the revocation, if there is one.
-    pub revoked: Option<Timestamp>,
-}
-
-/// A key of a user, by what the log says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserKeyRecord {
-    /// Hash of the key.
-    pub key: KeyHash,
-    /// Position of the certificate that gave it; 0 is the first.
-    pub position: u64,
-    /// Author of that certificate.
-    pub author: Author,
-    /// Time of that certificate, by its author's clock.
-    pub certified: Timestamp,
-    /// Newest version of the user manifest that the author had verified.
-    pub manifest: Option<ManifestMark>,
-}
-
-/// A device, by what the log says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceRecord {
-    /// Id that its certificate gave.
-    pub device: DeviceId,
-    /// User to whom it belongs.
-    pub user: UserId,
-    /// Sealed label, which `members::open_name` opens.
-    pub sealed_label: Vec<u8>,
-    /// Key that it signs with.
-    pub verify_key: VerifyKey,
-    /// Hash of the key to seal to it with.
-    pub encryption_key: KeyHash,
-    /// Whether it is a recovery kit.
-    pub kind: DeviceKind,
-    /// Position of the certificate; 0 is the first.
-    pub position: u64,
-    /// How much of the log the author had seen.
-    pub seen: u64,
-    /// Author of the certificate.
-    pub author: Author,
-    /// Time of the certificate, by its author's clock.
-    pub certified: Timestamp,
-    /// Time of its own or its user's revocation, if there is one.
-    pub revoked: Option<Timestamp>,
-}
-
 /// What the accepted certificates say together.
 #[derive(Debug, Clone, Default)]
 pub struct Membership {
@@ -183,6 +118,10 @@ pub struct Membership {
     authors: BTreeMap<Author, AuthorState>,
     /// Devices that a key change named as abandoned, and whose they were to be.
     abandoned: BTreeMap<DeviceId, UserId>,
+    /// Directory keys behind the first, ascending.
+    directory_keys: Vec<DirectoryKeyRecord>,
+    /// Whether somebody was revoked since the present directory key.
+    somebody_left: bool,
 }
 
 /// What is known of a user beside the record.
@@ -280,7 +219,36 @@ impl VerifiedLog {
     }
 }
 
+impl VerifiedLog {
+    /// Directory keys behind the first, ascending: the present one last.
+    #[must_use]
+    pub fn directory_keys(&self) -> &[DirectoryKeyRecord] {
+        &self.state().directory_keys
+    }
+
+    /// Whether somebody was revoked who has the present directory key, so that another may be made.
+    #[must_use]
+    pub fn is_directory_key_due(&self) -> bool {
+        self.state().somebody_left
+    }
+
+    /// Who gets a directory key that is certified behind the first `n` certificates: everybody
+    /// there who is neither revoked nor suspended, with their key, ascending by id.
+    #[must_use]
+    pub fn directory_list(&self, n: u64) -> Vec<(UserId, KeyHash)> {
+        let state = self.state();
+        let at = |user: &UserId| state.user_at(user, n).filter(|at| !at.revoked && !at.suspended);
+        state.user_index.keys().filter_map(|user| Some((*user, at(user)?.encryption_key))).collect()
+    }
+}
+
 impl Membership {
+    /// The present directory key.
+    pub(super) fn directory(&self) -> DirectoryState {
+        let number = self.directory_keys.last().map_or(FIRST_DIRECTORY_KEY, |key| key.number);
+        DirectoryState { number, somebody_left: self.somebody_left }
+    }
+
     fn user(&self, user: &UserId) -> Option<&UserRecord> {
         self.users.get(self.user_index.get(user)?.at)
     }
@@ -448,6 +416,7 @@ impl Membership {
                 }
             }
             Body::UserRevoked { user } => {
+                self.somebody_left = true;
                 let Some(index) = self.user_index.get_mut(&user) else { return };
                 index.revoked = Some(position);
                 if let Some(record) = self.users.get_mut(index.at) {
@@ -465,6 +434,7 @@ impl Membership {
                 }
             }
             Body::DeviceRevoked { device } => {
+                self.somebody_left = true;
                 let Some(at) = self.device_index.get(&device).copied() else { return };
                 if let Some(end) = self.device_ends.get_mut(at) {
                     *end = Some(position);
@@ -494,6 +464,10 @@ impl Membership {
                 }
                 self.encryption_keys.insert(encryption_key);
                 self.abandoned.extend(abandoned.into_iter().map(|device| (device, user)));
+            }
+            Body::DirectoryKeyChanged { number, key_check, ring } => {
+                self.directory_keys.push(DirectoryKeyRecord { number, key_check, ring, position, author });
+                self.somebody_left = false;
             }
         }
     }

@@ -13,11 +13,10 @@ use zeroize::Zeroizing;
 use super::certificate::SEALED_NAME_BYTES;
 use crate::codec;
 use crate::ids::{DeviceId, Label, OrganisationId, UserId};
-use crate::keys::{DirectoryKey, Entropy, NoEntropy, random, then_wipe_stack};
+use crate::keys::{Entropy, NoEntropy, random, then_wipe_stack};
 use crate::limits::NAME_MAX_BYTES;
+use crate::name_keys::NameKeys;
 
-/// Number of the only directory key there is, as long as an organisation can't change it.
-pub const FIRST_DIRECTORY_KEY: u32 = 1;
 /// Bytes of the number in front: of the directory key that a name is sealed with.
 const NUMBER_BYTES: usize = 4;
 /// Bytes of the nonce behind it: random, 24 bytes, so that no counter has to be agreed on between
@@ -53,26 +52,21 @@ struct NameBinding<'a> {
 }
 
 /// The associated data of a name.
-fn associated_data(organisation: &OrganisationId, whose: NameOf) -> Vec<u8> {
+fn associated_data(organisation: &OrganisationId, whose: NameOf, key: u32) -> Vec<u8> {
     let (kind, id) = match whose {
         NameOf::User(user) => (0, *user.as_bytes()),
         NameOf::Device(device) => (1, *device.as_bytes()),
     };
-    let binding = codec::encode(&NameBinding {
-        organisation,
-        kind,
-        id: UserId::from_bytes(id),
-        key: FIRST_DIRECTORY_KEY,
-    });
+    let binding = codec::encode(&NameBinding { organisation, kind, id: UserId::from_bytes(id), key });
     [CONTEXT, &binding].concat()
 }
 
-/// Seals a name: [`SEALED_NAME_BYTES`].
+/// Seals a name with the newest of the keys: [`SEALED_NAME_BYTES`].
 ///
 /// # Errors
 /// [`NoEntropy`].
 pub fn seal_name(
-    key: &DirectoryKey,
+    keys: &impl NameKeys,
     organisation: &OrganisationId,
     whose: NameOf,
     name: &Label,
@@ -86,20 +80,27 @@ pub fn seal_name(
     for (slot, byte) in padded.iter_mut().zip(length.iter().chain(text)) {
         *slot = *byte;
     }
-    let aad = associated_data(organisation, whose);
+    let (number, key) = keys.sealing();
+    let aad = associated_data(organisation, whose, number);
     let payload = Payload { msg: padded.as_slice(), aad: &aad };
     #[expect(clippy::expect_used, reason = "fails only above 256 GiB; this plaintext has 514 bytes")]
     let ciphertext = then_wipe_stack(|| {
         XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), payload)
     })
     .expect("514 bytes can be sealed");
-    Ok([FIRST_DIRECTORY_KEY.to_be_bytes().as_slice(), &nonce, &ciphertext].concat())
+    Ok([number.to_be_bytes().as_slice(), &nonce, &ciphertext].concat())
 }
 
-/// Opens a name; `None` if it isn't one sealed for this place with this key.
+/// Number of the directory key that a name says to be sealed with; none if it is too short.
+#[must_use]
+pub fn sealed_with(sealed: &[u8]) -> Option<u32> {
+    sealed.first_chunk::<NUMBER_BYTES>().map(|number| u32::from_be_bytes(*number))
+}
+
+/// Opens a name; `None` if it isn't one sealed for this place with one of these keys.
 #[must_use]
 pub fn open_name(
-    key: &DirectoryKey,
+    keys: &impl NameKeys,
     organisation: &OrganisationId,
     whose: NameOf,
     sealed: &[u8],
@@ -108,11 +109,10 @@ pub fn open_name(
         return None;
     }
     let (number, rest) = sealed.split_first_chunk::<NUMBER_BYTES>()?;
-    if u32::from_be_bytes(*number) != FIRST_DIRECTORY_KEY {
-        return None;
-    }
+    let number = u32::from_be_bytes(*number);
+    let key = keys.opening(number)?;
     let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>()?;
-    let aad = associated_data(organisation, whose);
+    let aad = associated_data(organisation, whose, number);
     let payload = Payload { msg: ciphertext, aad: &aad };
     let padded = then_wipe_stack(|| {
         XChaCha20Poly1305::new(<&Key>::from(key.expose())).decrypt(&XNonce::from(*nonce), payload)
@@ -133,6 +133,8 @@ pub fn open_name(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::DirectoryKey;
+    use crate::name_keys::DirectoryKeys;
 
     struct Fixed(u8);
     impl Entropy for Fixed {
@@ -164,7 +166,7 @@ mod tests {
 
     /// Seals any plaintext, as a hostile member could.
     fn seal_raw(plaintext: &[u8]) -> Vec<u8> {
-        let aad = associated_data(&organisation(), ALICE);
+        let aad = associated_data(&organisation(), ALICE, 1);
         let ciphertext = XChaCha20Poly1305::new(<&Key>::from(key(1).expose()))
             .encrypt(&XNonce::from([2; 24]), Payload { msg: plaintext, aad: &aad })
             .unwrap();
@@ -182,6 +184,23 @@ mod tests {
             assert_eq!(sealed.len(), SEALED_NAME_BYTES);
             assert_eq!(open(&sealed).unwrap().as_str(), name);
         }
+    }
+
+    #[test]
+    fn the_newest_key_seals_and_its_number_says_which_opens() {
+        let mut both = DirectoryKeys::first(key(1));
+        assert!(both.insert(2, key(2)));
+        let sealed =
+            seal_name(&both, &organisation(), ALICE, &"Alice".parse().unwrap(), &mut Fixed(2)).unwrap();
+        let open = |keys: &DirectoryKeys, sealed: &[u8]| open_name(keys, &organisation(), ALICE, sealed);
+        assert_eq!(sealed[..4], [0, 0, 0, 2]);
+        assert_eq!(open(&both, &sealed).unwrap().as_str(), "Alice");
+        assert_eq!(open(&DirectoryKeys::first(key(1)), &sealed), None, "who left has the first alone");
+        assert_eq!(open(&DirectoryKeys::first(key(2)), &sealed), None, "the same key as the first one");
+        assert_eq!(open(&both, &seal("Alice")).unwrap().as_str(), "Alice", "older names stay open");
+        let mut moved = sealed;
+        moved[3] = 1;
+        assert_eq!(open(&DirectoryKeys::first(key(2)), &moved), None, "the number is under the seal");
     }
 
     #[test]

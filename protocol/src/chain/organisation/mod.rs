@@ -6,9 +6,11 @@ pub mod at;
 pub mod bootstrap;
 pub mod certificate;
 pub mod changes;
+pub mod fault;
 pub mod log;
 pub mod members;
 pub mod path;
+pub mod records;
 pub mod rules;
 pub mod view;
 
@@ -59,7 +61,8 @@ impl Signed for Organisation {
             | Body::ProfileChange { .. }
             | Body::UserRevoked { .. }
             | Body::DeviceRevoked { .. }
-            | Body::UserKeyChanged { .. } => true,
+            | Body::UserKeyChanged { .. }
+            | Body::DirectoryKeyChanged { .. } => true,
         }
     }
 }
@@ -119,7 +122,8 @@ impl Rules for Organisation {
             | Body::ProfileChange { .. }
             | Body::UserRevoked { .. }
             | Body::DeviceRevoked { .. }
-            | Body::UserKeyChanged { .. } => None,
+            | Body::UserKeyChanged { .. }
+            | Body::DirectoryKeyChanged { .. } => None,
         }
     }
 

@@ -45,6 +45,15 @@ pub struct DeviceState {
     pub kind: DeviceKind,
 }
 
+/// The present directory key, as far as rules ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectoryState {
+    /// Number of the key.
+    pub number: u32,
+    /// Whether a user or device was revoked since it is the present one.
+    pub somebody_left: bool,
+}
+
 /// View and time of an author's newest certificate, enrolments aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthorState {
@@ -107,6 +116,12 @@ pub trait MembersView: LogView {
     /// # Errors
     /// [`LogView::Error`].
     fn author_state(&self, author: &Author) -> Result<Option<AuthorState>, Self::Error>;
+
+    /// The present directory key.
+    ///
+    /// # Errors
+    /// [`LogView::Error`].
+    fn directory(&self) -> Result<DirectoryState, Self::Error>;
 }
 
 impl MembersView for VerifiedLog {
@@ -149,5 +164,9 @@ impl MembersView for VerifiedLog {
 
     fn author_state(&self, author: &Author) -> Result<Option<AuthorState>, Infallible> {
         Ok(self.state().author_state(author))
+    }
+
+    fn directory(&self) -> Result<DirectoryState, Infallible> {
+        Ok(self.state().directory())
     }
 }

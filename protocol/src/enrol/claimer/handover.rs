@@ -12,13 +12,15 @@ use crate::chain::organisation::certificate::{
 use crate::chain::organisation::log::VerifiedLog;
 use crate::chain::organisation::members::{NameOf, open_name};
 use crate::claim_receipt::ClaimReceipt;
+use crate::directory::check_handed;
 use crate::enrol::boxes;
 use crate::enrol::io::{Closed, NewDevice, Prologue};
 use crate::enrol::messages::Handover;
 use crate::enrol::proofs::RootCovered;
 use crate::ids::{DeviceId, Email, Invited, Label, UserId};
-use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
+use crate::keys::{DeviceSeed, DeviceSigningKey, LocalStoreKey, UserSeed};
 use crate::limits::LOG_MAX_CERTIFICATES;
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Hash, VerifyKey};
 
 /// A log begins with two certificates, so nobody who could greet has seen fewer.
@@ -44,7 +46,7 @@ pub(super) struct Received {
     device_label: Label,
     profile: Profile,
     root: VerifyKey,
-    directory_key: DirectoryKey,
+    directory_keys: DirectoryKeys,
     seen: Head,
     certificates: Vec<Vec<u8>>,
     manifest: Option<ManifestMark>,
@@ -84,7 +86,7 @@ pub(super) fn read(
     } = handover;
     let KeysOfClaim { signing, store, device: device_seed, user: own } = keys;
     let found = boxes::open(handshake, &device_seed, own.as_ref(), &secrets, &challenges);
-    let boxes::Found { directory_key, user_seed: handed, opened } = found.map_err(|_| UNFIT)?;
+    let boxes::Found { directory_keys, user_seed: handed, opened } = found.map_err(|_| UNFIT)?;
     let first_device = own.is_some();
     let user_seed = match (own, handed) {
         (Some(seed), None) | (None, Some(seed)) => seed,
@@ -98,7 +100,7 @@ pub(super) fn read(
         device_label,
         profile,
         root,
-        directory_key,
+        directory_keys,
         seen,
         certificates: certificates.into_iter().map(Vec::from).collect(),
         manifest,
@@ -177,7 +179,7 @@ impl Received {
     }
 
     fn is_sealed(&self, prologue: &Prologue, whose: NameOf, sealed: &[u8], name: &Label) -> bool {
-        open_name(&self.directory_key, &prologue.organisation, whose, sealed).as_ref() == Some(name)
+        open_name(&self.directory_keys, &prologue.organisation, whose, sealed).as_ref() == Some(name)
     }
 
     /// Checks the log as far as the greeter had seen it, what it says about greeter and user, then
@@ -185,7 +187,7 @@ impl Received {
     ///
     /// # Errors
     /// [`Closed::ChainInvalid`]; [`Closed::BadMessage`] if the user keys are not those of the
-    /// certified user.
+    /// certified user, or a directory key is not the one that the log names.
     pub(super) fn verify(self, prologue: &Prologue, log: Vec<Vec<u8>>) -> Result<Verified, Closed> {
         let mut chain = VerifiedLog::empty(prologue.organisation.clone(), self.root);
         // Not more than asked for: the rest would be work without use, ordered by a server.
@@ -199,6 +201,7 @@ impl Received {
         if !self.first_device {
             self.check_user(&chain, prologue)?;
         }
+        check_handed(&chain, &self.directory_keys).map_err(|_| UNFIT)?;
         let on_top = self.certificates.iter().try_for_each(|envelope| chain.push(envelope));
         on_top.map_err(|_| Closed::ChainInvalid)?;
         Ok(Verified { received: self, log })
@@ -252,7 +255,7 @@ impl Verified {
             manifest: received.manifest,
             signing_key: received.signing_key,
             store_key: received.store_key,
-            directory_key: received.directory_key,
+            directory_keys: received.directory_keys,
             seen: received.seen,
             log,
             certificates: received.certificates,

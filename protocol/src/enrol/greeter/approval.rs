@@ -9,7 +9,8 @@ use minicbor::bytes::ByteVec;
 use crate::chain::head::Head;
 use crate::chain::organisation::certificate::{Author, Body, DeviceKind, Payload, Profile};
 use crate::chain::organisation::log::UserRecord;
-use crate::chain::organisation::members::{NameOf, open_name, seal_name};
+use crate::chain::organisation::members::{NameOf, open_name, seal_name, sealed_with};
+use crate::directory::named;
 use crate::enrol::boxes::{self, HandedOver};
 use crate::enrol::io::{Approval, Prologue, Refused, SealedEnrolment, TransportKind};
 use crate::enrol::messages::{ClaimRecord, Handover};
@@ -63,8 +64,14 @@ pub(super) fn sign(
         Subject::Device { .. } => prologue.greeter_user,
     };
 
+    // What the log does not name, nobody else would have: neither seals it, nor is it handed over.
+    let directory_keys = named(approval.log, approval.directory_keys);
+    let own_name = match subject {
+        Subject::User { .. } => None,
+        Subject::Device { .. } => sealed_with(&greeter.sealed_name),
+    };
     let seal = |whose: NameOf, name: &Label, entropy: &mut dyn Entropy| {
-        let sealed = seal_name(approval.directory_key, &prologue.organisation, whose, name, entropy)?;
+        let sealed = seal_name(&directory_keys, &prologue.organisation, whose, name, entropy)?;
         Ok::<_, Refused>(ByteVec::from(sealed))
     };
     let mut bodies = Vec::new();
@@ -102,7 +109,7 @@ pub(super) fn sign(
     approval.log.extended(certificates.iter().map(Vec::as_slice)).map_err(|_| Refused::MayNotCertify)?;
 
     let certificates: Vec<ByteVec> = certificates.into_iter().map(ByteVec::from).collect();
-    let handed = HandedOver { directory_key: approval.directory_key, user_seed };
+    let handed = HandedOver { directory_keys: &directory_keys, own_name, user_seed };
     let boxes = boxes::make(handshake, &handed, &claim.device_key, claim.encryption_key.as_ref(), entropy)?;
     let statement = statement(basis, recognised, (seen, boxes.opened), device, now);
     let sealed = SealedEnrolment {
@@ -218,8 +225,9 @@ fn subject<'a>(basis: &Basis<'a>, greeter: &UserRecord) -> Result<Subject<'a>, R
                 return Err(Refused::MayNotCertify);
             }
             let whose = NameOf::User(greeter.user);
-            let name = open_name(approval.directory_key, &prologue.organisation, whose, &greeter.sealed_name)
-                .ok_or(Refused::MayNotCertify)?;
+            let name =
+                open_name(approval.directory_keys, &prologue.organisation, whose, &greeter.sealed_name)
+                    .ok_or(Refused::MayNotCertify)?;
             Ok(Subject::Device { email: greeter.email.clone(), name, profile: greeter.profile })
         }
         // Checked when message 6 came.

@@ -12,6 +12,7 @@ use super::super::messages::{self, ClaimRecord, Handover, Introduction};
 use super::peers::FalseClaimer;
 use super::*;
 use crate::codec;
+use crate::name_keys::{DirectoryKeys, NameKeys as _};
 use crate::public_keys::{Context, Hash};
 
 const CEREMONY: Hash = Hash::from_bytes([1; 32]);
@@ -25,10 +26,18 @@ fn user_seed(byte: u8) -> UserSeed {
     UserSeed::from_bytes(&mut [byte; 32])
 }
 
+/// Whether both are the one key that the organisation begins with.
+fn same(one: &DirectoryKeys, other: &DirectoryKeys) -> bool {
+    one.newest() == other.newest() && one.sealing().1.is_same(other.sealing().1)
+}
+
 /// Boxes for the device with the seed of `device`, and for a new user with that of `user`.
 fn boxes(org: &Organisation, handshake: &Hash, device: u8, user: Option<u8>) -> Boxes {
-    let handed =
-        HandedOver { directory_key: &org.directory_key, user_seed: user.is_none().then_some(&org.user_seed) };
+    let handed = HandedOver {
+        directory_keys: &org.directory_keys,
+        own_name: None,
+        user_seed: user.is_none().then_some(&org.user_seed),
+    };
     let user = user.map(|user| user_seed(user).encryption_key());
     let device = device_seed(device).encryption_key();
     make(handshake, &handed, &device, user.as_ref(), &mut SeededRng::new(80)).unwrap()
@@ -93,7 +102,7 @@ fn a_box_opens_with_its_seed_alone() {
     let open = |device: u8| open(&CEREMONY, &device_seed(device), None, &made.secrets, &made.challenges);
     assert!(open(9).is_err());
     let found = open(3).unwrap();
-    assert!(found.directory_key.is_same(&org.directory_key));
+    assert!(same(&found.directory_keys, &org.directory_keys));
     assert!(found.user_seed.is_some_and(|seed| seed.is_same(&org.user_seed)));
 }
 
@@ -128,8 +137,8 @@ fn without_the_channel_message_7_still_gives_no_key_away() {
         let found = open(&handshake, &keys.device, user, secrets, challenges).unwrap();
         // The search would find what lies open.
         assert!(has(&bytes, org.root.as_bytes()));
-        assert!(found.directory_key.is_same(&org.directory_key));
-        for secret in [org.directory_key.expose(), org.user_seed.expose()] {
+        assert!(same(&found.directory_keys, &org.directory_keys));
+        for secret in [org.directory_keys.sealing().1.expose(), org.user_seed.expose()] {
             assert!(!has(&bytes, secret) && !has(&bytes, &secret[..16]));
         }
         // With what the relay knows besides, and with every public word of the ceremony as a seed.

@@ -14,6 +14,7 @@ use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::enrol::dishonest::Reply;
 use crate::ids::{DeviceId, UserId};
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Context, Hash, VerifyKey};
 use crate::sealing::EncryptionKey;
 
@@ -38,7 +39,7 @@ struct Draft {
     /// What the boxes are bound to, and the keys they are sealed to.
     handshake: Hash,
     sealed_to: (EncryptionKey, Option<EncryptionKey>),
-    directory_key: DirectoryKey,
+    directory_keys: DirectoryKeys,
     user_seed: Option<UserSeed>,
     challenges: usize,
     handover: Handover,
@@ -73,7 +74,7 @@ impl Draft {
             certificates: if device_only { 1 } else { 2 },
             signed_by_other: false,
             handshake,
-            directory_key: DirectoryKey::from_bytes(&mut { *org.directory_key.expose() }),
+            directory_keys: org.directory_keys.copied(),
             user_seed: device_only.then_some(user_seed),
             challenges: if device_only { 1 } else { 2 },
             handover: Handover {
@@ -99,7 +100,9 @@ impl Draft {
         let entropy = &mut SeededRng::new(10);
         let organisation = self.organisation.parse().unwrap();
         let mut sealed = |whose, name: &str| {
-            ByteVec::from(seal_name(&org.directory_key, &organisation, whose, &label(name), entropy).unwrap())
+            ByteVec::from(
+                seal_name(&org.directory_keys, &organisation, whose, &label(name), entropy).unwrap(),
+            )
         };
         let of_user = Body::User {
             user: self.certified_user,
@@ -132,7 +135,11 @@ impl Draft {
             .collect();
         let first = usize::from(self.sealed_to.1.is_none());
         let certificates = all.into_iter().skip(first).take(self.certificates).collect();
-        let handed = HandedOver { directory_key: &self.directory_key, user_seed: self.user_seed.as_ref() };
+        let handed = HandedOver {
+            directory_keys: &self.directory_keys,
+            own_name: None,
+            user_seed: self.user_seed.as_ref(),
+        };
         let (device, user) = (&self.sealed_to.0, self.sealed_to.1.as_ref());
         let boxes = boxes::make(&self.handshake, &handed, device, user, entropy).unwrap();
         let challenges = boxes.challenges.into_iter().cycle().take(self.challenges).collect();
@@ -206,7 +213,18 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &bob,
             bad,
             Box::new(|d| {
-                d.directory_key = DirectoryKey::random(&mut SeededRng::new(62)).unwrap();
+                d.directory_keys =
+                    DirectoryKeys::first(DirectoryKey::random(&mut SeededRng::new(62)).unwrap());
+            }),
+        ),
+        // Under a number that the log does not name, it would stand above every later one.
+        (
+            "a directory key that the log does not name",
+            &bob,
+            bad,
+            Box::new(|d| {
+                let key = DirectoryKey::random(&mut SeededRng::new(62)).unwrap();
+                assert!(d.directory_keys.insert(256, key));
             }),
         ),
         ("another view", &bob, bad, Box::new(move |d| d.handover.seen = head(2, 1))),

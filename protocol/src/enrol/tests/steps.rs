@@ -1,6 +1,7 @@
 //! The honest ceremony, and inputs that don't fit.
 
 use super::*;
+use crate::name_keys::NameKeys as _;
 
 #[test]
 fn a_new_user_comes_in() {
@@ -18,7 +19,7 @@ fn a_new_user_comes_in() {
     assert_eq!(record.verify_key, device.signing_key.verify_key());
     assert_eq!((user.profile, device.profile), (Profile::Standard, Profile::Standard));
     assert_eq!((device.name.as_str(), device.device_label.as_str()), ("Bob", "desk"));
-    assert_eq!(device.directory_key.expose(), org.directory_key.expose());
+    assert_eq!(device.directory_keys.sealing().1.expose(), org.directory_keys.sealing().1.expose());
     assert_eq!(device.root, org.root);
     assert!(device.first_device && !device.typed_codes);
 }

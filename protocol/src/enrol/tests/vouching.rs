@@ -6,9 +6,10 @@ use super::peers::FalseClaimer;
 use super::*;
 use crate::chain::organisation::certificate::Body;
 use crate::chain::organisation::changes::certify;
-use crate::chain::organisation::members::{NameOf, open_name};
+use crate::chain::organisation::members::{NameOf, open_name, sealed_with};
 use crate::codec;
 use crate::ids::{DeviceId, UserId};
+use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Context, Hash, VerifyKey};
 use crate::sealing::EncryptionKey;
 
@@ -65,7 +66,7 @@ fn names_may_be_edited_keys_may_not() {
     let log = org.log.extended(device.certificates.iter().map(Vec::as_slice)).unwrap();
     let user = log.user(&device.user).unwrap();
     let sealed =
-        open_name(&org.directory_key, log.organisation(), NameOf::User(device.user), &user.sealed_name);
+        open_name(&org.directory_keys, log.organisation(), NameOf::User(device.user), &user.sealed_name);
     assert_eq!((sealed, user.profile), (Some(label("Robert")), Profile::Outsider));
     assert_eq!(user.encryption_key, device.user_seed.encryption_key().hash());
     let certified = log.device(&device.device).unwrap();
@@ -73,6 +74,26 @@ fn names_may_be_edited_keys_may_not() {
     assert_eq!(certified.encryption_key, device.device_seed.encryption_key().hash());
     // Both certificates have one view of the log.
     assert_eq!(device.seen, org.log.head());
+}
+
+/// As one that an earlier greeter planted would be: whoever gets it has nobody who could open names
+/// under it.
+#[test]
+fn a_key_that_the_log_does_not_name_neither_seals_nor_is_handed_on() {
+    let org = acme();
+    let mut planted = org.directory_keys.copied();
+    assert!(planted.insert(256, DirectoryKey::random(&mut SeededRng::new(6)).unwrap()));
+    let mut pair = before_approval(&org, &org.bob(), 44);
+    let approval = Approval { directory_keys: &planted, ..org.approval() };
+    pair.tell_greeter(GreeterInput::Approve(approval)).unwrap();
+    for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
+        pair.pass(&org, point);
+    }
+    let device = pair.c.kept.unwrap();
+    assert!(device.directory_keys.numbers().eq([1]));
+    let log = org.log.extended(device.certificates.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!(sealed_with(&log.user(&device.user).unwrap().sealed_name), Some(1));
+    assert_eq!(sealed_with(&log.device(&device.device).unwrap().sealed_label), Some(1));
 }
 
 #[test]
@@ -115,8 +136,8 @@ fn only_who_may_certify_does() {
         Refused::WrongIdentity,
         "a name for a device",
     );
-    let stranger = DirectoryKey::random(&mut SeededRng::new(5)).unwrap();
-    refuse(&own, Approval { directory_key: &stranger, ..approval() }, may_not, "another directory");
+    let stranger = DirectoryKeys::first(DirectoryKey::random(&mut SeededRng::new(5)).unwrap());
+    refuse(&own, Approval { directory_keys: &stranger, ..approval() }, may_not, "another directory");
 
     // A standard member may certify their own device, and a revoked one nothing.
     let daves = Prologue {

@@ -413,7 +413,7 @@ fn enrolled(
     let signing_key = DeviceSigningKey::random(rng)?;
     let acme = organisation.log.organisation().clone();
     let label: Label = name.parse()?;
-    let mut sealed = |of| seal_name(&organisation.directory_key, &acme, of, &label, rng);
+    let mut sealed = |of| seal_name(&organisation.directory_keys, &acme, of, &label, rng);
     let (sealed_name, sealed_label) = (sealed(NameOf::User(user))?, sealed(NameOf::Device(device))?);
     let email = EMAIL.replace("alice", &name.to_lowercase()).parse()?;
     let statements = [

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod backup;
+mod directory;
 mod errors;
 mod invitations;
 mod keys;

@@ -111,7 +111,10 @@ pub(super) fn recount(sql: &Connection, organisation: &OrganisationId) -> Result
             manifest_bytes = (SELECT ifnull(sum(length(envelope)), 0) FROM manifest m WHERE m.organisation = ?1),
             key_bytes = (SELECT ifnull(sum(length(key)), 0) FROM encryption_key k WHERE k.organisation = ?1)
                 + (SELECT ifnull(sum(length(sealed)), 0) FROM key_box b WHERE b.organisation = ?1)
-                + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1),
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1)
+                + (SELECT ifnull(sum(length(head)), 0) FROM directory k WHERE k.organisation = ?1)
+                + (SELECT ifnull(sum(length(bytes)), 0) FROM directory_part t WHERE t.organisation = ?1)
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM directory_box x WHERE x.organisation = ?1),
             changed = (SELECT ifnull(max(last_change) + 1, 0) FROM device d WHERE d.organisation = ?1),
             safes = (SELECT count(*) FROM safe s WHERE s.organisation = ?1),
             safe_bytes = 0

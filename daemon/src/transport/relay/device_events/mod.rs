@@ -99,8 +99,18 @@ pub struct SafeNews {
     pub streams: u64,
     /// The version of the user's manifest that was told last.
     pub manifest: u64,
+    /// How often anything was said of the manifest, or of what else is the user's own.
+    pub own: u64,
     /// Safes that have gone on, and how often anything was said of each.
     pub gone_on: BTreeMap<SafeId, u64>,
+}
+
+impl SafeNews {
+    /// What is another value whenever something may be new that is the user's own.
+    #[must_use]
+    pub const fn of_own(&self) -> (u64, u64) {
+        (self.streams, self.own)
+    }
 }
 
 /// A follower's subscription; leaving it is dropping it.
@@ -452,7 +462,10 @@ impl Member {
             }
             EVENT_MANIFEST => {
                 let told: ManifestHint = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
-                self.events.safes.send_modify(|news| news.manifest = told.version);
+                self.events.safes.send_modify(|news| {
+                    news.manifest = told.version;
+                    news.own = news.own.wrapping_add(1);
+                });
             }
             EVENT_SAFE => {
                 let told: SafeHint = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;

@@ -12,7 +12,7 @@ use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView}
 use parsec_protocol::sealing::KeyHash;
 use rusqlite::Connection;
 
-use super::{attempts, invitations, keys, log, members, safes, upkeep, usage};
+use super::{attempts, directory, invitations, keys, log, members, safes, upkeep, usage};
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
 use crate::store::rows::{
@@ -21,6 +21,7 @@ use crate::store::rows::{
 use crate::store::{StoreError, Tx};
 use crate::watchers::Change;
 
+mod directory_rows;
 mod key_rows;
 mod safe_rows;
 

@@ -1,0 +1,281 @@
+//! The organisation's directory keys: which of them are here, and what a device does about them by
+//! itself.
+//!
+//! Decides that a key is that of its number if it passes the check that the verified log names,
+//! whoever gave it, and that one which is not to be had is asked for less and less often, unless
+//! something may have changed. `getting` opens what others made, `making` makes the next one,
+//! `giving` hands it to members whose ring has no right box for them. A wrong ring, box or past is
+//! an alarm that names its author.
+
+mod getting;
+mod giving;
+mod making;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use parsec_protocol::chain::organisation::certificate::{Author, Profile};
+use parsec_protocol::chain::organisation::log::{DirectoryKeyRecord, VerifiedLog};
+use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::directory::is_named;
+use parsec_protocol::directory_ring::{DirectoryRing, Expected};
+use parsec_protocol::ids::UserId;
+use parsec_protocol::name_keys::{NameKeys as _, NumberedKey};
+use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::safe_log::ring::Recipient;
+use parsec_protocol::sealing::KeyHash;
+use tokio::time::Instant;
+
+use super::Session;
+use super::names::Names;
+use crate::os::blocking_in;
+use crate::store::{OwnDirectoryChange, Store};
+use crate::transport::TransportError;
+use crate::transport::retry::answered;
+
+/// How long a device waits before it asks again for a key that was not to be had; each time twice
+/// as long.
+const PAUSE_FIRST: Duration = Duration::from_secs(10);
+/// The longest of these pauses: what may bring the key tells the device so.
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
+/// What is remembered while the device is unlocked.
+#[derive(Debug, Default)]
+pub(super) struct DirectoryWork {
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    /// Members who were seen to have a right box, by the number of the key.
+    boxed: Mutex<BTreeSet<(u32, UserId, KeyHash)>>,
+    /// Numbers of own keys whose ring was seen at the server.
+    there: Mutex<BTreeSet<u32>>,
+    asked: Mutex<Asked>,
+}
+
+/// When keys that are missing were asked for last, and how often in vain.
+#[derive(Debug, Default)]
+struct Asked {
+    /// How long the log was, and how many keys were here.
+    by: (u64, usize),
+    failures: u32,
+    again: Option<Instant>,
+}
+
+impl Asked {
+    /// How long nothing is asked; none where something may have changed, or the pause is over.
+    fn rest(&self, by: (u64, usize), now: Instant) -> Option<Duration> {
+        let again = self.again.filter(|_| self.by == by)?;
+        again.checked_duration_since(now).filter(|rest| !rest.is_zero())
+    }
+
+    /// It was asked in vain: how long to wait now.
+    fn in_vain(&mut self, by: (u64, usize), now: Instant) -> Duration {
+        let pause =
+            PAUSE_FIRST.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(PAUSE_MAX);
+        *self = Self { by, failures: self.failures.saturating_add(1), again: Some(now + pause) };
+        pause
+    }
+}
+
+/// For whom a key is that stands behind the first `n` certificates.
+fn list(log: &VerifiedLog, n: u64) -> Vec<Recipient> {
+    log.directory_list(n).into_iter().map(|(user, key)| Recipient { user, key }).collect()
+}
+
+impl Session {
+    /// Takes in those of the keys that are the log's and not here yet. Whether there were any.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn take_directory_keys(
+        &self,
+        log: &VerifiedLog,
+        keys: Vec<NumberedKey>,
+    ) -> Result<bool, Problem> {
+        let held = self.open.directory();
+        let new: Vec<_> = keys
+            .into_iter()
+            .filter(|given| held.opening(given.number).is_none() && is_named(log, given.number, &given.key))
+            .collect();
+        if new.is_empty() {
+            return Ok(false);
+        }
+        let open = Arc::clone(&self.open);
+        blocking_in(&self.tasks, move || open.add_directory_keys(new)).await
+    }
+
+    /// Gets the keys that the log names and that are not here, gives the server back what it lost,
+    /// posts boxes for members who lack one, and has members' public keys ready where the next key
+    /// is due. How long to wait before asking again for a key that is missing, if one is.
+    ///
+    /// # Errors
+    /// The server's; the store's.
+    pub(super) async fn keep_directory(&self, log: &Arc<VerifiedLog>) -> Result<Option<Duration>, Problem> {
+        if log.is_directory_key_due()
+            && self.is_administrator(log)
+            && let Err(problem) = self.list_with_keys(log).await
+        {
+            tracing::info!(%problem, "members' public keys can't be fetched ahead");
+        }
+        let Some(record) = log.directory_keys().last().copied() else { return Ok(None) };
+        let own = self.adopt_own(log, &record).await?;
+        let pause = self.get_directory_keys(log).await?;
+        if self.open.directory().opening(record.number).is_none() {
+            return Ok(pause);
+        }
+        if let Some(own) = &own {
+            self.put_ring_back(&record, own).await?;
+        }
+        self.give_directory_boxes(log, &record, own).await?;
+        Ok(pause)
+    }
+
+    /// The same for whoever says that the server may have lost something: everything is looked at
+    /// again.
+    ///
+    /// # Errors
+    /// As [`Self::keep_directory`].
+    pub async fn put_directory_back(&self, log: &Arc<VerifiedLog>) -> Result<(), Problem> {
+        let work = &self.directory_work;
+        work.there.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        work.boxed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.directory_may_be_there();
+        self.keep_directory(log).await.map(drop)
+    }
+
+    /// Whether a key that the log names is not here.
+    pub fn lacks_directory_key(&self) -> bool {
+        !self.has_all(&self.log())
+    }
+
+    /// What is missing is asked for at once, whenever that is done next.
+    pub fn directory_may_be_there(&self) {
+        self.asked().again = None;
+    }
+
+    fn asked(&self) -> std::sync::MutexGuard<'_, Asked> {
+        self.directory_work.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_all(&self, log: &VerifiedLog) -> bool {
+        let held = self.open.directory();
+        log.directory_keys().iter().all(|record| held.opening(record.number).is_some())
+    }
+
+    /// Gets what is missing, unless that was tried in vain a short while ago.
+    async fn get_directory_keys(&self, log: &Arc<VerifiedLog>) -> Result<Option<Duration>, Problem> {
+        if self.has_all(log) {
+            *self.asked() = Asked::default();
+            return Ok(None);
+        }
+        let known = || (log.count(), self.open.directory().numbers().count());
+        if let Some(rest) = self.asked().rest(known(), Instant::now()) {
+            return Ok(Some(rest));
+        }
+        self.fetch_directory(log).await?;
+        if self.has_all(log) {
+            *self.asked() = Asked::default();
+            return Ok(None);
+        }
+        let first = self.asked().failures == 0;
+        let pause = self.asked().in_vain(known(), Instant::now());
+        if let Err(problem) = self.present_directory_key(log) {
+            tracing::warn!(name = problem.name.name(), %problem, ?pause, "a key for names is not here");
+        }
+        if first {
+            // From now on the log is followed.
+            self.tell_news();
+        }
+        Ok(Some(pause))
+    }
+
+    /// Refuses where the present key is not here.
+    fn present_directory_key(&self, log: &VerifiedLog) -> Result<(), Problem> {
+        let Some(record) = log.directory_keys().last() else { return Ok(()) };
+        if self.open.directory().opening(record.number).is_some() {
+            return Ok(());
+        }
+        let who = self.in_words(log, record);
+        let text = format!("The key for names that {who} made (number {}) is not here yet.", record.number);
+        Err(Problem::new(ProblemKind::DirectoryKeyMissing, text))
+    }
+
+    fn in_words(&self, log: &VerifiedLog, record: &DirectoryKeyRecord) -> String {
+        Names::new(self.open.directory(), log).author_in_words(record.author)
+    }
+
+    async fn wrong(&self, log: &VerifiedLog, record: &DirectoryKeyRecord, what: &str) {
+        let who = self.in_words(log, record);
+        let text =
+            format!("{what} of the key for names (number {}) that {who} made is wrong.", record.number);
+        self.alarm(&Problem::new(ProblemKind::DirectoryUntrusted, text)).await;
+    }
+
+    /// The change that this device made, if it is the one of the log; its key is used from now on.
+    async fn adopt_own(
+        &self,
+        log: &Arc<VerifiedLog>,
+        record: &DirectoryKeyRecord,
+    ) -> Result<Option<OwnDirectoryChange>, Problem> {
+        if record.author != Author::Device(self.open.summary.device) {
+            return Ok(None);
+        }
+        let Some(own) = self.store(Store::directory_change).await? else { return Ok(None) };
+        if own.number != record.number || !is_named(log, own.number, &own.key) {
+            return Ok(None);
+        }
+        self.take_directory_keys(log, vec![own.numbered()]).await?;
+        Ok(Some(own))
+    }
+
+    /// The head of a key's ring, with those for whom its boxes are; none where the server has none,
+    /// or the author made a wrong one.
+    async fn ring_of(
+        &self,
+        log: &VerifiedLog,
+        record: &DirectoryKeyRecord,
+    ) -> Result<Option<(DirectoryRing, Vec<Recipient>)>, Problem> {
+        let bytes = match answered(|| self.member.directory_ring(&record.ring)).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.code() == Some(ErrorCode::RingMissing) => return Ok(None),
+            Err(TransportError::Misbehaved(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let Author::Device(author) = record.author else { return Ok(None) };
+        let list = list(log, record.position);
+        let (organisation, number, ring) = (log.organisation(), record.number, record.ring);
+        let expected = Expected { organisation, number, author, ring, list: &list };
+        match DirectoryRing::decode(&bytes).ok().filter(|head| head.fits(&expected).is_ok()) {
+            Some(head) => Ok(Some((head, list))),
+            None => {
+                self.wrong(log, record, "The ring").await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether this user is an administrator now.
+    pub(super) fn is_administrator(&self, log: &VerifiedLog) -> bool {
+        let own = log.user(&self.open.summary.user);
+        own.is_some_and(|user| user.profile == Profile::Administrator && user.revoked.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_not_to_be_had_is_asked_for_less_and_less_often() {
+        let (now, mut asked) = (Instant::now(), Asked::default());
+        let by = (7, 1);
+        assert_eq!(asked.rest(by, now), None, "nothing was asked yet");
+        let pauses: Vec<_> = (0..20).map(|_| asked.in_vain(by, now)).collect();
+        assert_eq!(pauses[..3], [PAUSE_FIRST, PAUSE_FIRST * 2, PAUSE_FIRST * 4]);
+        assert_eq!(pauses[19], PAUSE_MAX);
+        assert_eq!(asked.rest(by, now), Some(PAUSE_MAX));
+        assert_eq!(asked.rest(by, now + PAUSE_MAX), None, "the pause is over");
+        assert_eq!(asked.rest((8, 1), now), None, "the log has grown");
+        assert_eq!(asked.rest((7, 2), now), None, "another key came");
+    }
+}
