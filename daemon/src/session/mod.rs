@@ -14,6 +14,7 @@ pub mod keeping;
 pub(crate) mod lockouts;
 mod log_sync;
 pub mod manifest;
+pub mod mounts;
 pub mod names;
 pub mod open_safes;
 pub mod own_changes;
@@ -46,6 +47,7 @@ use crate::store::{DeviceSummary, OpenDevice, StoreError};
 use crate::transport::http::Client;
 use device::Device;
 use log_sync::{CHECKPOINT_STEP, note_verified};
+use mounts::Mounts;
 use open_safes::OpenSafes;
 use progress::Pending;
 use user_keys::UserKeys;
@@ -75,6 +77,8 @@ pub struct Session {
     news: watch::Sender<u64>,
     /// The safes that were opened on this device.
     pub safes: OpenSafes,
+    /// Safes that are mounted.
+    pub mounts: Mounts,
 }
 
 impl Deref for Session {
@@ -136,6 +140,7 @@ impl Session {
             keeping_manifest: tokio::sync::Mutex::default(),
             news: watch::Sender::new(0),
             safes: OpenSafes::default(),
+            mounts: Mounts::default(),
         }))
     }
 
