@@ -99,6 +99,8 @@ schemas! {
     Schema SAFE_LS "parsec.safe.ls/1" "Each line of `safe ls`: one entry.";
     Schema SAFE_MEMBERS "parsec.safe.members/1" "`safe members`";
     Change SAFE_MKDIR "parsec.safe.mkdir/1" "`safe mkdir`";
+    Change SAFE_MOUNT "parsec.safe.mount/1" "`safe mount`: what is mounted, and where.";
+    Schema SAFE_MOUNTS "parsec.safe.mounts/1" "`safe mounts`";
     Change SAFE_MV "parsec.safe.mv/1" "`safe mv`";
     Change SAFE_PIN "parsec.safe.pin/1" "`safe pin`: how far the pin has come.";
     Schema SAFE_PINS "parsec.safe.pins/1" "Each line of `safe pins`: one pin.";
@@ -118,6 +120,7 @@ schemas! {
     Schema SAFE_SYNC "parsec.safe.sync/1" "`safe sync`, also where it isn't done in time.";
     Change SAFE_TAKEOVER "parsec.safe.takeover/1" "`safe takeover`: its new owner.";
     Schema SAFE_TRASH "parsec.safe.trash/1" "Each line of `safe trash`: something that was removed.";
+    Change SAFE_UNMOUNT "parsec.safe.unmount/1" "`safe unmount`: the folder on which nothing is mounted any more.";
     Change SAFE_UNPIN "parsec.safe.unpin/1" "`safe unpin`: what is pinned no more.";
     Change SAFE_UNSHARE "parsec.safe.unshare/1" "`safe unshare`: who is out.";
     Schema SAFE_USAGE "parsec.safe.usage/1" "Each line of `safe usage`: what one safe takes.";

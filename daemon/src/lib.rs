@@ -13,6 +13,8 @@ pub(crate) mod direct;
 pub mod engine;
 pub mod enrolment;
 pub mod events;
+#[cfg(feature = "mount")]
+pub(crate) mod mount;
 pub mod network;
 pub mod os;
 #[cfg(feature = "p2p")]

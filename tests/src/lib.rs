@@ -33,6 +33,7 @@ pub mod logs;
 pub mod lying;
 pub mod memory;
 pub mod metrics;
+pub mod mounted;
 pub mod network;
 pub mod openrpc;
 pub mod own_devices;

@@ -14,6 +14,7 @@ mod evidence;
 mod keeping;
 mod lab;
 mod members;
+mod mounts;
 mod net;
 mod recovery;
 mod safe;
@@ -36,6 +37,7 @@ pub(crate) use evidence::Receipt;
 pub(crate) use keeping::{Cache, Keeping, Limit, Unpin};
 pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
+pub(crate) use mounts::{Attend, Mounts};
 pub(crate) use net::{Net, TransportOption};
 pub(crate) use recovery::{NewKit, Page as KitPage, Recovery, UseKit};
 pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, Sharing};
@@ -174,6 +176,9 @@ pub(crate) enum Command {
     /// What such a script asks
     #[command(name = "__complete", hide = true)]
     Complete,
+    /// Wait beside a mount until it has ended
+    #[command(name = "__attend", hide = true)]
+    Attend(Attend),
     /// Write the manual page into a folder
     #[command(hide = true)]
     Man {

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use parsec_protocol::control::SafeRole;
 use parsec_protocol::ids::Label;
 
-use super::{AsOf, Keeping, SafePath, Sure, Target, Whole};
+use super::{AsOf, Keeping, Mounts, SafePath, Sure, Target, Whole};
 
 /// Longest wait that the daemon takes, in seconds.
 const WAIT_MAX_SECONDS: i64 = 600;
@@ -325,6 +325,8 @@ pub(crate) enum Safe {
     },
     #[command(flatten)]
     Keeping(Keeping),
+    #[command(flatten)]
+    Mounts(Mounts),
     /// Show files that two devices changed at once, and the copies beside them
     Conflicts {
         /// Its name, or the start of its id

@@ -44,7 +44,7 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     /// Where the daemon listens.
-    fn socket(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn socket(&self) -> Result<PathBuf, Failure> {
         self.global.socket.clone().map_or_else(default_socket, Ok)
     }
 
@@ -56,7 +56,11 @@ impl Context<'_> {
     }
 
     /// One call on a connection of its own; a person may be asked for the device's password.
-    fn call<P: Serialize, R: DeserializeOwned>(&self, method: &str, params: &P) -> Result<R, Failure> {
+    pub(crate) fn call<P: Serialize, R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &P,
+    ) -> Result<R, Failure> {
         self.ask(&mut self.connect()?, method, params)
     }
 }
@@ -88,6 +92,7 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> 
         Command::Rpc(command) => rpc::run(&context, command),
         Command::Completion { shell } => completion::script(shell, output),
         Command::Complete => completion::answer(output),
+        Command::Attend(command) => safe::mounts::attend(&context, &command),
         Command::Man { folder } => man::run(&context, &folder),
     }
 }

@@ -12,6 +12,8 @@ pub(crate) mod open_file;
 pub(crate) mod pages;
 pub(crate) mod parts;
 mod put;
+#[cfg(feature = "mount")]
+pub(crate) mod random;
 mod room;
 pub(crate) mod snapshot;
 pub(crate) mod stop;

@@ -16,6 +16,7 @@ mod events;
 mod frame;
 mod hello;
 pub mod methods;
+mod mounts;
 mod outgoing;
 mod passing;
 mod redact;

@@ -142,14 +142,22 @@ impl RequestFile {
         Self(Arc::new(Mutex::new(file)))
     }
 
+    /// The file, of whatever kind: whoever takes it looks what it is.
+    ///
+    /// # Errors
+    /// `descriptor_missing` where none came.
+    pub(super) fn take_any(&self) -> Result<OwnedFd, Problem> {
+        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let missing = || Problem::new(ProblemKind::DescriptorMissing, "No open file came with the request.");
+        file.ok_or_else(missing)
+    }
+
     /// The file, of a kind that contents can be in.
     ///
     /// # Errors
     /// `descriptor_missing` where none came, `invalid_request` where it is of another kind.
     pub(super) fn take(&self) -> Result<OwnedFd, Problem> {
-        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let missing = || Problem::new(ProblemKind::DescriptorMissing, "No open file came with the request.");
-        let file = file.ok_or_else(missing)?;
+        let file = self.take_any()?;
         let refuse = |text: &str| Err(Problem::new(ProblemKind::InvalidRequest, text));
         let Ok(stat) = rustix::fs::fstat(&file) else {
             return refuse("The open file that came with the request can't be examined.");

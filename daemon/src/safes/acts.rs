@@ -42,13 +42,13 @@ pub(crate) struct Done {
 }
 
 /// A change with the objects that were sealed for it.
-pub(super) type Act = (Change, Vec<ObjectId>);
+pub(crate) type Act = (Change, Vec<ObjectId>);
 
-fn drawn() -> Result<[u8; 16], Problem> {
+pub(crate) fn drawn() -> Result<[u8; 16], Problem> {
     random(&mut entropy::System).map_err(problems::no_entropy)
 }
 
-pub(super) fn operation() -> Result<OperationId, Problem> {
+pub(crate) fn operation() -> Result<OperationId, Problem> {
     drawn().map(OperationId::from_bytes)
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn may_write(session: &Session, memory: &Memory) -> Result<(), Proble
 }
 
 /// Saves changes: durable when it returns, and on their way.
-pub(super) async fn save(
+pub(crate) async fn save(
     session: &Session,
     safe: &OpenSafe,
     mut memory: MemoryGuard,
@@ -102,6 +102,7 @@ pub(super) async fn save(
         let keep = || Ok(open.store.queue_safe_changes(id, &folding::encoded(&queued))?);
         overlay::add(&mut memory, &pending, &folding::stamp(&open), refusals::void, keep)?;
         memory.queue.extend(queued);
+        memory.fixed.extend(pending.iter().map(|pending| pending.change.operation()));
         Ok::<_, Problem>(pending.iter().map(|pending| pending.change.operation()).collect())
     })
     .await?;
@@ -109,7 +110,7 @@ pub(super) async fn save(
     Ok(operations)
 }
 
-fn added(
+pub(crate) fn added(
     parent: EntryId,
     name: &EntryName,
     kind: Kind,

@@ -19,6 +19,7 @@ use parsec_protocol::safes::change::{Change, Inside, RULES_VERSION};
 use parsec_protocol::safes::fold::{Outer, Void, would_fold};
 use parsec_protocol::safes::seal::{SealRecordError, seal_record};
 use parsec_protocol::safes::tree::Tree as _;
+use tokio::time::Instant;
 
 use super::brake::{self, Waiting};
 use super::staged::Wanted;
@@ -221,6 +222,7 @@ fn recorded(
     match seal_record(&key, payload, &inside, &open.keys.signing_key, &mut entropy::System) {
         Ok(envelope) => {
             memory.verified.judge_record(&envelope, members).map_err(refusals::not_taken)?;
+            memory.fixed.extend(inside.changes.iter().map(Change::operation));
             open.store.put_safe_posting(safe.id, &envelope).map_err(Problem::from)?;
             Ok(envelope)
         }
@@ -281,6 +283,10 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
     {
         let memory = safe.memory().await;
         if memory.queue.is_empty() || is_a_word(&memory) {
+            return Ok(Tried::Nothing);
+        }
+        // Whoever makes it quiet wakes the task when it is over; and so does the round itself.
+        if memory.quiet_until.is_some_and(|until| until > Instant::now()) {
             return Ok(Tried::Nothing);
         }
         may_write(&session.open, &memory)?;

@@ -152,7 +152,7 @@ pub(super) fn fold_stored(
 }
 
 /// The encoded queue, as the store keeps it.
-pub(super) fn encoded(queue: &[Queued]) -> Vec<Vec<u8>> {
+pub(crate) fn encoded(queue: &[Queued]) -> Vec<Vec<u8>> {
     queue.iter().map(codec::encode).collect()
 }
 
@@ -166,7 +166,7 @@ fn requeued(before: &[Queued], after: &[Queued]) -> Requeued {
 }
 
 /// Who speaks in a queue, and how conflict names are made of it.
-pub(super) fn stamp(open: &OpenDevice) -> Stamp {
+pub(crate) fn stamp(open: &OpenDevice) -> Stamp {
     Stamp { seq: PENDING_SEQ, user: open.summary.user, device: open.summary.device, time: clock::now() }
 }
 
@@ -175,7 +175,7 @@ pub(super) fn stamp(open: &OpenDevice) -> Stamp {
 ///
 /// # Errors
 /// The store's.
-pub(super) fn requeue(
+pub(crate) fn requeue(
     open: &OpenDevice,
     safe: SafeId,
     memory: &mut Memory,
@@ -355,6 +355,9 @@ pub(super) fn stand_on(
     memory.base = state;
     memory.queue = queue;
     memory.delta = delta;
+    if memory.queue.is_empty() {
+        memory.fixed.clear();
+    }
     if from_first {
         memory.refold = false;
         memory.started = None;

@@ -35,7 +35,7 @@ pub(crate) async fn waiting_in(session: &Session, safe: &OpenSafe) -> Result<Wai
 }
 
 /// New acts, each marked that waits from the beginning: what is saved is marked in one write.
-pub(super) fn marked(open: &OpenDevice, memory: &mut Memory, mut acts: Vec<Queued>) -> Vec<Queued> {
+pub(crate) fn marked(open: &OpenDevice, memory: &mut Memory, mut acts: Vec<Queued>) -> Vec<Queued> {
     if acts.iter().any(|queued| brake::removes(&queued.pending.change)) {
         let before = memory.queue.len();
         memory.queue.extend(acts.iter().cloned());

@@ -51,6 +51,8 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
         },
         ..Memory::new(organisation, id, stored.standing)
     };
+    // Whatever was posted before the device was locked: the record may have been taken.
+    memory.fixed = memory.queue.iter().map(|queued| queued.pending.change.operation()).collect();
     keys::take_stored(&open.store, id, &mut memory)?;
     memory.repairs.open = open.store.is_safe_lacking(&id)?;
     memory.started = stored.started.map(|seq| Started { seq, folded: 0 });

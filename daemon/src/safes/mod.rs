@@ -27,7 +27,7 @@ pub(crate) mod listing;
 pub(crate) mod loading;
 pub(crate) mod members;
 pub(crate) mod offers;
-mod overlay;
+pub(crate) mod overlay;
 pub(crate) mod paths;
 pub(crate) mod pinning;
 pub(crate) mod presence;

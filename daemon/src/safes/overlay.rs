@@ -12,7 +12,7 @@ use parsec_protocol::safes::state::State;
 use crate::session::open_safes::{Memory, Queued};
 
 /// What a queue makes of a tree.
-pub(super) fn of(base: &State, queue: &[Queued], stamp: &Stamp) -> Delta {
+pub(crate) fn of(base: &State, queue: &[Queued], stamp: &Stamp) -> Delta {
     let mut scratch = Scratch::new(base);
     for queued in queue {
         if let Err(why) = apply(&mut scratch, &queued.pending.change, stamp) {
@@ -27,7 +27,7 @@ pub(super) fn of(base: &State, queue: &[Queued], stamp: &Stamp) -> Delta {
 ///
 /// # Errors
 /// Which rule of the tree a change breaks, as `void` says it; what `keep` says.
-pub(super) fn add<E>(
+pub(crate) fn add<E>(
     memory: &mut Memory,
     changes: &[Pending],
     stamp: &Stamp,
@@ -46,6 +46,6 @@ pub(super) fn add<E>(
 }
 
 /// The tree as a person sees it.
-pub(super) fn view(memory: &Memory) -> Over<'_> {
+pub(crate) fn view(memory: &Memory) -> Over<'_> {
     Over::new(&memory.base, &memory.delta)
 }

@@ -81,7 +81,7 @@ pub(super) fn not_taken(why: NotTaken) -> Problem {
 }
 
 /// Why a change does not fit the tree.
-pub(super) fn void(why: Void) -> Problem {
+pub(crate) fn void(why: Void) -> Problem {
     let kind = match why {
         Void::NoSuchEntry | Void::NotLive => ProblemKind::PathNotFound,
         Void::NoFolder | Void::NotAFolder => ProblemKind::NotAFolder,

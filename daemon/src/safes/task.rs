@@ -275,8 +275,11 @@ async fn round(
     }
     pruning::daily(session, safe, &mut between.prune).await;
     snapshots::keep_up(session, safe, &mut between.snapshot, &mut between.too_large).await;
-    let again = damaged::next_look(&*safe.memory().await);
-    Ok(wake.into_iter().chain(again).chain(between.prune).chain(between.snapshot).min())
+    let (again, quiet) = {
+        let memory = safe.memory().await;
+        (damaged::next_look(&memory), memory.quiet_until.filter(|_| !memory.queue.is_empty()))
+    };
+    Ok(wake.into_iter().chain(again).chain(quiet).chain(between.prune).chain(between.snapshot).min())
 }
 
 /// Takes back what was dropped and is named all the same: by a tree that is nobody's word.

@@ -17,6 +17,7 @@ pub mod keeping;
 pub(crate) mod lockouts;
 mod log_sync;
 pub mod manifest;
+pub mod mounts;
 pub mod names;
 pub mod open_safes;
 pub mod own_changes;
@@ -51,6 +52,7 @@ use device::Device;
 use direct::Direct;
 use directory::DirectoryWork;
 use log_sync::{CHECKPOINT_STEP, note_verified};
+use mounts::Mounts;
 use open_safes::OpenSafes;
 use progress::Pending;
 use user_keys::UserKeys;
@@ -83,6 +85,8 @@ pub struct Session {
     pub safes: OpenSafes,
     /// Other devices of these safes that are met directly.
     pub(crate) direct: Direct,
+    /// Safes that are mounted.
+    pub mounts: Mounts,
 }
 
 impl Deref for Session {
@@ -146,6 +150,7 @@ impl Session {
             news: watch::Sender::new(0),
             safes: OpenSafes::default(),
             direct: Direct::default(),
+            mounts: Mounts::default(),
         }))
     }
 

@@ -5,7 +5,7 @@
 //! so that locking takes keys, names and trees out of the memory. Refuses to be changed by two at a
 //! time: one task writes the logs, and whoever adds to a queue holds it for that moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::control::Problem;
@@ -82,6 +82,11 @@ pub struct Memory {
     pub delta: Delta,
     /// What was saved and is not shared, oldest first.
     pub queue: Vec<Queued>,
+    /// Operations of the queue that are not put together with others: a record with them may be on
+    /// its way, or a program waits until they are shared.
+    pub fixed: BTreeSet<OperationId>,
+    /// Until when no record is made: a program is at a save of several steps.
+    pub quiet_until: Option<Instant>,
     /// Acts of it whose contents this disk has lost, as far as that was noticed since the device
     /// was unlocked; with the object of each that could not be read.
     pub unreadable: BTreeMap<OperationId, ObjectId>,
@@ -124,6 +129,8 @@ impl Memory {
             base: State::new(safe),
             delta: Delta::default(),
             queue: Vec::new(),
+            fixed: BTreeSet::new(),
+            quiet_until: None,
             removed: RecentlyRemoved::default(),
             unreadable: BTreeMap::new(),
             unreadable_looked: None,

@@ -151,6 +151,13 @@ pub const CACHE_SHOW: &str = "cache.show";
 pub const CACHE_SET: &str = "cache.set";
 /// [`super::DeviceSelector`] → [`super::CacheView`]
 pub const CACHE_CLEAR: &str = "cache.clear";
+/// [`super::MountStart`] → [`super::MountView`].
+/// One descriptor comes with the request: `/dev/fuse`, as it was mounted with.
+pub const MOUNT_START: &str = "mount.start";
+/// [`super::DeviceSelector`] → [`super::MountListResult`]
+pub const MOUNT_LIST: &str = "mount.list";
+/// [`super::MountSelector`] → [`super::Empty`]
+pub const MOUNT_WAIT: &str = "mount.wait";
 /// [`super::FileHistory`] → [`super::FileHistoryResult`]
 pub const FILE_HISTORY: &str = "file.history";
 /// [`super::FileRestore`] → [`super::FileChanged`]

@@ -338,6 +338,30 @@ impl<'a> Sealing<'a> {
         self.push(Some(*reference), entropy, keep)
     }
 
+    /// Names the object that holds the next whole chunk of the file, of which the caller knows that
+    /// nobody has written to it: one of the content that it had before (`fresh` is false), or one
+    /// that was sealed for this very content already. Nobody reads it for that, so there is no
+    /// digest.
+    ///
+    /// # Errors
+    /// [`SealingError`]: [`SealingError::NotAgain`] for an object of an earlier key, as
+    /// [`Self::again`].
+    pub fn untouched<K: Keep>(
+        &mut self,
+        reference: &Reference,
+        fresh: bool,
+        entropy: &mut dyn Entropy,
+        keep: &mut K,
+    ) -> Result<(), SealingError<K::Error>> {
+        if reference.epoch != self.key.epoch().number {
+            return Err(SealingError::NotAgain);
+        }
+        self.take(CHUNK_BYTES)?;
+        self.digest = None;
+        self.again |= !fresh;
+        self.push(Some(*reference), entropy, keep)
+    }
+
     /// A page of the content before: it stands again, if the page of its number turns out to have
     /// the very same references. Forgotten with the next page, whichever that is.
     pub fn page_again(&mut self, earlier: EarlierPage) {

@@ -22,6 +22,7 @@ mod ends;
 mod halted;
 mod keeping;
 mod lockouts;
+mod mounted;
 mod names;
 mod offers;
 mod offline;

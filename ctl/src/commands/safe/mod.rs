@@ -12,6 +12,7 @@ mod get_tree;
 mod incoming;
 mod journal;
 mod keeping;
+pub(super) mod mounts;
 mod past;
 mod pruning;
 mod put;
@@ -81,6 +82,7 @@ pub(super) fn run(context: &Context<'_>, command: Safe) -> Result<(), Failure> {
         }
         Safe::Restore(command) => past::restore(context, &command),
         Safe::Keeping(command) => keeping::run(context, command),
+        Safe::Mounts(command) => mounts::run(context, command),
         Safe::Stat { place } => files::stat(context, &place),
         Safe::Conflicts { safe } => files::conflicts(context, &safe),
     }

@@ -11,6 +11,7 @@ mod here;
 pub mod journal;
 pub mod keeping;
 pub mod membership;
+pub mod mounts;
 pub mod past;
 pub mod pruning;
 pub mod status;

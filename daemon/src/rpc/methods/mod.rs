@@ -116,6 +116,12 @@ pub(super) fn file(extensions: &Extensions) -> Result<OwnedFd, ErrorObjectOwned>
     found.map_err(|problem| object(&problem))
 }
 
+/// The device that came with the request; of which kind, whoever takes it looks.
+pub(super) fn device(extensions: &Extensions) -> Result<OwnedFd, ErrorObjectOwned> {
+    let found = extensions.get::<RequestFile>().cloned().unwrap_or_default().take_any();
+    found.map_err(|problem| object(&problem))
+}
+
 /// The process that asks.
 pub(super) fn caller(extensions: &Extensions) -> Result<Arc<Caller>, ErrorObjectOwned> {
     client(extensions).map(|client| Arc::clone(&client.caller))

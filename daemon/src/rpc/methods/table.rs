@@ -7,17 +7,17 @@ use parsec_protocol::control::{
     CacheSet, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector,
     DeviceRevoke, DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList,
     FileMakeFolder, FileMove, FilePins, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree,
-    FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, ReceiptExport, RecoveryCreate,
-    RecoveryDrill, SafeConfirm, SafeCreate, SafeExport, SafeImport, SafeLog, SafePrune, SafeRename,
-    SafeRetention, SafeRoom, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, SafeUsage,
-    SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog,
-    TrustShow, UserProfile, UserRevoke, UserShow, method,
+    FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, MountSelector, ReceiptExport,
+    RecoveryCreate, RecoveryDrill, SafeConfirm, SafeCreate, SafeExport, SafeImport, SafeLog, SafePrune,
+    SafeRename, SafeRetention, SafeRoom, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare,
+    SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport,
+    TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
 use crate::calls::safes::{
-    archiving, confirm, files, journal, keeping, membership, past, pruning, status, truth,
+    self, archiving, confirm, files, journal, keeping, membership, past, pruning, status, truth,
 };
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
@@ -25,7 +25,7 @@ use crate::enrolment::Act;
 use crate::os::caller::Caller;
 use crate::recovery;
 use crate::rpc::errors::object;
-use crate::rpc::{ceremony, discover, events, hello, redact, tokens};
+use crate::rpc::{ceremony, discover, events, hello, mounts, redact, tokens};
 
 /// A method that takes parameters and asks the loop one thing. After `=>`: what is shown of the
 /// result to whom.
@@ -244,6 +244,11 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(CACHE_SHOW, Look, |session| keeping::cache(&session)),
     on_session!(CACHE_SET, Own, |session, params: CacheSet| keeping::set_limit(&session, params)),
     on_session!(CACHE_CLEAR, Own, |session| keeping::clear(&session)),
+    // What is in the safe, every program of the user's can read and write then, as their other
+    // files.
+    MethodSpec { file: true, ..special(method::MOUNT_START, Permission::Own, mounts::register_start) },
+    on_session!(MOUNT_LIST, Look, |session| safes::mounts::list(&session)),
+    on_session!(MOUNT_WAIT, Look, |session, params: MountSelector| safes::mounts::wait(&session, params)),
     on_session!(FILE_HISTORY, Look, |session, params: FileHistory| past::history(&session, params)),
     on_session!(FILE_RESTORE, Own, |session, params: FileRestore| past::restore(&session, params)),
     on_session!(FILE_RESTORE_TREE, Own, |session, params: FileRestoreTree| {

@@ -279,6 +279,14 @@ impl Store {
         }
     }
 
+    /// Free bytes of the disk that contents are on, and all of it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn disk_room(&self) -> Result<(u64, u64), StoreError> {
+        self.pieces.files().disk()
+    }
+
     /// Gives up so many bytes of what is kept, and some more: the disk has refused something.
     /// Whether there was anything to give up.
     pub fn give_up_pieces(&self, bytes: u64) -> bool {

@@ -15,7 +15,8 @@ const MOMENT_BYTES: usize = 32;
 const EXTENSION_BYTES: usize = 32;
 
 /// A free name in a live folder, made of the one that was wished for.
-pub(in crate::safes) fn conflict_name(
+#[must_use]
+pub fn conflict_name(
     tree: &dyn Tree,
     folder: EntryId,
     wished: &EntryName,

@@ -18,7 +18,7 @@ use crate::safes::scratch::Delta;
 use crate::safes::tree::Tree;
 use rebaser::Rebaser;
 
-pub(in crate::safes) use conflict_name::conflict_name;
+pub use conflict_name::conflict_name;
 
 mod adding;
 mod conflict_name;

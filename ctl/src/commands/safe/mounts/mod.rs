@@ -1,0 +1,247 @@
+//! `safe mount|unmount|mounts`: a safe as a folder of this machine.
+//!
+//! Decides where the folder is, and that this program mounts it: the daemon has no right to. It
+//! speaks to the daemon first and mounts second, and whatever fails behind that, the mount is ended
+//! again. Beside each mount waits a process of ours (`attend`) until it has ended: the device is
+//! locked, or the daemon is gone. Refuses a folder that is a link, not empty or not the user's.
+
+mod kernel;
+
+use std::fs::DirBuilder;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use parsec_protocol::control::{
+    Empty, MountListResult, MountSelector, MountStart, MountView, ProblemKind, SafeShowResult, SafeView,
+    method,
+};
+
+use super::{Context, selector, short};
+use crate::args::{Attend, Mounts};
+use crate::failure::{Done, Failure};
+use crate::schema;
+use crate::text::{escaped, moment};
+
+/// Where mounts can be seen.
+const SEE_MOUNTS: &str = "`parsecctl safe mounts` shows what is mounted.";
+/// The folder in the person's home that safes are mounted in.
+const SAFES: &str = "Safes";
+
+pub(super) fn run(context: &Context<'_>, command: Mounts) -> Result<(), Failure> {
+    match command {
+        Mounts::Mount { safe, folder, read_only } => mount(context, safe, folder, read_only),
+        Mounts::Unmount { what, lazy } => unmount(context, &what, lazy),
+        Mounts::Mounts => list(context),
+    }
+}
+
+fn refused(text: impl Into<String>) -> Failure {
+    Failure::new(ProblemKind::InvalidRequest, text)
+}
+
+/// A path, as it can be shown.
+fn shown(folder: &Path) -> String {
+    escaped(&folder.display().to_string())
+}
+
+/// The folder that a safe is mounted on without a word.
+fn usual(safe: &SafeView) -> Result<PathBuf, Failure> {
+    let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute());
+    let home = home.ok_or_else(|| refused("HOME is not set: say which folder"))?;
+    let name = match &safe.name {
+        Some(name) => folder_name(name.as_str()),
+        None => short(safe.safe),
+    };
+    Ok(PathBuf::from(home).join(SAFES).join(name))
+}
+
+/// A safe's name as that of a folder: it may have a slash, or begin with a dot, which would hide it.
+fn folder_name(name: &str) -> String {
+    let plain = name.replace('/', "-");
+    match plain.strip_prefix('.') {
+        Some(rest) => format!("_{rest}"),
+        None => plain,
+    }
+}
+
+/// Makes a folder where there is none, and refuses one that is not fit to be mounted on.
+fn prepared(folder: &Path) -> Result<PathBuf, Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| refused(format!("{} can't be made: {error}", shown(folder))))?;
+    let failed = |error: std::io::Error| refused(format!("{}: {error}", shown(folder)));
+    let found = std::fs::symlink_metadata(folder).map_err(failed)?;
+    if !found.is_dir() {
+        return Err(refused(format!("{} is a symbolic link", shown(folder))));
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(refused(format!("{} belongs to somebody else", shown(folder))));
+    }
+    if std::fs::read_dir(folder).map_err(failed)?.next().is_some() {
+        return Err(refused(format!("{} is not empty", shown(folder))));
+    }
+    std::fs::canonicalize(folder).map_err(failed)
+}
+
+/// Takes away mounts whose daemon has ended without a word: they answer nobody.
+fn cleaned() -> Vec<PathBuf> {
+    let dead = kernel::ours().unwrap_or_default().into_iter().filter(|found| kernel::is_dead(&found.folder));
+    dead.filter(|found| kernel::unmount(&found.folder, true).is_ok()).map(|found| found.folder).collect()
+}
+
+fn mount(
+    context: &Context<'_>,
+    safe: String,
+    folder: Option<PathBuf>,
+    read_only: bool,
+) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let found: SafeShowResult =
+        context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe.clone()))?;
+    let cleaned = cleaned();
+    let folder = match folder {
+        Some(folder) => folder,
+        None => usual(&found.safe)?,
+    };
+    let there = std::fs::canonicalize(&folder).ok();
+    let ours = kernel::ours().unwrap_or_default();
+    if ours.iter().any(|found| Some(&found.folder) == there.as_ref()) {
+        return Err(refused(format!("A safe is mounted on {} already", shown(&folder))).advised(SEE_MOUNTS));
+    }
+    let folder = prepared(&folder)?;
+    let text = folder.to_str().ok_or_else(|| refused("The folder's path is no UTF-8 text"))?.to_owned();
+    let device = kernel::mount(&folder, read_only)?;
+    let asked = MountStart { select: context.global.select(), safe, folder: text, read_only };
+    let served: Result<MountView, _> = daemon.call_with(method::MOUNT_START, &asked, device.as_fd());
+    drop(device);
+    let view = served.inspect_err(|_| {
+        // Nobody serves it: it must not stay.
+        let _ = kernel::unmount(&folder, true);
+    })?;
+    if let Err(failure) = attended(context, &view, &folder) {
+        let _ = kernel::unmount(&folder, true);
+        return Err(failure);
+    }
+    let name = view.name.as_ref().map_or_else(|| short(view.safe), |name| escaped(name.as_str()));
+    let mut lines = vec![format!("{name} is mounted on {}.", shown(&folder))];
+    lines.extend(
+        cleaned.iter().map(|folder| {
+            format!("A mount that a daemon had left behind was taken away: {}.", shown(folder))
+        }),
+    );
+    let done = Done::new(format!("The safe is mounted on {}.", shown(&folder)), SEE_MOUNTS);
+    context.output.changed(schema::SAFE_MOUNT, &view, || lines.join("\n"), done)
+}
+
+/// Starts who waits beside a mount: this program again, apart from this terminal.
+fn attended(context: &Context<'_>, view: &MountView, folder: &Path) -> Result<(), Failure> {
+    let id = kernel::ours().unwrap_or_default().into_iter().rev().find(|found| found.folder == folder);
+    let id = id.ok_or_else(|| refused("The mount is not in the kernel's list"))?.id;
+    let failed = |error: std::io::Error| refused(format!("Nobody can wait beside the mount: {error}"));
+    let mut attendant = Command::new(std::env::current_exe().map_err(failed)?);
+    attendant.arg("--socket").arg(context.socket()?);
+    if let Some(device) = &context.global.device {
+        attendant.args(["--device", device.as_str()]);
+    }
+    if let Some(organisation) = &context.global.organisation {
+        attendant.args(["--organisation", organisation.as_str()]);
+    }
+    attendant.args(["__attend", "--mount", &view.mount.to_string(), "--id", &id.to_string(), "--"]);
+    attendant.arg(folder).current_dir("/");
+    attendant.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    attendant.spawn().map(drop).map_err(failed)
+}
+
+/// Waits until a mount has ended. Where that was because the device is locked, or the daemon gone,
+/// it is taken away.
+///
+/// # Errors
+/// fusermount3's.
+pub(crate) fn attend(context: &Context<'_>, attend: &Attend) -> Result<(), Failure> {
+    // Apart from the terminal: what ends there does not end this. Fails where it is so already.
+    let _ = rustix::process::setsid();
+    let asked = MountSelector { select: context.global.select(), mount: attend.mount };
+    let ended: Result<Empty, Failure> = context.call(method::MOUNT_WAIT, &asked);
+    if ended.is_ok() {
+        // Somebody has ended it, and something else may be mounted there by now.
+        return Ok(());
+    }
+    let on_top =
+        kernel::ours().unwrap_or_default().into_iter().rev().find(|found| found.folder == attend.folder);
+    match on_top {
+        // The kernel gives numbers anew: whatever still answers is another one.
+        Some(found) if found.id == attend.id && kernel::is_over(&attend.folder) => {
+            kernel::unmount(&attend.folder, true)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn mounts(context: &Context<'_>) -> Result<MountListResult, Failure> {
+    context.call(method::MOUNT_LIST, &context.global.select())
+}
+
+/// The folder that is meant.
+fn meant(context: &Context<'_>, what: &str) -> Result<PathBuf, Failure> {
+    if what.contains('/') {
+        // One that is dead can't be looked at, and has to be ended all the same.
+        let path = Path::new(what);
+        let plain = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        return Ok(std::fs::canonicalize(path).unwrap_or(plain));
+    }
+    let all = mounts(context)?.mounts;
+    let is_meant = |view: &&MountView| {
+        view.name.as_ref().is_some_and(|name| name.as_str() == what)
+            || (what.len() >= 4 && view.safe.to_string().starts_with(what))
+    };
+    match all.iter().filter(is_meant).collect::<Vec<_>>().as_slice() {
+        [one] => Ok(PathBuf::from(&one.folder)),
+        [] => Err(refused(format!("No such safe is mounted: {}", escaped(what))).advised(SEE_MOUNTS)),
+        _ => Err(refused("It is mounted more than once: name the folder").advised(SEE_MOUNTS)),
+    }
+}
+
+fn unmount(context: &Context<'_>, what: &str, lazy: bool) -> Result<(), Failure> {
+    let folder = meant(context, what)?;
+    if !kernel::ours().unwrap_or_default().iter().any(|found| found.folder == folder) {
+        return Err(refused(format!("No safe is mounted on {}", shown(&folder))).advised(SEE_MOUNTS));
+    }
+    kernel::unmount(&folder, lazy || kernel::is_dead(&folder))?;
+    let text = format!("Nothing is mounted on {} any more.", shown(&folder));
+    let result = serde_json::json!({ "folder": folder.display().to_string() });
+    context.output.changed(schema::SAFE_UNMOUNT, &result, || text.clone(), Done::new(&text, SEE_MOUNTS))
+}
+
+fn list(context: &Context<'_>) -> Result<(), Failure> {
+    let result = mounts(context)?;
+    context.output.result(schema::SAFE_MOUNTS, &result, || {
+        if result.mounts.is_empty() {
+            return "No safe is mounted.".to_owned();
+        }
+        let row = |view: &MountView| {
+            vec![
+                short(view.safe),
+                view.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+                if view.read_only { "read only".to_owned() } else { String::new() },
+                moment(view.since),
+                escaped(&view.folder),
+            ]
+        };
+        let rows: Vec<_> = result.mounts.iter().map(row).collect();
+        context.output.table(&["SAFE", "NAME", "", "SINCE", "FOLDER"], &rows)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_safe_is_a_folder_that_is_seen_and_in_its_place() {
+        assert_eq!(folder_name("Plans of 2027"), "Plans of 2027");
+        assert_eq!(folder_name("../../etc"), "_.-..-etc");
+        assert_eq!(folder_name(".hidden"), "_hidden");
+        assert_eq!(folder_name("a/b"), "a-b");
+    }
+}

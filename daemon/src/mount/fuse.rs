@@ -1,0 +1,580 @@
+//! The kernel's requests, in the words of the library that reads them, and the answers.
+//!
+//! Decides how the kernel may ask (`init`), and that no request is worked on by the thread that
+//! reads it: a silent server holds up whoever needs it, and nobody else. What is not offered is
+//! said with the error that programs know. A panic while one request is worked on is its error
+//! alone. Extended attributes are not known at all: asked for each file, they would make a listing
+//! ten times slower.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fuser::{
+    BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyWrite, Request, SessionACL, TimeOrNow, WriteFlags,
+};
+use parsec_protocol::safes::name::EntryName;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::draft::Plain;
+use super::fail::Fail;
+use super::following::Tell;
+use super::gate::Gate;
+use super::renaming::Named;
+use super::serve::{Attr, Mount, Shape};
+use super::writing::Set;
+
+/// For how long the kernel believes what it was told: others' changes are pushed to it.
+const BELIEVED: Duration = Duration::from_secs(3_600);
+/// Bytes of one write: two chunks. More would be memory that every thread holds.
+const WRITE_BYTES: u32 = 1_024 * 1_024;
+/// Threads that read requests. None of them works on one, so more gain nothing.
+const THREADS: usize = 2;
+/// Bytes of a block, as `stat` counts them, and the unit in which `statfs` does.
+const STAT_BLOCK_BYTES: u64 = 512;
+const BLOCK_BYTES: u32 = 4_096;
+/// The one bit of a mode that is kept: whether it is a program.
+const EXECUTE: u32 = 0o100;
+
+/// What serves the kernel.
+struct Served {
+    gate: Gate,
+    runtime: Handle,
+    owner: (u32, u32),
+}
+
+fn errno(fail: Fail) -> Errno {
+    match fail {
+        Fail::NotFound => Errno::ENOENT,
+        Fail::Exists => Errno::EEXIST,
+        Fail::NotAFolder => Errno::ENOTDIR,
+        Fail::IsAFolder => Errno::EISDIR,
+        Fail::NotEmpty => Errno::ENOTEMPTY,
+        Fail::ReadOnly => Errno::EROFS,
+        Fail::NoSpace => Errno::ENOSPC,
+        Fail::Quota => Errno::EDQUOT,
+        Fail::Io => Errno::EIO,
+        Fail::TimedOut => Errno::ETIMEDOUT,
+        Fail::NotPermitted => Errno::EPERM,
+        Fail::Invalid => Errno::EINVAL,
+        Fail::NameTooLong => Errno::ENAMETOOLONG,
+        Fail::TooLarge => Errno::EFBIG,
+        Fail::Busy => Errno::EBUSY,
+        Fail::NotOpen => Errno::EBADF,
+    }
+}
+
+/// A reply that can be an error.
+trait Refuse: Send + 'static {
+    fn refuse(self, errno: Errno);
+}
+
+macro_rules! refuse {
+    ($($reply:ty),+) => {$(
+        impl Refuse for $reply {
+            fn refuse(self, errno: Errno) {
+                self.error(errno);
+            }
+        }
+    )+};
+}
+refuse!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyDirectory,
+    ReplyDirectoryPlus,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyOpen,
+    ReplyStatfs,
+    ReplyWrite
+);
+
+impl Served {
+    /// Works on a request, and answers it. Locking ends the work, and the answer is an error; so it
+    /// is where the work panics, because the reply is dropped.
+    fn work<R: Refuse, T: Send, F>(
+        &self,
+        reply: R,
+        work: impl FnOnce(Arc<Mount>) -> F,
+        answer: impl FnOnce(R, T) + Send + 'static,
+    ) where
+        F: Future<Output = Result<T, Fail>> + Send + 'static,
+    {
+        let Some(mount) = self.gate.mount() else { return reply.refuse(Errno::EIO) };
+        let (stop, tasks) = (mount.session.stop.clone(), mount.session.tasks.clone());
+        let work = work(mount);
+        let whole = async move {
+            let done = tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(Fail::Io),
+                done = work => done,
+            };
+            match done {
+                Ok(done) => answer(reply, done),
+                Err(fail) => reply.refuse(errno(fail)),
+            }
+        };
+        self.runtime.spawn(tasks.track_future(whole));
+    }
+}
+
+fn shown((uid, gid): (u32, u32), attr: Attr) -> FileAttr {
+    let time = UNIX_EPOCH + Duration::from_nanos(attr.looks.mtime);
+    let (kind, perm, nlink) = match (attr.shape, attr.looks.executable) {
+        (Shape::Folder, _) => (FileType::Directory, 0o700, 2),
+        (Shape::File, true) => (FileType::RegularFile, 0o700, 1),
+        (Shape::File, false) => (FileType::RegularFile, 0o600, 1),
+        (Shape::Link, _) => (FileType::Symlink, 0o777, 1),
+    };
+    FileAttr {
+        ino: INodeNo(attr.ino),
+        size: attr.looks.size,
+        blocks: attr.looks.size.div_ceil(STAT_BLOCK_BYTES),
+        atime: time,
+        mtime: time,
+        ctime: time,
+        crtime: time,
+        kind,
+        perm,
+        nlink,
+        uid,
+        gid,
+        rdev: 0,
+        blksize: BLOCK_BYTES,
+        flags: 0,
+    }
+}
+
+fn nanoseconds(time: SystemTime) -> u64 {
+    // Before 1970 is 1970: entries have no earlier time.
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn now_or(time: TimeOrNow) -> u64 {
+    match time {
+        TimeOrNow::SpecificTime(time) => nanoseconds(time),
+        TimeOrNow::Now => nanoseconds(SystemTime::now()),
+    }
+}
+
+impl Filesystem for Served {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // Without them it is slower, and nothing else.
+        let _ = config.set_max_write(WRITE_BYTES);
+        for wanted in [
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+        ] {
+            let _ = config.add_capabilities(wanted);
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let (name, owner) = (name.as_bytes().to_vec(), self.owner);
+        self.work(
+            reply,
+            |mount| async move { mount.lookup(parent.0, &name).await },
+            move |reply, attr| reply.entry(&BELIEVED, &shown(owner, attr), Generation(0)),
+        );
+    }
+
+    fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
+        if let Some(mount) = self.gate.mount() {
+            let tasks = mount.session.tasks.clone();
+            self.runtime.spawn(tasks.track_future(async move { mount.forget(ino.0, lookups).await }));
+        }
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let owner = self.owner;
+        self.work(
+            reply,
+            |mount| async move { mount.getattr(ino.0).await },
+            move |reply, attr| reply.attr(&BELIEVED, &shown(owner, attr)),
+        );
+    }
+
+    fn setattr(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        _: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        if uid.is_some_and(|uid| uid != self.owner.0) || gid.is_some_and(|gid| gid != self.owner.1) {
+            return reply.error(Errno::EPERM);
+        }
+        let executable = mode.map(|mode| mode & EXECUTE != 0);
+        let set = Set { size, mtime: mtime.map(now_or), executable };
+        let owner = self.owner;
+        self.work(
+            reply,
+            move |mount| async move { mount.set(ino.0, set).await },
+            move |reply, attr| reply.attr(&BELIEVED, &shown(owner, attr)),
+        );
+    }
+
+    fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
+        self.work(
+            reply,
+            |mount| async move { mount.target(ino.0).await },
+            |reply, target| reply.data(target.as_bytes()),
+        );
+    }
+
+    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        let (name, owner) = (name.as_bytes().to_vec(), self.owner);
+        self.work(
+            reply,
+            |mount| async move { mount.make_folder(parent.0, &name).await },
+            move |reply, attr| reply.entry(&BELIEVED, &shown(owner, attr), Generation(0)),
+        );
+    }
+
+    fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.as_bytes().to_vec();
+        self.work(
+            reply,
+            |mount| async move { mount.remove(parent.0, &name, false).await },
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.as_bytes().to_vec();
+        self.work(
+            reply,
+            |mount| async move { mount.remove(parent.0, &name, true).await },
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn symlink(&self, _: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let (name, owner) = (name.as_bytes().to_vec(), self.owner);
+        let target = target.as_os_str().as_bytes().to_vec();
+        self.work(
+            reply,
+            |mount| async move { mount.link(parent.0, &name, &target).await },
+            move |reply, attr| reply.entry(&BELIEVED, &shown(owner, attr), Generation(0)),
+        );
+    }
+
+    fn rename(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        to_parent: INodeNo,
+        to_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
+            return reply.error(Errno::EINVAL);
+        }
+        let named = |parent: INodeNo, name: &OsStr| {
+            EntryName::new(name.as_bytes()).map(|name| Named { parent: parent.0, name })
+        };
+        let (from, to) = match (named(parent, name), named(to_parent, to_name)) {
+            (Ok(from), Ok(to)) => (from, to),
+            (Err(why), _) | (_, Err(why)) => return reply.error(errno(why.into())),
+        };
+        let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        self.work(
+            reply,
+            move |mount| async move { mount.rename(from, to, no_replace).await },
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        self.work(
+            reply,
+            move |mount| async move { mount.open(ino.0, writes).await },
+            // Whoever changes it elsewhere has the pages dropped.
+            |reply, handle| reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+        );
+    }
+
+    fn create(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _: i32,
+        reply: ReplyCreate,
+    ) {
+        let (name, owner) = (name.as_bytes().to_vec(), self.owner);
+        let executable = mode & !umask & EXECUTE != 0;
+        self.work(
+            reply,
+            move |mount| async move { mount.create(parent.0, &name, executable).await },
+            move |reply, (attr, handle)| {
+                let handle = FileHandle(handle);
+                let flags = FopenFlags::FOPEN_KEEP_CACHE;
+                reply.created(&BELIEVED, &shown(owner, attr), Generation(0), handle, flags);
+            },
+        );
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let length = usize::try_from(size).unwrap_or_default();
+        self.work(
+            reply,
+            move |mount| async move { mount.read(ino.0, offset, length).await },
+            |reply, bytes| reply.data(&bytes),
+        );
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let data = Plain::new(data.to_vec());
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        self.work(
+            reply,
+            move |mount| async move { mount.write(ino.0, offset, &data).await },
+            move |reply, ()| reply.written(length),
+        );
+    }
+
+    fn flush(&self, _: &Request, ino: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        self.work(reply, move |mount| async move { mount.save(ino.0).await }, |reply, ()| reply.ok());
+    }
+
+    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.work(reply, move |mount| async move { mount.save(ino.0).await }, |reply, ()| reply.ok());
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        let work = move |mount: Arc<Mount>| async move {
+            mount.release(handle.0).await;
+            Ok(())
+        };
+        self.work(reply, work, |reply, ()| reply.ok());
+    }
+
+    fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.work(
+            reply,
+            move |mount| async move { mount.open_folder(ino.0).await },
+            |reply, handle| reply.opened(FileHandle(handle), FopenFlags::empty()),
+        );
+    }
+
+    fn readdir(&self, _: &Request, ino: INodeNo, handle: FileHandle, offset: u64, reply: ReplyDirectory) {
+        let work = move |mount: Arc<Mount>| async move {
+            let items = mount.list(handle.0, offset.saturating_sub(2)).await?;
+            mount.listed(&items, 0, false).await;
+            Ok(items)
+        };
+        self.work(reply, work, move |mut reply, items| {
+            for (at, name) in [(0_u64, "."), (1, "..")] {
+                if at >= offset && reply.add(ino, at + 1, FileType::Directory, name) {
+                    return reply.ok();
+                }
+            }
+            for item in items {
+                let name = OsStr::from_bytes(item.name.as_bytes());
+                let kind = match item.attr.shape {
+                    Shape::Folder => FileType::Directory,
+                    Shape::File => FileType::RegularFile,
+                    Shape::Link => FileType::Symlink,
+                };
+                if reply.add(INodeNo(item.attr.ino), item.next + 2, kind, name) {
+                    break;
+                }
+            }
+            reply.ok();
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let Some(mount) = self.gate.mount() else { return reply.error(Errno::EIO) };
+        let (stop, tasks) = (mount.session.stop.clone(), mount.session.tasks.clone());
+        let owner = self.owner;
+        let whole = async move {
+            let listed = async {
+                let folder = mount.getattr(ino.0).await?;
+                Ok((folder, mount.list(handle.0, offset.saturating_sub(2)).await?))
+            };
+            let listed = tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(Fail::Io),
+                listed = listed => listed,
+            };
+            let (folder, items) = match listed {
+                Ok(listed) => listed,
+                Err(fail) => return reply.error(errno(fail)),
+            };
+            for (at, name) in [(0_u64, "."), (1, "..")] {
+                let attr = shown(owner, folder);
+                if at >= offset && reply.add(ino, at + 1, name, &BELIEVED, &attr, Generation(0)) {
+                    return reply.ok();
+                }
+            }
+            let mut taken = 0;
+            for item in &items {
+                let (number, name) = (INodeNo(item.attr.ino), OsStr::from_bytes(item.name.as_bytes()));
+                let attr = shown(owner, item.attr);
+                if reply.add(number, item.next + 2, name, &BELIEVED, &attr, Generation(0)) {
+                    break;
+                }
+                taken += 1;
+            }
+            // Counted before the kernel can forget them.
+            mount.listed(&items, taken, true).await;
+            reply.ok();
+        };
+        self.runtime.spawn(tasks.track_future(whole));
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        let work = move |mount: Arc<Mount>| async move {
+            mount.release(handle.0).await;
+            Ok(())
+        };
+        self.work(reply, work, |reply, ()| reply.ok());
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        // Names are durable when the call that made them returns.
+        self.work(reply, |_| async { Ok(()) }, |reply, ()| reply.ok());
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        self.work(
+            reply,
+            |mount| async move { mount.room().await },
+            |reply, room| {
+                let block = u64::from(BLOCK_BYTES);
+                let (all, free) = (room.all / block, room.free / block);
+                reply.statfs(all, free, free, room.entries, room.free_entries, BLOCK_BYTES, 255, BLOCK_BYTES);
+            },
+        );
+    }
+}
+
+/// A session with the kernel, over the descriptor that a mount was made with.
+pub(super) struct Kernel(fuser::Session<Served>);
+
+/// Takes the descriptor, and hears how the kernel speaks. It blocks, until the kernel has said so.
+///
+/// # Errors
+/// The descriptor is of no mount, or the kernel speaks otherwise.
+pub(super) fn begin(gate: Gate, runtime: Handle, owner: (u32, u32), device: OwnedFd) -> io::Result<Kernel> {
+    let mut config = Config::default();
+    config.n_threads = Some(THREADS);
+    let served = Served { gate, runtime, owner };
+    fuser::Session::from_fd(served, device, SessionACL::Owner, config).map(Kernel)
+}
+
+impl Kernel {
+    /// The way to tell the kernel something.
+    pub(super) fn notifier(&self) -> Told {
+        Told(self.0.notifier())
+    }
+
+    /// Serves until nobody has the mount any more.
+    pub(super) fn run(self) -> io::Result<()> {
+        self.0.run()
+    }
+}
+
+/// The way to tell the kernel something.
+pub(super) struct Told(Notifier);
+
+impl Told {
+    /// Tells it until there is nothing more to tell. On a thread of its own: the kernel may ask in
+    /// between, and waits for the answer.
+    pub(super) fn run(&self, mut words: mpsc::Receiver<Tell>) {
+        while let Some(word) = words.blocking_recv() {
+            let told = match word {
+                Tell::Name(folder, name) => {
+                    self.0.inval_entry(INodeNo(folder), OsStr::from_bytes(name.as_bytes()))
+                }
+                Tell::Inode(ino) => self.0.inval_inode(INodeNo(ino), 0, 0),
+                Tell::All(all, done) => {
+                    for ino in all {
+                        let _ = self.0.inval_inode(INodeNo(ino), 0, 0);
+                    }
+                    drop(done);
+                    return;
+                }
+            };
+            if let Err(error) = told {
+                tracing::debug!(%error, "the kernel could not be told of a change");
+            }
+        }
+    }
+}

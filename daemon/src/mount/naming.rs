@@ -1,0 +1,366 @@
+//! Names: looking them up, listing folders, making and removing what stands under them.
+//!
+//! Decides that a new file is on this device alone until it is closed for the first time, and one
+//! with the name of a program's note for good. Refuses names that a safe doesn't take, and links
+//! that lead out of it.
+
+use std::sync::Arc;
+
+use parsec_protocol::ids::{EntryId, ObjectId};
+use parsec_protocol::safes::change::{Change, Kind};
+use parsec_protocol::safes::name::{EntryName, LinkTarget};
+use parsec_protocol::safes::tree::Tree;
+
+use super::fail::Fail;
+use super::file::OpenFile;
+use super::inodes::{Ino, Inodes, Node, ROOT};
+use super::names::{is_confined, stays_inside};
+use super::queueing;
+use super::serve::{Attr, Handle, Listed, Mount, Names};
+use crate::safes::{acts, overlay};
+use crate::session::open_safes::MemoryGuard;
+
+/// Names that are handed to the kernel in one piece.
+const PAGE: usize = 256;
+
+/// One name of a folder, as the kernel gets it.
+pub(super) struct Item {
+    /// The name.
+    pub(super) name: EntryName,
+    /// What it is; none where it is gone since the folder was opened.
+    pub(super) attr: Attr,
+    /// Where the next one is.
+    pub(super) next: u64,
+}
+
+/// The entry that a folder's inode is.
+pub(super) fn folder(inodes: &Inodes, tree: &dyn Tree, ino: Ino) -> Result<EntryId, Fail> {
+    match &inodes.get(ino).ok_or(Fail::NotFound)?.node {
+        Node::Entry(id) if tree.is_folder(*id) => tree.is_live(*id).then_some(*id).ok_or(Fail::NotFound),
+        Node::Entry(_) | Node::Local(..) => Err(Fail::NotAFolder),
+        Node::Former(..) | Node::Gone => Err(Fail::NotFound),
+    }
+}
+
+/// What stands under a name: an inode, which may be new.
+pub(super) fn found(inodes: &mut Inodes, tree: &dyn Tree, folder: EntryId, name: &EntryName) -> Option<Ino> {
+    inodes.local(folder, name).or_else(|| tree.child(folder, name).map(|entry| inodes.of_entry(entry)))
+}
+
+impl Mount {
+    /// What stands under a name. The kernel counts it as looked up.
+    pub(super) async fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr, Fail> {
+        let name = EntryName::new(name)?;
+        self.tree(|names, tree| {
+            let folder = folder(&names.inodes, tree, parent)?;
+            let ino = found(&mut names.inodes, tree, folder, &name).ok_or(Fail::NotFound)?;
+            let attr = self.attr(&mut names.inodes, tree, ino);
+            if attr.is_ok() {
+                names.inodes.looked_up(ino);
+            }
+            attr
+        })
+        .await
+    }
+
+    /// What an inode is like.
+    pub(super) async fn getattr(&self, ino: Ino) -> Result<Attr, Fail> {
+        self.tree(|names, tree| self.attr(&mut names.inodes, tree, ino)).await
+    }
+
+    /// The kernel forgets look-ups.
+    pub(super) async fn forget(&self, ino: Ino, lookups: u64) {
+        self.names.lock().await.inodes.forget(ino, lookups);
+    }
+
+    /// Opens a folder: what is in it now.
+    pub(super) async fn open_folder(&self, ino: Ino) -> Result<u64, Fail> {
+        self.tree(|names, tree| {
+            let folder = folder(&names.inodes, tree, ino)?;
+            let mut all = Vec::new();
+            for (name, ino) in names.inodes.locals_in(folder) {
+                all.push(Listed { name, node: Err(ino) });
+            }
+            for (name, entry) in tree.children(folder) {
+                if names.inodes.local(folder, &name).is_none() {
+                    all.push(Listed { name, node: Ok(entry) });
+                }
+            }
+            Ok(names.open(Handle::Folder(Arc::new(all))))
+        })
+        .await
+    }
+
+    /// Names of an open folder, from a place on.
+    pub(super) async fn list(&self, handle: u64, from: u64) -> Result<Vec<Item>, Fail> {
+        self.tree(|names, tree| {
+            let all = match names.handles.get(&handle) {
+                Some(Handle::Folder(all)) => Arc::clone(all),
+                Some(Handle::File(_)) | None => return Err(Fail::NotOpen),
+            };
+            let from = usize::try_from(from).unwrap_or(usize::MAX);
+            let mut items = Vec::new();
+            for (at, listed) in all.iter().enumerate().skip(from) {
+                if items.len() >= PAGE {
+                    break;
+                }
+                let ino = match listed.node {
+                    Ok(entry) => names.inodes.of_entry(entry),
+                    Err(ino) => ino,
+                };
+                let Ok(attr) = self.attr(&mut names.inodes, tree, ino) else { continue };
+                items.push(Item { name: listed.name.clone(), attr, next: at as u64 + 1 });
+            }
+            Ok(items)
+        })
+        .await
+    }
+
+    /// Those of a page that the kernel took count as looked up; the others are forgotten.
+    pub(super) async fn listed(&self, items: &[Item], taken: usize, counts: bool) {
+        let mut names = self.names.lock().await;
+        for (at, item) in items.iter().enumerate() {
+            if counts && at < taken {
+                names.inodes.looked_up(item.attr.ino);
+            }
+            names.inodes.tidy(item.attr.ino);
+        }
+    }
+
+    /// Opens a file.
+    pub(super) async fn open(&self, ino: Ino, writes: bool) -> Result<u64, Fail> {
+        if writes {
+            self.writable().await?;
+        }
+        self.tree(|names, tree| {
+            self.file(&mut names.inodes, tree, ino)?;
+            if let Some(inode) = names.inodes.get_mut(ino) {
+                inode.opens += 1;
+            }
+            Ok(names.open(Handle::File(ino)))
+        })
+        .await
+    }
+
+    /// A program has closed its last handle of this opening.
+    pub(super) async fn release(self: &Arc<Self>, handle: u64) {
+        let ino = match self.names.lock().await.handles.remove(&handle) {
+            Some(Handle::File(ino)) => ino,
+            Some(Handle::Folder(_)) | None => return,
+        };
+        // What a mapping wrote after the file was closed.
+        if let Err(fail) = self.save(ino).await {
+            tracing::warn!(%fail, "what a program wrote at last is not saved");
+        }
+        let mut names = self.names.lock().await;
+        let Some(inode) = names.inodes.get_mut(ino) else { return };
+        inode.opens = inode.opens.saturating_sub(1);
+        if inode.opens == 0 && !matches!(inode.node, Node::Local(..)) {
+            let file = inode.file.take();
+            names.inodes.tidy(ino);
+            drop(names);
+            if let Some(file) = file {
+                self.closed(&file).await;
+            }
+        }
+    }
+
+    /// A new file, open: on this device alone until it is closed.
+    pub(super) async fn create(
+        &self,
+        parent: Ino,
+        name: &[u8],
+        executable: bool,
+    ) -> Result<(Attr, u64), Fail> {
+        {
+            let mut memory = self.safe.memory().await;
+            self.may_write(&memory)?;
+            // It may be a step of a save: what was moved out of its way waits for it.
+            self.hold(&mut memory);
+        }
+        self.soon.notify_one();
+        let name = EntryName::new(name)?;
+        self.tree(|names, tree| {
+            let folder = folder(&names.inodes, tree, parent)?;
+            if found(&mut names.inodes, tree, folder, &name).is_some() {
+                return Err(Fail::Exists);
+            }
+            let file = Arc::new(OpenFile::empty(acts::nanoseconds(), executable));
+            let ino = new_local(names, folder, name)?;
+            if let Some(inode) = names.inodes.get_mut(ino) {
+                inode.file = Some(file);
+                inode.opens = 1;
+            }
+            names.inodes.looked_up(ino);
+            let attr = self.attr(&mut names.inodes, tree, ino)?;
+            Ok((attr, names.open(Handle::File(ino))))
+        })
+        .await
+    }
+
+    /// A new folder.
+    pub(super) async fn make_folder(&self, parent: Ino, name: &[u8]) -> Result<Attr, Fail> {
+        self.add(parent, name, Kind::Folder).await
+    }
+
+    /// A new symbolic link.
+    pub(super) async fn link(&self, parent: Ino, name: &[u8], target: &[u8]) -> Result<Attr, Fail> {
+        let target = LinkTarget::new(target)?;
+        let bytes = target.clone();
+        let inside = self.tree(|names, tree| {
+            let folder = folder(&names.inodes, tree, parent)?;
+            Ok::<_, Fail>(stays_inside(tree.depth(folder), bytes.as_bytes()))
+        });
+        if !inside.await? {
+            return Err(Fail::NotPermitted);
+        }
+        if !is_confined(name) {
+            return self.add(parent, name, Kind::Symlink(target)).await;
+        }
+        self.writable().await?;
+        let name = EntryName::new(name)?;
+        self.tree(|names, tree| {
+            let folder = folder(&names.inodes, tree, parent)?;
+            if found(&mut names.inodes, tree, folder, &name).is_some() {
+                return Err(Fail::Exists);
+            }
+            let ino = new_local(names, folder, name)?;
+            if let Some(inode) = names.inodes.get_mut(ino) {
+                inode.link = Some(target);
+            }
+            names.inodes.looked_up(ino);
+            self.attr(&mut names.inodes, tree, ino)
+        })
+        .await
+    }
+
+    /// Where a link points to.
+    pub(super) async fn target(&self, ino: Ino) -> Result<LinkTarget, Fail> {
+        self.tree(|names, tree| {
+            let inode = names.inodes.get(ino).ok_or(Fail::NotFound)?;
+            if let Some(target) = &inode.link {
+                return Ok(target.clone());
+            }
+            let Node::Entry(id) = &inode.node else { return Err(Fail::Invalid) };
+            let entry = tree.entry(*id).filter(|_| tree.is_live(*id)).ok_or(Fail::NotFound)?;
+            match (&entry.kind, entry.parent) {
+                // Whoever made it may have had another program than this.
+                (Kind::Symlink(target), Some(parent))
+                    if stays_inside(tree.depth(parent), target.as_bytes()) =>
+                {
+                    Ok(target.clone())
+                }
+                (Kind::Symlink(_), _) => Err(Fail::NotPermitted),
+                (Kind::Folder | Kind::File(_), _) => Err(Fail::Invalid),
+            }
+        })
+        .await
+    }
+
+    /// Adds a folder or link to the safe.
+    async fn add(&self, parent: Ino, name: &[u8], kind: Kind) -> Result<Attr, Fail> {
+        let name = EntryName::new(name)?;
+        let mut names = self.names.lock().await;
+        let memory = self.safe.memory().await;
+        self.may_write(&memory)?;
+        let (entry, change) = {
+            let tree = overlay::view(&memory);
+            let folder = folder(&names.inodes, &tree, parent)?;
+            if found(&mut names.inodes, &tree, folder, &name).is_some() {
+                return Err(Fail::Exists);
+            }
+            acts::added(folder, &name, kind, acts::nanoseconds(), false)?
+        };
+        self.queue(&mut names, memory, vec![(change, Vec::new())]).await?;
+        let ino = names.inodes.of_entry(entry);
+        let memory = self.safe.memory().await;
+        let attr = self.attr(&mut names.inodes, &overlay::view(&memory), ino)?;
+        names.inodes.looked_up(ino);
+        Ok(attr)
+    }
+
+    /// Removes a file or link; with `folder` a folder that is empty.
+    pub(super) async fn remove(&self, parent: Ino, name: &[u8], is_folder: bool) -> Result<(), Fail> {
+        let name = EntryName::new(name)?;
+        let mut names = self.names.lock().await;
+        let memory = self.safe.memory().await;
+        self.may_write(&memory)?;
+        let (ino, entry) = {
+            let tree = overlay::view(&memory);
+            let folder = folder(&names.inodes, &tree, parent)?;
+            let ino = found(&mut names.inodes, &tree, folder, &name).ok_or(Fail::NotFound)?;
+            let entry = match names.inodes.get(ino).map(|inode| inode.node.clone()) {
+                Some(Node::Entry(entry)) => entry,
+                Some(Node::Local(..)) if is_folder => return Err(Fail::NotAFolder),
+                Some(Node::Local(..)) => {
+                    drop(memory);
+                    self.gone(&mut names, ino);
+                    return Ok(());
+                }
+                Some(Node::Former(..) | Node::Gone) | None => return Err(Fail::NotFound),
+            };
+            match (tree.is_folder(entry), is_folder) {
+                (true, false) => return Err(Fail::IsAFolder),
+                (false, true) => return Err(Fail::NotAFolder),
+                (true, true)
+                    if tree.next_child(entry, None).is_some()
+                        || !names.inodes.locals_in(entry).is_empty() =>
+                {
+                    return Err(Fail::NotEmpty);
+                }
+                (true, true) | (false, false) => {}
+            }
+            (ino, entry)
+        };
+        let act = (Change::Remove { operation: acts::operation()?, entry }, Vec::new());
+        self.queue(&mut names, memory, vec![act]).await?;
+        self.gone(&mut names, ino);
+        Ok(())
+    }
+
+    /// An inode has no name any more. Who has it open keeps it.
+    pub(super) fn gone(&self, names: &mut Names, ino: Ino) {
+        names.inodes.becomes(ino, Node::Gone);
+        if let Some(inode) = names.inodes.get_mut(ino)
+            && inode.opens == 0
+        {
+            inode.file = None;
+        }
+    }
+
+    /// Saves acts, and notes who has another entry by them. They go out a moment later, together
+    /// with what follows at once.
+    pub(super) async fn queue(
+        &self,
+        names: &mut Names,
+        mut memory: MemoryGuard,
+        acts: Vec<(Change, Vec<ObjectId>)>,
+    ) -> Result<(), Fail> {
+        self.hold(&mut memory);
+        let done = queueing::save(&self.session, &self.safe, memory, acts).await?;
+        if let Some((kept, fresh)) = done.swapped
+            && let Some(ino) = names.inodes.entry(kept)
+        {
+            names.inodes.becomes(ino, Node::Entry(fresh));
+            self.version_of(names, ino).await;
+        }
+        self.soon.notify_one();
+        Ok(())
+    }
+
+    /// The file of an inode is written over in the version that its entry has now.
+    pub(super) async fn version_of(&self, names: &Names, ino: Ino) {
+        let Some(inode) = names.inodes.get(ino) else { return };
+        let (Some(file), Node::Entry(entry)) = (&inode.file, &inode.node) else { return };
+        let memory = self.safe.memory().await;
+        let tree = overlay::view(&memory);
+        file.set_version(tree.entry(*entry).and_then(|entry| entry.version));
+    }
+}
+
+/// An inode for what is here alone, with a number that none had before.
+fn new_local(names: &mut Names, folder: EntryId, name: EntryName) -> Result<Ino, Fail> {
+    let mut begin = [0; 8];
+    begin.iter_mut().zip(acts::drawn()?).for_each(|(to, from)| *to = from);
+    Ok(names.inodes.new_local(folder, name, u64::from_be_bytes(begin).max(ROOT + 1)))
+}
