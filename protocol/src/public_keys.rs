@@ -66,11 +66,13 @@ pub enum Context {
     SafeCertificate,
     /// A record of a safe's journal.
     Record,
+    /// A recovery kit's word for among whom it was split.
+    SharePlan,
 }
 
 impl Context {
     /// All of them, for tests: what is made under one must not pass under another.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Certificate,
         Self::Request,
         Self::Receipt,
@@ -80,6 +82,7 @@ impl Context {
         Self::Enrolled,
         Self::SafeCertificate,
         Self::Record,
+        Self::SharePlan,
     ];
 
     /// The bytes put before the message. Each ends in a zero byte, so none is a prefix of another's
@@ -96,6 +99,7 @@ impl Context {
             Self::Enrolled => b"parsec-enrolled-v1\0",
             Self::SafeCertificate => b"parsec-safe-cert-v1\0",
             Self::Record => b"parsec-record-v1\0",
+            Self::SharePlan => b"parsec-share-plan-v1\0",
         }
     }
 

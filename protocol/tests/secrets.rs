@@ -127,6 +127,7 @@ fn an_approval() {
         manifest: None,
         log: &org.log,
         attempts: 1,
+        share: None,
     };
     assert_eq!(leak(&approval), None);
 }

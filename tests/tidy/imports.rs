@@ -276,8 +276,7 @@ const WINDOWS: &[Window] = &[
     },
     Window {
         from: "server",
-        // The rules too: a certificate that the server let in and every reader refused would end
-        // the log for all.
+        // The rules too: what the server let in and every reader refused would end the log for all.
         only: &[
             "address",
             "relay",
@@ -286,6 +285,7 @@ const WINDOWS: &[Window] = &[
             "codec",
             "public_keys",
             "claim_receipt",
+            "share_plan",
             "object_hash",
             // What is shown of a key; nothing that opens a box.
             "sealing/EncryptionKey",

@@ -8,6 +8,7 @@
 mod alarms;
 pub(crate) mod atomic;
 mod chain;
+mod collections;
 mod database;
 mod device;
 mod drills;
@@ -44,6 +45,7 @@ use parsec_protocol::relay::attempt::is_exhausted;
 use zeroize::Zeroizing;
 
 pub use alarms::StoredAlarm;
+pub use collections::{CollectedShare, Collection};
 pub use database::Store;
 pub use device::Devices;
 pub use inspect::Inspected;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{certificates, codec, kits, logs, sealing, seals, signatures, texts, user_keys};
+use crate::{certificates, codec, kits, logs, sealing, seals, signatures, splits, texts, user_keys};
 
 /// The vectors so far, by file name without its end.
 pub(crate) struct Set(BTreeMap<String, Value>);
@@ -47,5 +47,7 @@ pub(crate) fn all() -> BTreeMap<String, Value> {
     signatures::receipts(&mut set);
     user_keys::boxes(&mut set);
     kits::kits(&mut set);
+    splits::plans(&mut set);
+    splits::splits(&mut set);
     set.0
 }

@@ -18,6 +18,7 @@ mod registering;
 mod repairing;
 mod route;
 mod safes;
+mod shares;
 mod signed;
 mod user_keys;
 

@@ -15,6 +15,7 @@ mod members;
 mod restore;
 mod safes;
 mod schema;
+mod shares;
 mod stamp;
 mod threads;
 mod tx;

@@ -22,6 +22,7 @@ const APPLICATION_ID: i32 = 0x5052_534d;
 const MIGRATIONS: &[&str] = &[
     concat!(include_str!("schema/0001_first.sql"), include_str!("schema/0001_safes.sql")),
     include_str!("schema/0002_repairs.sql"),
+    include_str!("schema/0004_shares.sql"),
 ];
 /// The last `user_version` of schemas that were in use before the first release, and that no
 /// version reads any more.

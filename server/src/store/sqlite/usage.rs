@@ -111,7 +111,9 @@ pub(super) fn recount(sql: &Connection, organisation: &OrganisationId) -> Result
             manifest_bytes = (SELECT ifnull(sum(length(envelope)), 0) FROM manifest m WHERE m.organisation = ?1),
             key_bytes = (SELECT ifnull(sum(length(key)), 0) FROM encryption_key k WHERE k.organisation = ?1)
                 + (SELECT ifnull(sum(length(sealed)), 0) FROM key_box b WHERE b.organisation = ?1)
-                + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1),
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1)
+                + (SELECT ifnull(sum(length(plan)), 0) FROM share_plan s WHERE s.organisation = ?1)
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM share_box h WHERE h.organisation = ?1),
             changed = (SELECT ifnull(max(last_change) + 1, 0) FROM device d WHERE d.organisation = ?1),
             safes = (SELECT count(*) FROM safe s WHERE s.organisation = ?1),
             safe_bytes = 0
