@@ -73,9 +73,12 @@ schemas! {
     Change RECEIPT_EXPORT "parsec.receipt.export/1" "`receipt export`";
     Schema RECEIPT_LIST "parsec.receipt.list/1" "`receipt list`";
     Schema RECEIPT_VERIFY "parsec.receipt.verify/1" "`receipt verify`: what the receipt says, all of it checked.";
+    Change RECOVERY_COLLECT "parsec.recovery.collect/1" "`recovery collect`, with the last share that was needed, and `recovery collect --finish`: the new device.";
     Change RECOVERY_CREATE "parsec.recovery.create/1" "`recovery create`; `words` is left out where they went to a file.";
     Schema RECOVERY_DRILL "parsec.recovery.drill/1" "`recovery drill`: what the kit has opened.";
+    Change RECOVERY_GIVE "parsec.recovery.give/1" "`recovery give`: the invitation.";
     Schema RECOVERY_LIST "parsec.recovery.list/1" "`recovery list`";
+    Change RECOVERY_SHARE "parsec.recovery.share/1" "`recovery share`: the kit, and among whom it is split.";
     Change RECOVERY_USE "parsec.recovery.use/1" "`recovery use`: the new device.";
     Schema RPC_CALL "parsec.rpc.call/1" "`rpc call`: the method's result, as the daemon sent it, under `result`.";
     Schema RPC_DISCOVER "parsec.rpc.discover/1" "`rpc discover`: the OpenRPC document, under `document`.";

@@ -213,6 +213,7 @@ pub fn refused(error: Refused) -> Problem {
         Refused::WrongIdentity => Kind::InvalidRequest,
         Refused::MayNotCertify => Kind::NotAllowed,
         Refused::KeyChangeDue => Kind::KeyChangeDue,
+        Refused::NoShare => Kind::ShareUnknown,
         Refused::NoEntropy => Kind::NoRandomness,
     };
     Problem::new(kind, sentence(&error.to_string()))
@@ -232,6 +233,7 @@ pub fn closed(why: Closed) -> Problem {
         | Closed::RootMismatch
         | Closed::BadReceipt => Kind::BadMessage,
         Closed::ChainInvalid => Kind::ChainInvalid,
+        Closed::FalseShare(_) => Kind::ShareFalse,
     };
     Problem::new(kind, sentence(&why.to_string()))
 }
@@ -249,6 +251,7 @@ pub const fn end_reason(why: Closed) -> EndReason {
         | Closed::CommitmentBroken
         | Closed::RootMismatch
         | Closed::ChainInvalid
+        | Closed::FalseShare(_)
         | Closed::BadReceipt => EndReason::BadMessage,
     }
 }

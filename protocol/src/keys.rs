@@ -233,6 +233,10 @@ secret! {
     KitSeed
 }
 secret! {
+    /// One share of a recovery kit: 32 values, of which fewer than the plan needs say nothing.
+    ShareSecret
+}
+secret! {
     /// The seed of a libp2p identity (Ed25519), made for one invitation. It proves an end of a
     /// connection and no person.
     PeerSecret

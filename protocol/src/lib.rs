@@ -32,4 +32,6 @@ pub mod relay;
 pub mod safe_log;
 pub mod safes;
 pub mod sealing;
+pub mod share_plan;
+pub mod shares;
 pub mod user_key;

@@ -70,11 +70,13 @@ pub enum Context {
     SafeHead,
     /// A device's hello to another one of the same safe.
     Direct,
+    /// A recovery kit's word for among whom it was split.
+    SharePlan,
 }
 
 impl Context {
     /// All of them, for tests: what is made under one must not pass under another.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Certificate,
         Self::Request,
         Self::Receipt,
@@ -86,6 +88,7 @@ impl Context {
         Self::Record,
         Self::SafeHead,
         Self::Direct,
+        Self::SharePlan,
     ];
 
     /// The bytes put before the message. Each ends in a zero byte, so none is a prefix of another's
@@ -104,6 +107,7 @@ impl Context {
             Self::Record => b"parsec-record-v1\0",
             Self::SafeHead => b"parsec-safe-head-v1\0",
             Self::Direct => b"parsec-direct-v1\0",
+            Self::SharePlan => b"parsec-share-plan-v1\0",
         }
     }
 

@@ -129,6 +129,7 @@ fn an_approval() {
         manifest: None,
         log: &org.log,
         attempts: 1,
+        share: None,
     };
     assert_eq!(leak(&approval), None);
 }

@@ -127,6 +127,11 @@ impl Invitation {
     /// Who may greet.
     pub(crate) fn may_greet(&self, member: &Member) -> bool {
         may_invite(member, &self.invited)
+            && match &self.invited {
+                Invited::User(_) | Invited::Device(_) => true,
+                // The share that it brings is its maker's.
+                Invited::Share(..) => self.created_by == member.user,
+            }
     }
 
     /// When it is looked at next, as of `now`: at its date (half a year later where a claimer holds
@@ -155,12 +160,14 @@ impl Invitation {
     }
 }
 
-/// Who may invite whom, and greet them: a new user any administrator, a new device its user.
+/// Who may invite whom, and greet them: a new user any administrator, a new device its user. For a
+/// share of a kit, whoever is not brought back by it; whether they have one is the store's question.
 pub(crate) fn may_invite(member: &Member, invited: &Invited) -> bool {
     match (invited, member.profile) {
         (Invited::User(_), Profile::Administrator) => true,
         (Invited::User(_), Profile::Standard | Profile::Outsider) => false,
         (Invited::Device(user), _) => *user == member.user,
+        (Invited::Share(user, _), _) => *user != member.user,
     }
 }
 

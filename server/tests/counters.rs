@@ -164,6 +164,7 @@ impl Course {
                 let (mut newcomer, seen) = (Newcomer::new(), greeter.head(bench).await);
                 let completion = match &invited {
                     Invited::User(email) => newcomer.enrolment(greeter, seen, bench.now(), email.as_str()),
+                    Invited::Share(..) => unreachable!("nobody is given a share here"),
                     Invited::Device(user) => {
                         newcomer.user = *user;
                         let device = greeter.certify(seen, bench.now(), newcomer.device_body());

@@ -27,7 +27,7 @@ async fn of_body(bench: &Bench, by: &Member, body: Body, new: DeviceKind) -> New
     let certificate = by.certify(by.head(bench).await, bench.now(), body);
     let key = support::keys_of(std::slice::from_ref(&certificate)).remove(0);
     let user_key = by.verified(bench).await.user(&user).unwrap().encryption_key;
-    NewOwnDevice { certificate, key, user_key, sealed: sealed() }
+    NewOwnDevice { certificate, key, user_key, sealed: sealed(), shares: None }
 }
 
 async fn add(bench: &Bench, by: &Member, asked: &NewOwnDevice) -> Answer {

@@ -1148,6 +1148,83 @@ def judge_directory(given):
     return {"head": sha(head).hex(), "boxes": len(given_)}, None
 
 
+PLAN_MAX, SHARES_MAX = 1536, 16
+
+
+def plan_of(data, key=None):
+    """A plan's fields, once its form is right, and its signature where a key is given."""
+    payload, signature = record(decode(data, PLAN_MAX), 2, "not an envelope")
+    organisation, user, kit, threshold, members = record(decode(payload, PLAN_MAX), 5, "not a plan")
+    organisation_id(organisation)
+    octets(user, 16), octets(kit, 16), natural(threshold)
+    if not isinstance(members, list):
+        raise Bad("no members")
+    members = [record(member, 2, "not a member") for member in members]
+    for member, commitment in members:
+        octets(member, 16), octets(commitment, 32)
+    ids = [member for member, _ in members]
+    need(2 <= threshold <= len(members) <= SHARES_MAX, "numbers of shares")
+    need(all(one < next_ for one, next_ in zip(ids, ids[1:])) and user not in ids, "members")
+    need(key is None or signed(key, b"parsec-share-plan-v1\0", payload, octets(signature, 64)), "signature")
+    return organisation, user, kit, threshold, members
+
+
+def judge_plan(given):
+    organisation, user, kit, threshold, members = plan_of(bytes.fromhex(given["plan"]), bytes.fromhex(given["kit's verify key"]))
+    members = [[member.hex(), commitment.hex()] for member, commitment in members]
+    gives = {"organisation": organisation, "user id": user.hex(), "device id": kit.hex(), "threshold": threshold, "members": members}
+    return gives, None
+
+
+def field_times(one, two):
+    """In GF(2^8), modulo x^8 + x^4 + x^3 + x + 1."""
+    product = 0
+    for bit in range(8):
+        if two >> bit & 1:
+            product ^= one << bit
+    for bit in range(14, 7, -1):
+        if product >> bit & 1:
+            product ^= 0x11B << (bit - 8)
+    return product
+
+
+def field_inverse(one):
+    return next(other for other in range(1, 256) if field_times(one, other) == 1)
+
+
+def at_zero(shares):
+    """The values at 0 of the polynomials that have these values at these numbers (Lagrange)."""
+    secret = bytearray(32)
+    for number, values in shares.items():
+        factor = 1
+        for other in shares:
+            if other != number:
+                factor = field_times(factor, field_times(other, field_inverse(other ^ number)))
+        for at, value in enumerate(values):
+            secret[at] ^= field_times(value, factor)
+    return bytes(secret)
+
+
+def judge_share(given):
+    organisation, _, kit, threshold, members = plan_of(bytes.fromhex(given["plan"]))
+    shares = {}
+    for one in given["shares"]:
+        user, seed, box = (bytes.fromhex(one[name]) for name in ("user id", "seed", "box"))
+        use = ["parsec-share-box-v1", organisation, kit, user, key_hash(hpke.key_pair(seed)[1])]
+        opened = hpke.open_(seed, encode(use), b"", box)
+        if opened is None:
+            raise Bad("closed")
+        number, values = record(decode(opened, 36), 2, "not a share")
+        commitment = sha(b"parsec-share-v1\0", encode([organisation, kit, number, octets(values, 32)]))
+        need(0 < number <= len(members) and members[number - 1] == [user, commitment], "the share of its member")
+        shares[number] = values
+    need(len(shares) >= threshold, "enough shares")
+    raw = at_zero({number: shares[number] for number in sorted(shares)[:threshold]})
+    device = noise.hkdf(b"", raw, b"parsec-recovery-v1 device id\0" + encode(organisation), 16)
+    need(device == kit, "the kit of the plan")
+    return {"bytes": raw.hex()}, None
+
+
 def key_hash(key):
     return sha(b"parsec-key-v1\0", encode([1, key]))
 
@@ -1680,6 +1757,8 @@ LAYERS = {
     "user-key": judge_user_key,
     "kit": judge_kit,
     "directory": judge_directory,
+    "plan": judge_plan,
+    "share": judge_share,
     "channel": judge_channel,
     "ceremony": judge_ceremony,
 }

@@ -16,7 +16,9 @@ use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
     Problem, ProblemKind, Role, SecretText, Stage,
 };
-use parsec_protocol::enrol::io::{NewDevice, Prologue, SealedEnrolment, TransportKind};
+use parsec_protocol::enrol::io::{
+    HeldShare, NewDevice, Prologue, ReceivedShare, SealedEnrolment, TransportKind,
+};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, UserId};
 use parsec_protocol::keys::{DirectoryKey, LinkSecret, random};
 use parsec_protocol::lab::{EMAIL, LABEL, NAME, Organisation};
@@ -24,12 +26,13 @@ use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsecd::enrolment::claimer::{self, SaveKeys};
-use parsecd::enrolment::greeter::{self, Handed, Issuer};
+use parsecd::enrolment::greeter::{self, Greeted, Handed, Issuer};
 use parsecd::enrolment::view::ViewPublisher;
 use parsecd::enrolment::{Act, CeremonyContext, End, Request};
 use parsecd::os::caller::CallerSession;
 use parsecd::os::clock;
 use parsecd::os::entropy::System;
+use parsecd::recovery::Progress;
 use parsecd::store::{DeviceKeys, Devices, OpenDevice, PendingReceipt, WorkFactor};
 use parsecd::transport::http::{Client, Server};
 use parsecd::transport::relay::{ClaimerTransport, GreeterTransport, Invitee, Member, Signer, bootstrap};
@@ -194,6 +197,10 @@ impl Issuer for Vouches {
         unreachable!("new users alone are greeted here")
     }
 
+    async fn share(&self, _: Arc<VerifiedLog>, _: UserId, _: DeviceId) -> Result<HeldShare, Problem> {
+        unreachable!("new users alone are greeted here")
+    }
+
     async fn attempts(&self) -> Result<u64, Problem> {
         Ok(1)
     }
@@ -214,6 +221,10 @@ struct Keeps {
 }
 
 impl SaveKeys for Keeps {
+    async fn keep_share(&self, _: Arc<ReceivedShare>, _: SecretText) -> Result<Progress, Problem> {
+        unreachable!("new users alone are greeted here")
+    }
+
     async fn keep(
         &self,
         new: Arc<NewDevice>,
@@ -429,7 +440,9 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
     let greets = async {
         let sealed =
             greeter::run(&mut greeter_context, &greeter_transport, prologue, &link_secret, &voucher).await?;
-        publish(&greeter_transport, &sealed).await;
+        if let Greeted::Signed(sealed) = sealed {
+            publish(&greeter_transport, &sealed).await;
+        }
         Ok::<_, End>(())
     };
     let claims = claimer::run(&mut claimer_context, &claimer_transport, &invitation, &saver);

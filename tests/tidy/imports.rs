@@ -285,6 +285,7 @@ const WINDOWS: &[Window] = &[
             "codec",
             "public_keys",
             "claim_receipt",
+            "share_plan",
             "object_hash",
             // What is shown of a key; nothing that opens a box.
             "sealing/EncryptionKey",

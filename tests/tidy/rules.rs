@@ -51,6 +51,14 @@ const EXPOSERS: &[(&str, &str)] = &[
         "makes words of a kit's seed, holds it against the root key, derives the kit's keys",
     ),
     (
+        "protocol/src/shares.rs",
+        "splits a kit's bytes, puts them together, and holds a share against its plan",
+    ),
+    (
+        "ctl/src/commands/recovery/sharing.rs",
+        "gives one password twice: for the share that is kept, and for the device that comes of it",
+    ),
+    (
         "daemon/src/recovery/",
         "reads the words that somebody typed, hands the user's keys to the device that a kit brings",
     ),

@@ -39,7 +39,7 @@ pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use mounts::{Attend, Mounts};
 pub(crate) use net::{Net, TransportOption};
-pub(crate) use recovery::{NewKit, Page as KitPage, Recovery, UseKit};
+pub(crate) use recovery::{CollectShares, GiveShare, NewKit, Page as KitPage, Recovery, ShareKit, UseKit};
 pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, Sharing};
 pub(crate) use safe_path::{SafePath, Target};
 pub(crate) use token::{NewToken, Token};
@@ -221,6 +221,10 @@ mod tests {
             "recovery use --page kit.txt --device-label laptop",
             "recovery list",
             "recovery drill --page -",
+            "recovery share --threshold 2 bob@example.org carol@example.org --label team --yes",
+            "recovery give alice@example.org --days 3 --detach",
+            "recovery collect --link-file - --device-label laptop --password-fd 3",
+            "recovery collect --finish --device-label laptop",
             "recovery revoke a0b1c2d3 --yes",
             "token list",
             "token revoke 0011223344556677",

@@ -40,7 +40,7 @@ pub(crate) enum Transport {
 }
 
 /// The option of every command that takes a transport.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct TransportOption {
     /// Over the server, or directly from device to device [default: auto, the server first]
     #[arg(long, value_name = "TRANSPORT")]

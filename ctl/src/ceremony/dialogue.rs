@@ -25,13 +25,15 @@ use crate::text::escaped;
 
 /// Problems after which the same question is asked again: the answer was wrong in form, and cost
 /// nothing.
-const ASKED_AGAIN: [ProblemKind; 10] = [
+const ASKED_AGAIN: [ProblemKind; 11] = [
     ProblemKind::CodeMalformed,
     ProblemKind::CodeOfWrongDirection,
     ProblemKind::ChoiceNotOffered,
     ProblemKind::TypingRequired,
     ProblemKind::NotConfirmed,
     ProblemKind::WeakPassword,
+    // Of a share: another than the one under which the first was kept.
+    ProblemKind::WrongPassword,
     ProblemKind::InvalidRequest,
     ProblemKind::NotNow,
     // The keys could not be kept; the ceremony waits with them in memory until there is room.
@@ -189,7 +191,7 @@ impl Dialogue<'_> {
 
     fn identify(&mut self) -> Result<(), Failure> {
         let name = match self.prepared.name.take() {
-            _ if screens::is_own_device(&self.view) => None,
+            _ if screens::is_own_device(&self.view) || screens::is_share(&self.view) => None,
             Some(name) => Some(name),
             None => loop {
                 let line = input!(self.ask("  Your name: ", false));
@@ -212,7 +214,8 @@ impl Dialogue<'_> {
 
     fn approve(&mut self) -> Result<(), Failure> {
         let Some(said) = self.view.claimer.clone() else { return self.wait() };
-        let own = screens::is_own_device(&self.view);
+        let share = screens::is_share(&self.view);
+        let own = screens::is_own_device(&self.view) || share;
         let name = match said.name.clone() {
             None => None,
             Some(name) => match self.label("  Name", Some(name))? {
@@ -220,7 +223,12 @@ impl Dialogue<'_> {
                 None => return Ok(()),
             },
         };
-        let Some(label) = self.label("  Device", Some(said.device_label.clone()))? else { return Ok(()) };
+        let label = if share {
+            Some(said.device_label.clone())
+        } else {
+            self.label("  Device", Some(said.device_label.clone()))?
+        };
+        let Some(label) = label else { return Ok(()) };
         let chosen = match self.prepared.profile {
             _ if own => None,
             Some(chosen) => Some(chosen),
@@ -447,6 +455,14 @@ impl Dialogue<'_> {
             Ok(view) if matches!(view.outcome, Some(Outcome::Enrolled { .. })) => Some(
                 "It was too late to end it: the enrolment is complete. See `parsecctl status`.".to_owned(),
             ),
+            Ok(view)
+                if matches!(
+                    view.outcome,
+                    Some(Outcome::ShareGiven { .. } | Outcome::ShareCollected { .. })
+                ) =>
+            {
+                Some("It was too late to end it: the share is given.".to_owned())
+            }
             Ok(_) => None,
             Err(Failure::Report(report)) => {
                 Some(format!("{}\n{}", escaped(&report.message), escaped(&report.hint)))

@@ -75,12 +75,13 @@ fn give_prepared(
     prepared: &mut Prepared,
 ) -> Result<(), Failure> {
     let ceremony = view.id;
-    let named = prepared.name.is_some() || screens::is_own_device(view);
+    let nameless = screens::is_own_device(view) || screens::is_share(view);
+    let named = prepared.name.is_some() || nameless;
     if view.allowed.contains(&Action::Identify)
         && named
         && let Some(device_label) = prepared.device_label.take()
     {
-        let name = if screens::is_own_device(view) { None } else { prepared.name.take() };
+        let name = if nameless { None } else { prepared.name.take() };
         let asked = CeremonyIdentify { ceremony, name, device_label };
         return daemon.call::<_, CeremonyView>(method::CEREMONY_IDENTIFY, &asked).map(drop);
     }
@@ -113,7 +114,7 @@ pub(crate) fn wait_until(
         }
         match &view.outcome {
             Some(Outcome::Failed { problem }) => return Err(Failure::Report(problem.clone().into())),
-            Some(Outcome::Enrolled { .. }) => {
+            Some(Outcome::Enrolled { .. } | Outcome::ShareGiven { .. } | Outcome::ShareCollected { .. }) => {
                 return Err(Failure::new(
                     ProblemKind::NotNow,
                     "The ceremony has ended, and well, without stopping at this stage",
@@ -187,13 +188,34 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
     };
     match outcome {
         Outcome::Failed { problem } => Err(Failure::Report(problem.clone().into())),
-        Outcome::Enrolled { .. } if output.is_json() => {
+        Outcome::Enrolled { .. } | Outcome::ShareGiven { .. } | Outcome::ShareCollected { .. }
+            if output.is_json() =>
+        {
             let (id, role, organisation, transport) =
                 (view.id, view.role, &view.organisation, view.transport);
             let ended = Ended { id, role, organisation, transport, outcome };
             output
                 .object(schema::CEREMONY_DONE, &[("event", "done")], &ended)
                 .map_err(|failure| failure.after(enrolled(view)))
+        }
+        Outcome::ShareGiven { .. } => {
+            let who = screens::peer(view);
+            let text = format!("Done: {who} has your share of their recovery kit.");
+            output.line(&text).map_err(|failure| failure.after(enrolled(view)))
+        }
+        Outcome::ShareCollected { collected, needed, root_fingerprint, .. } => {
+            let text = format!(
+                "Done: {collected} of {needed} shares of your recovery kit in {} are here.\n  Root key:  {}",
+                view.organisation,
+                grouped(root_fingerprint)
+            );
+            output.line(&text).map_err(|failure| failure.after(enrolled(view)))?;
+            output.say(if collected < needed {
+                "Next: ask another member for theirs, and run parsecctl recovery collect with their link."
+            } else {
+                "Next: parsecctl recovery collect --finish --device-label LABEL"
+            });
+            Ok(())
         }
         Outcome::Enrolled { user, device, root_fingerprint, registered } => {
             let who = screens::peer(view);
@@ -232,6 +254,10 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
 
 /// What is said of a good end that can't be shown.
 fn enrolled(view: &CeremonyView) -> Done {
+    if screens::is_share(view) {
+        let what = format!("The share of a recovery kit in {} is given.", view.organisation);
+        return Done::new(what, "`parsecctl ceremony list` shows how it ended.");
+    }
     let (what, again) = match view.role {
         Role::Greeter => ("is certified", "`parsecctl user list` shows the members."),
         Role::Claimer => {

@@ -17,11 +17,18 @@ pub(super) fn is_own_device(view: &CeremonyView) -> bool {
     matches!(view.subject, Some(Subject::Device { .. }))
 }
 
+/// Whether it is about a share of a recovery kit: nobody is let in.
+pub(super) fn is_share(view: &CeremonyView) -> bool {
+    matches!(view.subject, Some(Subject::Share { .. }))
+}
+
 /// The one at the other end.
 pub(super) fn peer(view: &CeremonyView) -> String {
     match (view.role, &view.subject, &view.invited_by) {
         (Role::Greeter, Some(Subject::User { email }), _) => escaped(email),
         (Role::Greeter, Some(Subject::Device { .. }), _) => "your new device".to_owned(),
+        (Role::Greeter, Some(Subject::Share { email: Some(email), .. }), _) => escaped(email),
+        (Role::Greeter, Some(Subject::Share { .. }), _) => "the member whose kit it is".to_owned(),
         (Role::Greeter, None, _) => "the newcomer".to_owned(),
         (Role::Claimer, Some(Subject::Device { .. }), _) => "your other device".to_owned(),
         (Role::Claimer, _, Some(email)) => escaped(email),
@@ -34,7 +41,7 @@ pub(super) fn peer(view: &CeremonyView) -> String {
 fn invited_as(view: &CeremonyView) -> String {
     match &view.subject {
         Some(Subject::User { email }) => format!(" as {}", escaped(email)),
-        Some(Subject::Device { .. }) | None => String::new(),
+        Some(Subject::Device { .. } | Subject::Share { .. }) | None => String::new(),
     }
 }
 
@@ -84,6 +91,9 @@ pub(super) fn heading(view: &CeremonyView) -> Option<String> {
 pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
     let peer = peer(view);
     let own = is_own_device(view);
+    if let Some(text) = of_share(view, &peer) {
+        return Some(indented(&text));
+    }
     let text = match (view.role, view.stage) {
         (_, Stage::Connecting) if view.transport == Some(TransportName::P2p) => "Looking for the other device...".to_owned(),
         (_, Stage::Connecting) => "Connecting to the server...".to_owned(),
@@ -139,6 +149,47 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
         | (Role::Claimer, Stage::Approve | Stage::WaitingForPassword) => return None,
     };
     Some(indented(&text))
+}
+
+/// What is different where a share is given.
+fn of_share(view: &CeremonyView, peer: &str) -> Option<String> {
+    if !is_share(view) {
+        return None;
+    }
+    let text = match (view.role, view.stage) {
+        (Role::Greeter, Stage::WaitingForPeer) => format!(
+            "You are about to give {peer} your share of their recovery kit in {}.\n\
+             With enough shares, whoever gets them is {peer} to everybody. Call them now, on the phone or\n\
+             over video, so that you know it is them.\n\
+             Ask them to run `parsecctl recovery collect` with their link, and stay on the line.\n\
+             Waiting for them...",
+            view.organisation
+        ),
+        (Role::Claimer, Stage::WaitingForPeer) => format!(
+            "{peer} gives you their share of your recovery kit in {}.\n\
+             Talk to each other now, on the phone or over video, to the end.\n\
+             Ask them to run `parsecctl greet`.\n\
+             Waiting for them...",
+            view.organisation
+        ),
+        (Role::Claimer, Stage::Identify) => format!(
+            "The codes agree: nobody is in between.\n\n\
+             Tell {peer} aloud:  \"I found your code.\""
+        ),
+        (Role::Claimer, Stage::WaitingForApproval) => format!(
+            "If you have not said \"I found your code\" yet, say it now.\nWaiting for {peer} to give the share..."
+        ),
+        (Role::Claimer, Stage::SetPassword) => "The share is verified, up to the root key.\n\
+             Choose a password. It keeps your shares on this machine until there are enough, and protects the\n\
+             new device then. If you have collected a share here before, give the same."
+            .to_owned(),
+        (Role::Greeter, Stage::WaitingForPassword) => {
+            format!("{peer} puts the share away...")
+        }
+        (_, Stage::Registering) => "The share is kept...".to_owned(),
+        _ => return None,
+    };
+    Some(text)
 }
 
 /// The transport, once it is decided. One that nobody here knows is not spoken of.
@@ -199,6 +250,9 @@ pub(crate) fn in_words(choice: &Choice, plain: bool) -> String {
 
 fn approve(view: &CeremonyView, peer: &str) -> String {
     let Some(ClaimerInfo { name, device_label }) = &view.claimer else { return String::new() };
+    if is_share(view) {
+        return format!("{peer} is at a device that they call {}.", escaped(device_label));
+    }
     match name {
         Some(name) => format!(
             "{peer} says:\n  Name:    {}\n  Device:  {}\nYou may correct what will be certified.",
@@ -216,6 +270,14 @@ fn approve(view: &CeremonyView, peer: &str) -> String {
 /// The question that stands between a stranger and a signature.
 pub(super) fn vouch(view: &CeremonyView, name: Option<&str>, label: &str, profile: &str) -> String {
     let peer = peer(view);
+    if is_share(view) {
+        return indented(&format!(
+            "You are about to give your share of a recovery kit away, to whoever is on the phone:\n\
+             \x20 {peer}, at {}\n\n\
+             Is it THEIR voice, and did you HEAR them say that they found your code?",
+            escaped(label)
+        ));
+    }
     if is_own_device(view) {
         return indented(&format!(
             "You are about to add the device {} to your own account.\n\n\

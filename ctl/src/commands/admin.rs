@@ -98,7 +98,7 @@ pub(super) fn change_profile(
 
 /// The member that is meant, as the daemon finds them: what is shown and what is signed then go by
 /// the same whole id.
-fn member(context: &Context<'_>, daemon: &mut Connection, user: &str) -> Result<Member, Failure> {
+pub(super) fn member(context: &Context<'_>, daemon: &mut Connection, user: &str) -> Result<Member, Failure> {
     let asked = UserShow { select: context.global.select(), user: Some(user.to_owned()) };
     let found: UserShowResult = context.ask(daemon, method::USER_SHOW, &asked)?;
     Ok(found.member)
@@ -138,7 +138,7 @@ pub(super) fn confirm(context: &Context<'_>, what: &str, sure: &Sure) -> Result<
     Err(Failure::usage("That is not yes, so nothing was changed", "Run it again if you want it."))
 }
 
-fn in_words(member: &Member) -> String {
+pub(super) fn in_words(member: &Member) -> String {
     let email = escaped(&member.email);
     member.name.as_ref().map_or_else(|| email.clone(), |name| format!("{} <{email}>", escaped(name)))
 }

@@ -92,7 +92,7 @@ pub(crate) fn goes_on(view: &CeremonyView, what: &str) -> Done {
     )
 }
 
-fn show(daemon: &mut Connection, id: u64) -> Result<CeremonyView, Failure> {
+pub(super) fn show(daemon: &mut Connection, id: u64) -> Result<CeremonyView, Failure> {
     daemon.call(method::CEREMONY_SHOW, &CeremonySelector { ceremony: CeremonyId(id) })
 }
 
@@ -185,6 +185,10 @@ fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Enrolled { registered: true, .. } => "enrolled".to_owned(),
         Outcome::Enrolled { registered: false, .. } => "enrolled, pending registration".to_owned(),
+        Outcome::ShareGiven { .. } => "the share is given".to_owned(),
+        Outcome::ShareCollected { collected, needed, .. } => {
+            format!("{collected} of {needed} shares are here")
+        }
         Outcome::Failed { problem } => problem.message.clone(),
     }
 }

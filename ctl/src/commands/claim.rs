@@ -3,6 +3,8 @@
 //! Decides where the link comes from. Refuses a password that is too weak before anybody is called
 //! to the phone.
 
+use std::path::Path;
+
 use parsec_protocol::control::{CeremonyView, ClaimStart, Role, SecretText, method};
 use parsec_protocol::paste::{PasteError, link_in};
 use zeroize::Zeroizing;
@@ -29,7 +31,8 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
     let view = match command.ceremony {
         Some(id) => ceremony::attach(&mut daemon, id, Role::Claimer)?,
         None => {
-            let link = link(&mut command, terminal.as_ref(), context.output)?;
+            let given = (command.link.take(), command.link_file.as_deref());
+            let link = link(given, terminal.as_ref(), context.output)?;
             daemon.call::<_, CeremonyView>(
                 method::CLAIM_START,
                 &ClaimStart { link: SecretText::new(link), transport: command.transport.choice() },
@@ -43,15 +46,15 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
 
 /// The link: argument, file, or asked for. Not shown while it is pasted: it stays good until it is
 /// used.
-fn link(
-    command: &mut Claim,
+pub(super) fn link(
+    (link, link_file): (Option<String>, Option<&Path>),
     terminal: Option<&Terminal>,
     output: &Output,
 ) -> Result<Zeroizing<String>, Failure> {
-    if let Some(link) = command.link.take() {
+    if let Some(link) = link {
         return Ok(Zeroizing::new(link));
     }
-    if let Some(path) = &command.link_file {
+    if let Some(path) = link_file {
         return password::read_link(path);
     }
     let Some(terminal) = terminal else {

@@ -64,7 +64,7 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
     }
 }
 
-fn show_link(
+pub(super) fn show_link(
     context: &Context<'_>,
     schema: Change,
     result: &InviteResult,
@@ -119,7 +119,7 @@ fn show_link(
 const SEE_INVITATIONS: &str = "`parsecctl invite list` shows the invitations.";
 
 /// A link is shown once. Where it would be lost, there shall be no invitation.
-fn check_stdout(mail: bool) -> Result<(), Failure> {
+pub(super) fn check_stdout(mail: bool) -> Result<(), Failure> {
     if mail || !reaches_nobody() {
         return Ok(());
     }
@@ -204,6 +204,8 @@ pub(super) fn subject(subject: &Subject) -> String {
     match subject {
         Subject::User { email } => email.to_string(),
         Subject::Device { user } => format!("a device of user {}", short(user)),
+        Subject::Share { email: Some(email), .. } => format!("a share of {email}'s recovery kit"),
+        Subject::Share { user, .. } => format!("a share of the recovery kit of user {}", short(user)),
     }
 }
 

@@ -177,6 +177,7 @@ fn invitation(item: &parsec_protocol::control::InvitationItem) -> [Option<Candid
             Candidate::new(email.as_str(), &format!("invitation {token}")),
         ],
         Subject::Device { .. } => [Candidate::new(token, "for a device of your own"), None],
+        Subject::Share { .. } => [Candidate::new(token, "gives a share of a recovery kit"), None],
     }
 }
 

@@ -311,6 +311,16 @@ async fn recovery(session: &Session, subject: &(impl Fn() -> Option<String> + Sy
             "Look for the page, and try it: `parsecctl recovery drill`.",
         ));
     }
+    match recovery::out_of_reach(session).await {
+        Ok(kits) if kits.is_empty() => {}
+        Ok(_) => checks.push(warning(
+            NAME,
+            subject(),
+            "so many members were revoked that the others can't bring you back with a recovery kit that was split among them",
+            "Split another one (`parsecctl recovery share`), and revoke that one (`parsecctl recovery list`, `parsecctl recovery revoke KIT`).",
+        )),
+        Err(problem) => checks.push(failed(NAME, subject(), problem)),
+    }
     // Before the device is in the log nothing is known to be well, with a kit or without.
     let is_kit = |device: &DeviceRecord| device.kind == DeviceKind::Recovery && device.revoked.is_none();
     let has_kit = log.device(&summary.device).is_some() && log.devices_of(&summary.user).any(is_kit);

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     Empty, Event, InvitationItem, InviteDevice, InviteListResult, InviteResult, InviteUser, LINE_MAX_BYTES,
-    MovedLink, Problem, ProblemKind, SecretText, Subject, TransportChoice,
+    MovedLink, Problem, ProblemKind, RecoveryGive, SecretText, Subject, TransportChoice,
 };
 use parsec_protocol::enrol::link::{Link, LinkKind};
-use parsec_protocol::ids::{Email, Invited, Token};
+use parsec_protocol::ids::{DeviceId, Email, Invited, Token, UserId};
 use parsec_protocol::keys::{LinkSecret, PeerSecret, random};
 use parsec_protocol::limits::{INVITATION_DAYS_DEFAULT, INVITATION_DAYS_MAX};
 use parsec_protocol::relay::{ErrorCode, InvitationStatus, MailOutcome, NewInvitation};
@@ -20,6 +20,7 @@ use crate::enrolment::p2p;
 use crate::enrolment::view::subject;
 use crate::os::{addresses, clock, entropy};
 use crate::problems;
+use crate::recovery;
 use crate::session::Session;
 use crate::store::{DirectEnd, Posting, Store, StoredInvitation, Tally};
 use crate::transport::retry::{ANSWER_WAIT, answered, until_done, within};
@@ -31,6 +32,8 @@ const DAY: u64 = 86_400;
 const LIST_MAX_BYTES: usize = LINE_MAX_BYTES - 16 * 1024;
 /// An item of a list without its address, as JSON, with the longest numbers.
 const ITEM_BYTES: usize = 360;
+/// What the kit of a share takes beside, as JSON: its id, and an address that is not told.
+const KIT_BYTES: usize = 64;
 /// The same where the invitation works without it.
 const WAIT_ALONE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -65,6 +68,36 @@ pub async fn device(session: &Arc<Session>, request: InviteDevice) -> Result<Inv
     let InviteDevice { days, mail, transport, .. } = request;
     let (invited, transport) = (Invited::Device(session.open.summary.user), transport.unwrap_or_default());
     make(session, Wish { invited, days, mail, transport }).await
+}
+
+/// `recovery.give`: makes an invitation that brings this user's share of a kit to whoever the kit
+/// brings back. Over the server alone: they need it for everything that follows.
+///
+/// # Errors
+/// `share_unknown`, `share_false`; as [`user`].
+pub async fn share(session: &Arc<Session>, request: RecoveryGive) -> Result<InviteResult, Problem> {
+    let RecoveryGive { user, kit, days, .. } = request;
+    let unknown = || {
+        let text = "You have no share of a recovery kit of theirs.";
+        Problem::new(ProblemKind::ShareUnknown, text)
+    };
+    let kit = match kit {
+        Some(kit) => kit,
+        None => newest_kit(session, user).await?.ok_or_else(unknown)?,
+    };
+    // Whoever asks is on the telephone: nobody is to wait there for a share that is none.
+    recovery::held(session, &session.log(), user, kit).await?;
+    let invited = Invited::Share(user, kit);
+    make(session, Wish { invited, days, mail: false, transport: TransportChoice::Server }).await
+}
+
+/// The kit of this user that was made last, of those of which a share is held here.
+async fn newest_kit(session: &Session, user: UserId) -> Result<Option<DeviceId>, Problem> {
+    let held = recovery::list(session).await?.held;
+    let log = session.log();
+    let certified = |kit: &DeviceId| log.device(kit).map(|record| record.certified);
+    let kits = held.into_iter().filter(|held| held.user == user).map(|held| held.kit);
+    Ok(kits.max_by_key(certified))
 }
 
 /// Makes an invitation. What is left in the store after a failure is dropped.
@@ -144,6 +177,7 @@ fn link(session: &Session, invited: &Invited, token: Token, secret: LinkSecret) 
         kind: match invited {
             Invited::User(_) => LinkKind::User,
             Invited::Device(_) => LinkKind::Device,
+            Invited::Share(..) => LinkKind::Share,
         },
         token,
         secret,
@@ -332,9 +366,15 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
         let member = |email: &Email| log.users().any(|user| user.revoked.is_none() && user.email == *email);
         let status = match &own.invited {
             Invited::User(email) if member(email) => InvitationStatus::Completed,
-            Invited::User(_) | Invited::Device(_) if own.tally.is_exhausted() => InvitationStatus::Exhausted,
-            Invited::User(_) | Invited::Device(_) if own.expires <= clock::now() => InvitationStatus::Expired,
-            Invited::User(_) | Invited::Device(_) => InvitationStatus::Pending,
+            Invited::User(_) | Invited::Device(_) | Invited::Share(..) => {
+                if own.tally.is_exhausted() {
+                    InvitationStatus::Exhausted
+                } else if own.expires <= clock::now() {
+                    InvitationStatus::Expired
+                } else {
+                    InvitationStatus::Pending
+                }
+            }
         };
         invitations.push(InvitationItem {
             token,
@@ -381,6 +421,7 @@ fn size(item: &InvitationItem) -> usize {
     match &item.subject {
         Subject::User { email } => ITEM_BYTES.saturating_add(email.as_str().len()),
         Subject::Device { .. } => ITEM_BYTES,
+        Subject::Share { .. } => ITEM_BYTES.saturating_add(KIT_BYTES),
     }
 }
 
@@ -435,7 +476,7 @@ mod tests {
             subject: if number.is_multiple_of(2) {
                 Subject::User { email }
             } else {
-                Subject::Device { user: parsec_protocol::ids::UserId::from_bytes([number; 16]) }
+                Subject::Device { user: UserId::from_bytes([number; 16]) }
             },
             status: self::status(status).to_owned(),
             created: parsec_protocol::ids::Timestamp(u64::MAX),

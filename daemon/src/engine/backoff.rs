@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::events::Hub;
 use crate::os::blocking;
 use crate::recovery::Passwords;
-use crate::store::{OpenDevice, StoreError};
+use crate::store::{Collection, OpenDevice, StoreError};
 
 /// Wrong passwords in a row that cost nothing: capital letters, the other keyboard, the password of
 /// yesterday.
@@ -148,6 +148,14 @@ impl Passwords for Backoff {
         work: impl FnOnce() -> Result<OpenDevice, StoreError> + Send + 'static,
     ) -> Result<OpenDevice, Problem> {
         self.attempt(device, work).await
+    }
+
+    async fn open(
+        &self,
+        kit: DeviceId,
+        work: impl FnOnce() -> Result<Option<Collection>, StoreError> + Send + 'static,
+    ) -> Result<Option<Collection>, Problem> {
+        self.attempt(kit, work).await
     }
 }
 

@@ -12,7 +12,7 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
     DeviceRestore, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, NetPeers,
     NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Problem, ProblemKind,
-    RecoveryUse, RecoveryUsed, Registration, StatusResult,
+    RecoveryCombine, RecoveryUse, RecoveryUsed, Registration, StatusResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -82,6 +82,7 @@ pub enum Command {
     OrgBootstrap(OrgBootstrap, Reply<OrgBootstrapped>),
     OrgServer(OrgServer, Reply<OrgMoved>),
     RecoveryUse(RecoveryUse, Reply<RecoveryUsed>),
+    RecoveryCombine(RecoveryCombine, Reply<RecoveryUsed>),
     DeviceList(Reply<DeviceListResult>),
     DeviceUnlock(DeviceUnlock, Reply<DeviceView>),
     DeviceLock(DeviceSelector, Reply<DeviceView>),
@@ -126,7 +127,7 @@ pub struct Asker {
 pub enum OpenedFor {
     /// For `org.bootstrap`, and the session that asked for it.
     Founding(Reply<OrgBootstrapped>, Option<CallerSession>),
-    /// For `recovery.use`, and the session that asked for it.
+    /// For `recovery.use` or `recovery.combine`, and the session that asked for it.
     Recovery(Reply<RecoveryUsed>, Option<CallerSession>),
     /// A claim that kept its keys; it waits for nothing.
     Claim(Option<CallerSession>),

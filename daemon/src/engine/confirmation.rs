@@ -121,6 +121,7 @@ impl Daemon {
             | Command::Status(_)
             | Command::OrgBootstrap(..)
             | Command::RecoveryUse(..)
+            | Command::RecoveryCombine(..)
             | Command::DeviceList(_)
             | Command::DeviceForget(..)
             | Command::DeviceRestore(..)

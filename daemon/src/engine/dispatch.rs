@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, Empty, GreetStart,
-    OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Outcome, Problem, ProblemKind, RecoveryUse,
-    RecoveryUsed, Role, StatusResult,
+    OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Outcome, Problem, ProblemKind, RecoveryUsed, Role,
+    StatusResult,
 };
 
+use super::backoff::Backoff;
 use super::command::{Asker, Command, Event, OpenedFor, Reply, SessionWork};
 use super::select::Wanted;
 use super::{Daemon, FOUNDINGS_MAX, bootstrap};
@@ -22,6 +23,7 @@ use crate::os::caller::CallerSession;
 use crate::problems;
 use crate::recovery::{self, Machine};
 use crate::session::Session;
+use crate::store::OpenDevice;
 use crate::transport::http::Server;
 
 impl Daemon {
@@ -44,7 +46,16 @@ impl Daemon {
             Command::Doctor(reply) => self.doctor(reply),
             Command::OrgBootstrap(request, reply) => self.bootstrap(request, caller.session.clone(), reply),
             Command::RecoveryUse(request, reply) => {
-                self.use_kit(request, caller.session.clone(), reply);
+                let come_back = |machine, backoff: Backoff| async move {
+                    recovery::run(machine, &backoff, request).await
+                };
+                self.use_kit(come_back, caller.session.clone(), reply);
+            }
+            Command::RecoveryCombine(request, reply) => {
+                let come_back = |machine, backoff: Backoff| async move {
+                    recovery::combine(machine, &backoff, request).await
+                };
+                self.use_kit(come_back, caller.session.clone(), reply);
             }
             Command::OrgServer(request, reply) => self.move_server(request, reply),
             Command::DeviceUnlock(request, reply) => self.unlock(request, &caller, reply),
@@ -134,7 +145,14 @@ impl Daemon {
 
     /// Brings a user back in a task, under the same bound as foundings: both make a device that no
     /// ceremony let in.
-    fn use_kit(&self, request: RecoveryUse, by: Option<CallerSession>, reply: Reply<RecoveryUsed>) {
+    fn use_kit<F>(
+        &self,
+        come_back: impl FnOnce(Machine, Backoff) -> F,
+        by: Option<CallerSession>,
+        reply: Reply<RecoveryUsed>,
+    ) where
+        F: Future<Output = Result<OpenDevice, Problem>> + Send + 'static,
+    {
         let Ok(turn) = Arc::clone(&self.foundings).try_acquire_owned() else {
             let text = format!("{FOUNDINGS_MAX} devices are being made already.");
             let _ = reply.send(Err(Problem::new(ProblemKind::DeviceBusy, text)));
@@ -146,9 +164,10 @@ impl Daemon {
             client: context.client.clone(),
             unlocked: self.devices.sessions().map(|session| session.open.summary.device).collect(),
         };
+        let coming = come_back(machine, backoff);
         self.context.spawn(async move {
             let _turn = turn;
-            match recovery::run(machine, &backoff, request).await {
+            match coming.await {
                 Ok(open) => {
                     let event = Event::Opened(Box::new(open), OpenedFor::Recovery(reply, by));
                     context.handle.tell(event).await;

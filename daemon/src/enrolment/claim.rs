@@ -80,6 +80,7 @@ pub async fn claim(mut context: CeremonyContext, link: Link, server: Server, nee
         secret,
         hints: None,
     };
+    // A share is given over the server alone: with no hints in its link, nothing else is tried.
     if needs.transport == TransportChoice::P2p {
         started.hints = Some(link.hints.clone());
         return p2p::claim(context, link, started, needs, TransportReason::Asked).await;
@@ -136,7 +137,9 @@ async fn attempt_of(
 ) -> Result<(), End> {
     let same_kind = matches!(
         (&info.invited, link.kind),
-        (Invited::User(_), LinkKind::User) | (Invited::Device(_), LinkKind::Device)
+        (Invited::User(_), LinkKind::User)
+            | (Invited::Device(_), LinkKind::Device)
+            | (Invited::Share(..), LinkKind::Share)
     );
     if !same_kind {
         let text = "The server says that the invitation is of another kind than the link.";

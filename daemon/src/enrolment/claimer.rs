@@ -9,10 +9,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{Action, Problem, SecretText, Stage};
+use parsec_protocol::chain::organisation::certificate::{Body, Envelope};
+use parsec_protocol::control::{Action, Outcome, Problem, ProblemKind, SecretText, Stage};
 use parsec_protocol::enrol::claimer::Claimer;
-use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Prologue, Refused, TransportKind};
-use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
+use parsec_protocol::enrol::io::{
+    ClaimerInput, ClaimerOutput, Closed, NewDevice, Prologue, ReceivedShare, Refused, TransportKind,
+};
+use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Least};
 use tokio::sync::watch;
@@ -21,6 +24,7 @@ use super::{Act, CeremonyContext, End, Request, answer, next_state, not_now};
 use crate::os::caller::CallerSession;
 use crate::os::{clock, entropy};
 use crate::problems;
+use crate::recovery::Progress;
 use crate::transport::{Transport, TransportError};
 
 /// Makes a claimer's keys durable, under a password.
@@ -36,6 +40,23 @@ pub trait SaveKeys: Send + Sync {
         password: SecretText,
         by: Option<CallerSession>,
     ) -> impl Future<Output = Result<(), Problem>> + Send;
+
+    /// Makes a share durable under a password, beside those that were collected before.
+    ///
+    /// # Errors
+    /// The problem; nothing was kept, and the person may try again.
+    fn keep_share(
+        &self,
+        share: Arc<ReceivedShare>,
+        password: SecretText,
+    ) -> impl Future<Output = Result<Progress, Problem>> + Send;
+}
+
+/// What is verified, and waits for a password.
+#[derive(Debug, Clone)]
+enum ToKeep {
+    Device(Arc<NewDevice>),
+    Share(Arc<ReceivedShare>),
 }
 
 /// How long a person is kept waiting until the receipt is with the greeter: a transport that broke
@@ -67,7 +88,9 @@ struct Driver<'a, R, K> {
     machine: Claimer,
     outputs: VecDeque<ClaimerOutput>,
     /// Verified, and waiting for a password.
-    to_keep: Option<Arc<NewDevice>>,
+    to_keep: Option<ToKeep>,
+    /// Of a share: how many are here.
+    progress: Option<Progress>,
     wake: Option<Timestamp>,
     /// What its deadlines go by.
     clock: clock::Steady,
@@ -136,6 +159,7 @@ pub async fn run<R: Transport, K: SaveKeys>(
         machine,
         outputs: outputs.into(),
         to_keep: None,
+        progress: None,
         wake: None,
         clock,
         next: 1,
@@ -165,11 +189,18 @@ pub async fn run<R: Transport, K: SaveKeys>(
             Ok(()) = trouble.changed() => driver.context.shown.note(trouble.borrow_and_update().clone()),
         }
     }
-    let Some(new) = driver.to_keep else {
-        return Err(End::Here(Problem::new(
-            parsec_protocol::control::ProblemKind::Internal,
-            "The ceremony ended without keys.",
-        )));
+    let without = || End::Here(Problem::new(ProblemKind::Internal, "The ceremony ended without keys."));
+    let new = match (driver.to_keep, driver.progress) {
+        (Some(ToKeep::Device(new)), _) => new,
+        // It is here, and durable: whether its giver has heard changes nothing.
+        (Some(ToKeep::Share(share)), Some(Progress { collected, needed })) => {
+            let root_fingerprint = share.root.fingerprint().to_string();
+            let (user, kit) = (share.user, share.kit);
+            let outcome = Outcome::ShareCollected { user, kit, collected, needed, root_fingerprint };
+            context.shown.shared(outcome);
+            return Ok(());
+        }
+        (Some(ToKeep::Share(_)) | None, _) => return Err(without()),
     };
     let known = driver.registered;
     // The keys are here and the receipt is out: from now on everything happens by itself, also
@@ -259,13 +290,21 @@ impl<R: Transport, K: SaveKeys> Driver<'_, R, K> {
                 }
                 ClaimerOutput::NeedLog { count } => {
                     let log = self.context.carry(self.transport, first(self.transport, count)).await?;
+                    let certified = Arc::new(log);
                     let outputs = self
-                        .step(ClaimerInput::Log(log))
+                        .step(ClaimerInput::Log(certified.to_vec()))
                         .map_err(|error| End::Here(problems::refused(error)))?;
+                    if let Some(ClaimerOutput::Closed(Closed::FalseShare(giver))) = outputs.first() {
+                        return Err(End::Here(false_share(&certified, *giver)));
+                    }
                     self.outputs.extend(outputs);
                 }
                 ClaimerOutput::Keep(new) => {
-                    self.to_keep = Some(Arc::new(*new));
+                    self.to_keep = Some(ToKeep::Device(Arc::new(*new)));
+                    self.context.shown.stage(Stage::SetPassword, &[Action::Finish, Action::Cancel]);
+                }
+                ClaimerOutput::KeepShare(share) => {
+                    self.to_keep = Some(ToKeep::Share(Arc::new(*share)));
                     self.context.shown.stage(Stage::SetPassword, &[Action::Finish, Action::Cancel]);
                 }
                 ClaimerOutput::WakeAt(moment) => self.wake = Some(moment),
@@ -320,16 +359,37 @@ impl<R: Transport, K: SaveKeys> Driver<'_, R, K> {
         password: SecretText,
         by: Option<CallerSession>,
     ) -> Result<Vec<ClaimerOutput>, Problem> {
-        let new = self.to_keep.as_ref().filter(|_| self.context.may_cancel).ok_or_else(not_now)?;
-        self.save.keep(Arc::clone(new), password, by).await?;
+        let new = self.to_keep.clone().filter(|_| self.context.may_cancel).ok_or_else(not_now)?;
+        let note = match new {
+            ToKeep::Device(new) => {
+                self.save.keep(new, password, by).await?;
+                "The keys are kept. The greeter's device registers this device now."
+            }
+            ToKeep::Share(share) => {
+                self.progress = Some(self.save.keep_share(share, password).await?);
+                "The share is kept. Its giver is told."
+            }
+        };
         self.context.may_cancel = false;
         self.kept = true;
         self.context.shown.stage(Stage::Registering, &[]);
-        self.context
-            .shown
-            .note(Some("The keys are kept. The greeter's device registers this device now.".into()));
+        self.context.shown.note(Some(note.into()));
         self.step(ClaimerInput::Saved).map_err(problems::refused)
     }
+}
+
+/// Who gave a share that is not theirs, by the address that the verified log has for them: a
+/// server's word would let it blame whom it likes.
+fn false_share(log: &[Vec<u8>], giver: UserId) -> Problem {
+    let email = log.iter().find_map(|envelope| match Envelope::decode(envelope).ok()?.payload().ok()?.body {
+        Body::User { user, email, .. } if user == giver => Some(email),
+        _ => None,
+    });
+    let who = email.map_or_else(|| giver.to_string(), |email| email.to_string());
+    let text = format!(
+        "{who} gave a share that is not the one which the kit was split into for them: they, or their device, lie."
+    );
+    Problem::new(ProblemKind::ShareFalse, text)
 }
 
 /// The first `count` envelopes of the log.

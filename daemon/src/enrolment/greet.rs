@@ -6,19 +6,24 @@
 use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
-use parsec_protocol::control::{Problem, ProblemKind, TransportChoice};
-use parsec_protocol::enrol::io::{Prologue, SealedEnrolment, TransportKind};
-use parsec_protocol::ids::{AttemptId, Token};
+use parsec_protocol::claim_receipt::ClaimReceipt;
+use parsec_protocol::control::{Outcome, Problem, ProblemKind, TransportChoice};
+use parsec_protocol::enrol::io::{HeldShare, Prologue, SealedEnrolment, TransportKind};
+use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Token, UserId};
 use parsec_protocol::limits::ATTEMPTS_MAX;
 use parsec_protocol::name_keys::DirectoryKeys;
+use parsec_protocol::relay::Completion;
 
 use super::follow::follow;
-use super::greeter::Handed;
+use super::greeter::{Greeted, Handed};
 use super::pending::{self, PendingEnrolment};
 use super::wait_for_claimer::{Joined, join};
 use super::{CeremonyContext, End, finish, greeter, handed, outbox, p2p, tally, until_farewell};
+use crate::recovery;
 use crate::session::Session;
 use crate::store::{DeviceKeys, Store, StoredInvitation, Tally};
+use crate::transport::relay::GreeterTransport;
+use crate::transport::retry::ANSWER_WAIT;
 
 /// Vouches with an unlocked device.
 struct DeviceIssuer {
@@ -45,6 +50,10 @@ impl greeter::Issuer for DeviceIssuer {
         handed::own(&self.session, log).await
     }
 
+    async fn share(&self, log: Arc<VerifiedLog>, user: UserId, kit: DeviceId) -> Result<HeldShare, Problem> {
+        recovery::held(&self.session, &log, user, kit).await
+    }
+
     async fn attempts(&self) -> Result<u64, Problem> {
         tally::attempts(&self.session, self.token).await
     }
@@ -64,6 +73,15 @@ pub async fn greet(
     choice: TransportChoice,
 ) {
     context.shown.invited(&invitation.invited, None);
+    let of_share = match invitation.invited {
+        Invited::User(_) | Invited::Device(_) => None,
+        Invited::Share(user, kit) => Some((user, kit)),
+    };
+    if let Some((user, _)) = of_share {
+        context.shown.owner(session.log().user(&user).map(|user| user.email.clone()));
+    }
+    // Whoever gets it needs the server for everything that follows.
+    let choice = if of_share.is_some() { TransportChoice::Server } else { choice };
     // A server that is against its members would let an invitation be tried for ever: this device
     // counts, too.
     if invitation.tally.is_exhausted() {
@@ -116,8 +134,12 @@ pub async fn greet(
         Err(problem) => return context.shown.closed(problem),
     }
     match greeter::run(&mut context, &transport, prologue, &invitation.link_secret, &issuer).await {
-        Ok(sealed) => {
-            follow(context, &session, &transport, PendingEnrolment::new(attempt, token, sealed)).await
+        Ok(Greeted::Signed(sealed)) => {
+            follow(context, &session, &transport, PendingEnrolment::new(attempt, token, *sealed)).await
+        }
+        Ok(Greeted::Given(receipt)) => {
+            let whose = of_share.unwrap_or((session.open.summary.user, session.open.summary.device));
+            given(&context, &session, &transport, (token, whose), *receipt).await;
         }
         Err(end) => {
             tally::note_end(&session, token, &end).await;
@@ -129,4 +151,26 @@ pub async fn greet(
             }
         }
     }
+}
+
+/// The claimer holds the share: the invitation has done its work. That is told the person, whether
+/// or not the server hears of it now; it lets the invitation run out otherwise.
+async fn given(
+    context: &CeremonyContext,
+    session: &Session,
+    transport: &GreeterTransport,
+    (token, (user, kit)): (Token, (UserId, DeviceId)),
+    receipt: ClaimReceipt,
+) {
+    let completion = Completion { certificates: Vec::new(), receipt, keys: Vec::new() };
+    match tokio::time::timeout(ANSWER_WAIT, transport.complete(&completion)).await {
+        Ok(Ok(_)) => {
+            if let Err(problem) = session.store(move |store| store.drop_invitation(token)).await {
+                tracing::info!(%problem, "the link of an invitation that is over could not be dropped");
+            }
+        }
+        Ok(Err(error)) => tracing::info!(%error, "the server does not complete an invitation"),
+        Err(_) => tracing::info!("the server did not complete an invitation in time"),
+    }
+    context.shown.shared(Outcome::ShareGiven { user, kit });
 }

@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use parsec_protocol::chain::organisation::certificate::{ManifestMark, Profile};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::{Action, CeremonyApprove, Problem, ProblemKind, ProfileName, Stage};
 use parsec_protocol::enrol::greeter::Greeter;
-use parsec_protocol::enrol::io::{Approval, GreeterInput, GreeterOutput, Prologue, Refused, SealedEnrolment};
-use parsec_protocol::ids::{Invited, Timestamp};
+use parsec_protocol::enrol::io::{
+    Approval, GreeterInput, GreeterOutput, HeldShare, Prologue, Refused, SealedEnrolment,
+};
+use parsec_protocol::ids::{DeviceId, Invited, Timestamp, UserId};
 use parsec_protocol::keys::{LinkSecret, UserSeed};
 use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::relay::AttemptView;
@@ -46,6 +49,16 @@ pub trait Issuer: Send + Sync {
         &self,
         log: Arc<VerifiedLog>,
     ) -> impl Future<Output = Result<(Arc<VerifiedLog>, Handed), Problem>> + Send;
+    /// This device's user's own share of a kit, by a verified log.
+    ///
+    /// # Errors
+    /// `share_unknown`, `share_false`; nothing was given.
+    fn share(
+        &self,
+        log: Arc<VerifiedLog>,
+        user: UserId,
+        kit: DeviceId,
+    ) -> impl Future<Output = Result<HeldShare, Problem>> + Send;
     /// Attempts of the invitation that this device took part in, this one included.
     ///
     /// # Errors
@@ -67,6 +80,23 @@ pub struct Handed {
     pub manifest: Option<ManifestMark>,
 }
 
+/// How a greeting has come to its end on this side.
+#[derive(Debug)]
+pub enum Greeted {
+    /// Message 7 is out: what follows is the outbox's.
+    Signed(Box<SealedEnrolment>),
+    /// The claimer holds the share.
+    Given(Box<ClaimReceipt>),
+}
+
+/// What vouching rests on, beside this device's keys.
+struct Ground {
+    log: Arc<VerifiedLog>,
+    handed: Handed,
+    share: Option<HeldShare>,
+    attempts: u64,
+}
+
 /// A machine and what its driver remembers beside it.
 struct Driver<'a, R, V> {
     context: &'a mut CeremonyContext,
@@ -84,9 +114,12 @@ struct Driver<'a, R, V> {
     sealed: Option<SealedEnrolment>,
     /// Message 7 is out.
     sent: bool,
+    /// Message 8 of a share.
+    given: Option<Box<ClaimReceipt>>,
 }
 
-/// Runs the greeter's side until message 7 is out; returns what was signed.
+/// Runs the greeter's side until message 7 is out, and returns what was signed; where a share is
+/// given, until the claimer has it.
 ///
 /// # Errors
 /// [`End`]: the caller shows it and tells the relay.
@@ -96,7 +129,7 @@ pub async fn run<R: Transport, V: Issuer>(
     prologue: Prologue,
     link_secret: &LinkSecret,
     issuer: &V,
-) -> Result<SealedEnrolment, End> {
+) -> Result<Greeted, End> {
     let (tell, mut seen) = watch::channel(None);
     let follow = transport.follow(tell);
     tokio::pin!(follow);
@@ -119,6 +152,7 @@ pub async fn run<R: Transport, V: Issuer>(
         next: 0,
         sealed: None,
         sent: false,
+        given: None,
     };
     driver.carry_out().await?;
     let mut newest = None;
@@ -129,7 +163,10 @@ pub async fn run<R: Transport, V: Issuer>(
         if driver.sent
             && let Some(sealed) = driver.sealed.take()
         {
-            return Ok(sealed);
+            return Ok(Greeted::Signed(Box::new(sealed)));
+        }
+        if let Some(receipt) = driver.given.take() {
+            return Ok(Greeted::Given(receipt));
         }
         if let Some(view) = newest.take() {
             newest = driver.take_step(view).await?;
@@ -199,6 +236,7 @@ impl<R: Transport, V: Issuer> Driver<'_, R, V> {
                 // Message 8 is the outbox's to take, from the record alone; the machine never sees
                 // it here.
                 GreeterOutput::Publish(_) => {}
+                GreeterOutput::Given(receipt) => self.given = Some(receipt),
                 GreeterOutput::WakeAt(moment) => self.wake = Some(moment),
                 GreeterOutput::Closed(closed) => return Err(End::Machine(closed)),
             }
@@ -253,21 +291,26 @@ impl<R: Transport, V: Issuer> Driver<'_, R, V> {
         if let Err(problem) = self.may_approve(&approve) {
             return Ok(Err(problem));
         }
-        let issuer = self.issuer;
-        let own = matches!(self.invited, Invited::Device(_));
+        let (issuer, invited) = (self.issuer, self.invited.clone());
         let basis = async {
             let log = issuer.fresh_log().await?;
-            let (log, handed) = if own {
-                issuer.handed(log).await?
-            } else {
-                // Not touched for a new user.
-                let user_seed = Arc::clone(&issuer.keys().user_seed);
-                (log, Handed { user_seed, manifest: None })
+            // Not touched for anybody but a device of one's own.
+            let present = || Handed { user_seed: Arc::clone(&issuer.keys().user_seed), manifest: None };
+            let (log, handed, share) = match invited {
+                Invited::Device(_) => {
+                    let (log, handed) = issuer.handed(log).await?;
+                    (log, handed, None)
+                }
+                Invited::User(_) => (log, present(), None),
+                Invited::Share(user, kit) => {
+                    let share = issuer.share(Arc::clone(&log), user, kit).await?;
+                    (log, present(), Some(share))
+                }
             };
-            Ok::<_, Problem>((log, handed, issuer.attempts().await?))
+            Ok::<_, Problem>(Ground { log, handed, share, attempts: issuer.attempts().await? })
         };
         Ok(match self.context.wait(basis).await? {
-            Ok((log, handed, attempts)) => self.sign(approve, &log, &handed, attempts),
+            Ok(ground) => self.sign(approve, &ground),
             Err(problem) => Err(problem),
         })
     }
@@ -278,20 +321,16 @@ impl<R: Transport, V: Issuer> Driver<'_, R, V> {
         if !matches!(self.context.shown.now().stage, Stage::Approve) {
             return Err(not_now());
         }
-        if approve.profile.is_some() && matches!(self.invited, Invited::Device(_)) {
-            let text = "A new device has its user's profile; none can be given.";
+        if approve.profile.is_some() && !matches!(self.invited, Invited::User(_)) {
+            let text =
+                "A profile is for a new member: a further device has its user's, and a share has none.";
             return Err(Problem::new(ProblemKind::InvalidRequest, text));
         }
         if approve.claimer_confirmed { Ok(()) } else { Err(problems::refused(Refused::NotConfirmed)) }
     }
 
-    fn sign(
-        &mut self,
-        approve: CeremonyApprove,
-        log: &VerifiedLog,
-        handed: &Handed,
-        attempts: u64,
-    ) -> Result<Vec<GreeterOutput>, Problem> {
+    fn sign(&mut self, approve: CeremonyApprove, ground: &Ground) -> Result<Vec<GreeterOutput>, Problem> {
+        let Ground { log, handed, share, attempts } = ground;
         let keys = self.issuer.keys();
         let directory = self.issuer.directory();
         let approval = Approval {
@@ -304,7 +343,8 @@ impl<R: Transport, V: Issuer> Driver<'_, R, V> {
             user_seed: &handed.user_seed,
             manifest: handed.manifest,
             log,
-            attempts,
+            attempts: *attempts,
+            share: share.as_ref(),
         };
         // By the world's clock, which the certificates carry to others.
         let outputs = self.machine.step(GreeterInput::Approve(approval), clock::now(), &mut entropy::System);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, SecretText, TransportChoice};
-use parsec_protocol::enrol::io::NewDevice;
+use parsec_protocol::enrol::io::{NewDevice, ReceivedShare};
 use parsec_protocol::ids::{AttemptId, DeviceId, Token};
 use parsec_protocol::public_keys::Hash;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use super::reports::{Report, Reports};
 use crate::network::Net;
 use crate::os::blocking;
 use crate::os::caller::CallerSession;
+use crate::recovery::{self, Progress};
 use crate::store::{Devices, DirectReceipt, PendingReceipt};
 
 /// What a claim needs of the daemon.
@@ -76,5 +77,9 @@ impl claimer::SaveKeys for DeviceFolder {
         // The loop follows the receipt from here on, whatever becomes of this ceremony.
         self.reports.send(Report::Enrolled(Box::new(open), by)).await;
         Ok(())
+    }
+
+    async fn keep_share(&self, share: Arc<ReceivedShare>, password: SecretText) -> Result<Progress, Problem> {
+        recovery::take(Arc::clone(&self.devices), share, self.server.clone(), password).await
     }
 }

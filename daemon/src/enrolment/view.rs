@@ -137,6 +137,15 @@ impl ViewPublisher {
         });
     }
 
+    /// Of a share: whom the kit brings back, as this side's log has them.
+    pub fn owner(&self, owner: Option<Email>) {
+        self.change(|view| {
+            if let Some(Subject::Share { email, .. }) = &mut view.subject {
+                *email = owner;
+            }
+        });
+    }
+
     /// Notes the attempt that the ceremony runs in.
     pub fn attempt(&self, attempt: AttemptId) {
         self.change(|view| view.attempt = Some(attempt));
@@ -205,6 +214,11 @@ impl ViewPublisher {
         });
     }
 
+    /// Ends the view with a share that was given, or collected.
+    pub fn shared(&self, outcome: Outcome) {
+        self.enter(Stage::Done, &[], |view| view.outcome = Some(outcome));
+    }
+
     /// Ends the view with a problem, and takes codes and questions off it.
     pub fn closed(&self, problem: Problem) {
         self.change(|view| {
@@ -236,6 +250,7 @@ pub fn subject(invited: &Invited) -> Subject {
     match invited {
         Invited::User(email) => Subject::User { email: email.clone() },
         Invited::Device(user) => Subject::Device { user: *user },
+        Invited::Share(user, kit) => Subject::Share { user: *user, kit: *kit, email: None },
     }
 }
 

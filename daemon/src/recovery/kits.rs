@@ -13,15 +13,16 @@ use parsec_protocol::chain::organisation::log::{DeviceRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
 use parsec_protocol::control::{
     Problem, ProblemKind, RecoveryCreate, RecoveryCreated, RecoveryDrill, RecoveryDrilled, RecoveryKit,
-    RecoveryListResult, SecretText,
+    RecoveryListResult, SecretText, SharedKit,
 };
-use parsec_protocol::ids::{DeviceId, Label, Timestamp};
+use parsec_protocol::ids::{DeviceId, Label, Timestamp, UserId};
 use parsec_protocol::keys::{KitSeed, UserSeed};
 use parsec_protocol::relay::{ErrorCode, NewOwnDevice};
+use parsec_protocol::share_plan::Plan;
 use parsec_protocol::user_key::UserKey;
 
 use super::opening::Kit;
-use super::{opening, using};
+use super::{opening, shares, using};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::names::Names;
@@ -52,6 +53,39 @@ pub(crate) async fn create(
             .parse()
             .map_err(|_| Problem::new(ProblemKind::Internal, "The usual label of a kit is none."))?,
     };
+    let made = make(session, &label, None).await?;
+    Ok(RecoveryCreated {
+        kit: made.kit,
+        words: SecretText::new(made.words.words()),
+        organisation: session.open.summary.organisation.clone(),
+        server: session.member.server().address(),
+        email: session.open.keys.email.clone(),
+        root_fingerprint: session.log().root().fingerprint().to_string(),
+    })
+}
+
+/// Among whom a kit is to be split.
+#[derive(Debug, Clone)]
+pub(super) struct Split {
+    pub(super) threshold: u8,
+    pub(super) members: Vec<UserId>,
+}
+
+/// A kit that is in the log and opens everything.
+pub(super) struct Made {
+    pub(super) kit: RecoveryKit,
+    words: Arc<KitSeed>,
+}
+
+/// Makes a kit, and with it the shares into which it is split.
+///
+/// # Errors
+/// As [`create`].
+pub(super) async fn make(
+    session: &Arc<Session>,
+    label: &Label,
+    split: Option<Split>,
+) -> Result<Made, Problem> {
     // The kit finds the names' key and the safes there, and nowhere else.
     let trouble = Trouble::new(None);
     let written = manifest::keep_heads(session, &trouble);
@@ -64,7 +98,7 @@ pub(crate) async fn create(
     })
     .await?;
     let words = Arc::new(words);
-    certified(session, &words, &label).await?;
+    certified(session, &words, label, split.as_ref()).await?;
     // From here on it is in the log: whatever fails, its person has to know.
     let left = |problem: Problem| {
         let text = format!(
@@ -76,22 +110,33 @@ pub(crate) async fn create(
     let log = session.log();
     let device = words.keys(log.organisation()).device;
     let drilled = session.store(Store::drills).await.map_err(left)?.get(&device).copied();
-    let kit =
+    let mut kit =
         log.device(&device).map(|record| described(session, &log, record, drilled)).ok_or_else(|| {
             left(TransportError::Misbehaved("it takes a certificate, and does not show it in the log").into())
         })?;
-    Ok(RecoveryCreated {
-        kit,
-        words: SecretText::new(words.words()),
-        organisation: session.open.summary.organisation.clone(),
-        server: session.member.server().address(),
-        email: session.open.keys.email.clone(),
-        root_fingerprint: log.root().fingerprint().to_string(),
-    })
+    if split.is_some() {
+        kit.shared = Some(shown(session, &log, device).await.map_err(left)?);
+    }
+    Ok(Made { kit, words })
+}
+
+/// How the server shows a new kit's splitting to its user, by the plan that the kit has signed.
+async fn shown(session: &Session, log: &VerifiedLog, kit: DeviceId) -> Result<SharedKit, Problem> {
+    let plans = shares::plans(session, log).await?;
+    let plan = plans
+        .iter()
+        .find(|(plan, _)| plan.kit == kit)
+        .ok_or({ TransportError::Misbehaved("it takes the shares of a kit, and does not show its plan") })?;
+    Ok(shares::described(&Names::new(&session.open.keys.directory_key, log), &plan.0))
 }
 
 /// Puts the kit into the log, with its key and box.
-async fn certified(session: &Arc<Session>, words: &Arc<KitSeed>, label: &Label) -> Result<(), Problem> {
+async fn certified(
+    session: &Arc<Session>,
+    words: &Arc<KitSeed>,
+    label: &Label,
+    split: Option<&Split>,
+) -> Result<(), Problem> {
     for left in (0..TRIES).rev() {
         let log = session.fresh_directory(session.sync().await?).await?;
         // What a thief has must not be what the kit opens.
@@ -101,8 +146,19 @@ async fn certified(session: &Arc<Session>, words: &Arc<KitSeed>, label: &Label) 
             log
         };
         let seed = session.present_seed(&log).await?;
+        let split = match split {
+            Some(split) => Some((split.clone(), shares::keys_of(session, &log, &split.members).await?)),
+            None => None,
+        };
         let (open, words, label) = (Arc::clone(&session.open), Arc::clone(words), label.clone());
-        let new = blocking_in(&session.tasks, move || signed(&open, &log, &seed, &words, &label)).await?;
+        let new = blocking_in(&session.tasks, move || {
+            let mut new = signed(&open, &log, &seed, &words, &label)?;
+            if let Some((split, keys)) = &split {
+                new.shares = Some(shares::boxes(&log, &words, open.summary.user, split, keys)?);
+            }
+            Ok::<_, Problem>(new)
+        })
+        .await?;
         match within(ANSWER_WAIT, || session.member.add_device(&new)).await {
             Ok(Ok(_)) => return Ok(()),
             // The key was changed, or the log has grown, meanwhile.
@@ -153,7 +209,7 @@ fn signed(
     let of = UserKey { organisation: organisation.clone(), user: open.summary.user, key: user_key };
     let sealed = of.seal_to_device(seed, keys.device, &key, source).map_err(dry)?;
     open.store.put_encryption_keys(std::slice::from_ref(&key))?;
-    Ok(NewOwnDevice { certificate: certificate.into(), key, user_key, sealed: sealed.into() })
+    Ok(NewOwnDevice { certificate: certificate.into(), key, user_key, sealed: sealed.into(), shares: None })
 }
 
 /// Opens everything that a kit must open, from its words alone, and holds it against what this
@@ -205,7 +261,33 @@ pub(crate) async fn list(session: &Session) -> Result<RecoveryListResult, Proble
     let drilled = session.store(Store::drills).await?;
     let when = |device: &DeviceId| drilled.get(device).copied();
     let kits = own(session, &log).map(|record| described(session, &log, record, when(&record.device)));
-    Ok(RecoveryListResult { kits: kits.collect() })
+    let mut kits: Vec<RecoveryKit> = kits.collect();
+    let plans = plans(session, &log).await?;
+    let names = Names::new(&session.open.keys.directory_key, &log);
+    for kit in &mut kits {
+        let plan = plans.iter().find(|(plan, _)| plan.kit == kit.device);
+        kit.shared = plan.map(|(plan, _)| shares::described(&names, plan));
+    }
+    Ok(RecoveryListResult { kits, held: shares::held_of(&names, session.open.summary.user, &plans) })
+}
+
+/// The split kits that concern the user; none where the server can't be reached.
+async fn plans(session: &Session, log: &VerifiedLog) -> Result<Vec<(Plan, bool)>, Problem> {
+    match shares::plans(session, log).await {
+        Ok(plans) => Ok(plans),
+        Err(error) if error.passes() => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The kits of the user of whose shares so many are with revoked members that the rest can't bring
+/// the user back; none where the server can't be reached. For `doctor.run`.
+///
+/// # Errors
+/// The server's refusal.
+pub(crate) async fn out_of_reach(session: &Session) -> Result<Vec<RecoveryKit>, Problem> {
+    let kits = list(session).await?.kits.into_iter().filter(|kit| !kit.revoked);
+    Ok(kits.filter(|kit| kit.shared.as_ref().is_some_and(|shared| !shares::is_in_reach(shared))).collect())
 }
 
 /// Tries a kit: everything that it must open is opened, from its words alone.
@@ -246,6 +328,7 @@ fn described(
         created_by: names.author_in_words(record.author),
         revoked: record.revoked.is_some(),
         drilled,
+        shared: None,
     }
 }
 

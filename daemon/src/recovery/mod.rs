@@ -4,9 +4,14 @@
 //! Decides that a kit is used by its words alone: whatever it opens here comes from the server and
 //! is held against them. Keeps no word of it: they are shown once, and read from their person.
 
+mod collecting;
 mod kits;
 mod opening;
+mod shares;
 mod using;
 
-pub(crate) use kits::{create, drill, is_untried, list};
+pub(crate) use collecting::take;
+pub use collecting::{Progress, combine};
+pub(crate) use kits::{create, drill, is_untried, list, out_of_reach};
+pub(crate) use shares::{held, share};
 pub use using::{Machine, Passwords, run};

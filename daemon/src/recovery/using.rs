@@ -11,10 +11,12 @@ use parsec_protocol::chain::organisation::certificate::{Author, Body, DeviceKind
 use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
 use parsec_protocol::claim_receipt::ClaimReceipt;
-use parsec_protocol::control::{Problem, ProblemKind, RecoveryUse, Registration};
+use parsec_protocol::control::{Problem, ProblemKind, RecoveryUse, Registration, SecretText};
 use parsec_protocol::enrol::io::NewDevice;
-use parsec_protocol::ids::{DeviceId, Label};
-use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, KitSeed, LocalStoreKey, UserSeed, random};
+use parsec_protocol::ids::{DeviceId, Label, OrganisationId};
+use parsec_protocol::keys::{
+    DeviceSeed, DeviceSigningKey, DirectoryKey, KitSeed, LocalStoreKey, UserSeed, random,
+};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::{ErrorCode, NewOwnDevice, path};
 use parsec_protocol::sealing::KeyHash;
@@ -25,7 +27,7 @@ use super::opening::{self, Kit};
 use crate::os::{blocking, clock, entropy};
 use crate::problems;
 use crate::session::names::Names;
-use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
+use crate::store::{Collection, DeviceSummary, Devices, OpenDevice, StoreError};
 use crate::transport::TransportError;
 use crate::transport::http::{Call, Client, Server};
 use crate::transport::retry::{ANSWER_WAIT, within};
@@ -45,6 +47,26 @@ pub trait Passwords {
         device: DeviceId,
         work: impl FnOnce() -> Result<OpenDevice, StoreError> + Send + 'static,
     ) -> impl Future<Output = Result<OpenDevice, Problem>> + Send;
+
+    /// Opens the shares of a kit that were collected; by the same delays as a device.
+    ///
+    /// # Errors
+    /// As [`Self::unlock`].
+    fn open(
+        &self,
+        kit: DeviceId,
+        work: impl FnOnce() -> Result<Option<Collection>, StoreError> + Send + 'static,
+    ) -> impl Future<Output = Result<Option<Collection>, Problem>> + Send;
+}
+
+/// The device that is to be made, and where.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) server: String,
+    pub(super) organisation: OrganisationId,
+    pub(super) device_label: Label,
+    pub(super) password: Arc<SecretText>,
+    pub(super) typed_codes: bool,
 }
 
 /// What there is to make the device with.
@@ -68,12 +90,27 @@ pub async fn run(
     request: RecoveryUse,
 ) -> Result<OpenDevice, Problem> {
     let words = KitSeed::from_words(request.words.expose()).map_err(problems::not_words)?;
+    let RecoveryUse { server, organisation, words: _, device_label, password, typed_codes } = request;
+    let password = Arc::new(password);
+    let wanted = Wanted { server, organisation, device_label, password, typed_codes };
+    come_back(machine, passwords, wanted, &words, |_| Ok(())).await
+}
+
+/// The same with a kit that was put together, once `check` has nothing against what it opens.
+pub(super) async fn come_back(
+    machine: Machine,
+    passwords: &impl Passwords,
+    request: Wanted,
+    words: &KitSeed,
+    check: impl Fn(&Kit) -> Result<(), Problem>,
+) -> Result<OpenDevice, Problem> {
     let server = Server::new(machine.client.clone(), &request.server)?;
     // A mistyped address is told before anything is asked with the kit's keys.
     server.call(Call::new(Method::GET, path::HEALTH.to_owned())).await?;
     let (request, mut made) = (Arc::new(request), None);
     for left in (0..TRIES).rev() {
-        let kit = Arc::new(opening::open(&server, &request.organisation, &words).await?);
+        let kit = Arc::new(opening::open(&server, &request.organisation, words).await?);
+        check(&kit)?;
         let open = match made.take() {
             Some(open) => open,
             None => here(&machine, passwords, &request, &kit, &server.address()).await?,
@@ -99,7 +136,7 @@ pub async fn run(
 async fn here(
     machine: &Machine,
     passwords: &impl Passwords,
-    request: &Arc<RecoveryUse>,
+    request: &Arc<Wanted>,
     kit: &Arc<Kit>,
     server: &str,
 ) -> Result<OpenDevice, Problem> {
@@ -183,6 +220,7 @@ async fn vouched(kit: &Arc<Kit>, open: &OpenDevice, label: &Label) -> Result<(),
             key,
             user_key,
             sealed: sealed.into(),
+            shares: None,
         })
     })
     .await
@@ -217,7 +255,7 @@ fn body(
 async fn existing(
     machine: &Machine,
     passwords: &impl Passwords,
-    request: &Arc<RecoveryUse>,
+    request: &Arc<Wanted>,
     kit: &Arc<Kit>,
     server: &str,
 ) -> Result<Option<OpenDevice>, Problem> {
@@ -263,7 +301,7 @@ async fn existing(
 }
 
 /// Draws the device's keys and makes it durable, not registered yet.
-fn make(devices: &Devices, kit: &Kit, request: &RecoveryUse, server: &str) -> Result<OpenDevice, Problem> {
+fn make(devices: &Devices, kit: &Kit, request: &Wanted, server: &str) -> Result<OpenDevice, Problem> {
     let source = &mut entropy::System;
     let dry = problems::no_entropy;
     let signing_key = DeviceSigningKey::random(source).map_err(dry)?;

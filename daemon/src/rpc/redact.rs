@@ -78,7 +78,10 @@ fn ceremony(view: CeremonyView) -> CeremonyView {
             plain(&mut problem);
             Some(Outcome::Failed { problem })
         }
-        outcome @ (Some(Outcome::Enrolled { .. }) | None) => outcome,
+        outcome @ (Some(
+            Outcome::Enrolled { .. } | Outcome::ShareGiven { .. } | Outcome::ShareCollected { .. },
+        )
+        | None) => outcome,
     };
     CeremonyView {
         id,

@@ -26,14 +26,16 @@ use super::{
 /// The data folder, held by this process alone.
 #[derive(Debug)]
 pub struct Devices {
+    /// The data folder itself.
+    pub(super) data: Folder,
     devices: Folder,
-    work: WorkFactor,
+    pub(super) work: WorkFactor,
     /// Bytes of pieces of safes that each device may keep, where somebody said so.
     kept_max: Option<u64>,
     /// One scrypt at a time: two would take half a gigabyte.
-    scrypt: Mutex<()>,
+    pub(super) scrypt: Mutex<()>,
     /// One change of the folders at a time.
-    changes: Mutex<()>,
+    pub(super) changes: Mutex<()>,
     _lock: OwnedFd,
 }
 
@@ -64,6 +66,7 @@ impl Devices {
         data.sync()?;
         clear_leftovers(&devices)?;
         Ok(Self {
+            data,
             devices,
             work,
             kept_max: None,
@@ -431,6 +434,6 @@ pub(super) fn read_about(folder: &Folder, name: &str) -> Result<About, StoreErro
 
 /// Waits for a turn. These locks guard no data: a thread that panicked left nothing half done in
 /// memory.
-fn turn(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
+pub(super) fn turn(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

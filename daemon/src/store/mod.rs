@@ -8,6 +8,7 @@
 mod alarms;
 pub(crate) mod atomic;
 mod chain;
+mod collections;
 mod database;
 mod device;
 mod directory;
@@ -45,6 +46,7 @@ use parsec_protocol::relay::attempt::is_exhausted;
 use zeroize::Zeroizing;
 
 pub use alarms::StoredAlarm;
+pub use collections::{CollectedShare, Collection};
 pub use database::Store;
 pub use device::Devices;
 use directory::Directory;

@@ -39,6 +39,16 @@ pub enum Subject {
         /// The member whose further device is enrolled.
         user: UserId,
     },
+    /// A share of a recovery kit, for a member who has lost all devices.
+    Share {
+        /// The member whom the kit brings back.
+        user: UserId,
+        /// Id of the kit.
+        kit: DeviceId,
+        /// Greeter: e-mail address of that member, as certified.
+        #[serde(default)]
+        email: Option<Email>,
+    },
 }
 
 /// Where a ceremony stands.
@@ -133,6 +143,27 @@ pub enum Outcome {
         root_fingerprint: String,
         /// Whether the certificates are known to be in the log yet.
         registered: bool,
+    },
+    /// Greeter: the share is with the claimer.
+    ShareGiven {
+        /// The member whom the kit brings back.
+        user: UserId,
+        /// Id of the kit.
+        kit: DeviceId,
+    },
+    /// Claimer: the share is kept. Once `collected` is `needed`, `recovery.combine` goes on.
+    ShareCollected {
+        /// The member whom the kit brings back.
+        user: UserId,
+        /// Id of the kit.
+        kit: DeviceId,
+        /// Shares that were collected on this machine, of as many members.
+        collected: u8,
+        /// Shares that bring the member back.
+        needed: u8,
+        /// SHA-256 of the organisation's root key, the same at every member's.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+        root_fingerprint: String,
     },
     /// The ceremony ended without a certificate.
     Failed {

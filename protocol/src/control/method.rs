@@ -187,6 +187,12 @@ pub const TRASH_LIST: &str = "trash.list";
 pub const TRASH_RESTORE: &str = "trash.restore";
 /// [`super::RecoveryCreate`] → [`super::RecoveryCreated`]
 pub const RECOVERY_CREATE: &str = "recovery.create";
+/// [`super::RecoveryShare`] → [`super::RecoveryShared`]
+pub const RECOVERY_SHARE: &str = "recovery.share";
+/// [`super::RecoveryGive`] → [`super::InviteResult`]
+pub const RECOVERY_GIVE: &str = "recovery.give";
+/// [`super::RecoveryCombine`] → [`super::RecoveryUsed`]
+pub const RECOVERY_COMBINE: &str = "recovery.combine";
 /// [`super::DeviceSelector`] → [`super::RecoveryListResult`]
 pub const RECOVERY_LIST: &str = "recovery.list";
 /// [`super::RecoveryDrill`] → [`super::RecoveryDrilled`]

@@ -145,7 +145,8 @@ impl From<&CeremonyView> for CeremonySummary {
             }
             // The name alone: a sentence could quote what the other side sent.
             Some(Outcome::Failed { problem }) => (None, Some(problem.name)),
-            None => (None, None),
+            // Nobody was enrolled.
+            Some(Outcome::ShareGiven { .. } | Outcome::ShareCollected { .. }) | None => (None, None),
         };
         Self {
             id: view.id,

@@ -144,6 +144,9 @@ problems! {
     RecoveryWordsWrong "recovery_words_wrong" Caller retry=true exit=65 "Compare the words with the page, one by one: 24 of them, in the order of their numbers; the first four letters of each are enough.";
     RecoveryKitUnknown "recovery_kit_unknown" Caller retry=false exit=68 "Check that organisation and server are those on the page. A kit that was revoked opens nothing any more: take another one, or ask a member who can invite you.";
     RecoveryKitOfAnother "recovery_kit_of_another" Interference retry=false exit=76 "Check that organisation and server are those on the page. If they are, somebody shows you an organisation that only looks like yours: go no further, and tell an administrator.";
+    ShareUnknown "share_unknown" Caller retry=false exit=68 "`parsecctl recovery list` shows the shares that you hold, and your own kits. A kit that was revoked has no shares any more.";
+    SharesMissing "shares_missing" Caller retry=false exit=75 "Ask further members who have a share: each runs `parsecctl recovery give`, and you `parsecctl recovery collect` with their link.";
+    ShareFalse "share_false" Interference retry=false exit=76 "Somebody's share, or the server's, is not the one that the kit was split into: the message says whose. Ask another member for theirs, and tell an administrator.";
     NotAuthenticated "not_authenticated" Server retry=false exit=77 "The server doesn't know this device. If it was just enrolled, wait until the greeter has registered it.";
 
     CeremonyUnknown "ceremony_unknown" Caller retry=false exit=68 "It has ended, or the daemon was restarted. Start again with the same link or invitation.";

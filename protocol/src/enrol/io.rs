@@ -19,6 +19,7 @@ use crate::keys::{DeviceSeed, DeviceSigningKey, LocalStoreKey, UserSeed};
 use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Hash, PeerKey, VerifyKey};
 use crate::sealing::EncryptionKey;
+use crate::shares::Share;
 
 /// The transport an attempt runs on. Bound by the prologue, so that nobody can move a ceremony
 /// unnoticed.
@@ -100,6 +101,9 @@ pub enum Refused {
     /// device has the key, and a new device must not be given it.
     #[error("the user's key must be changed first")]
     KeyChangeDue,
+    /// The greeter has no share of this kit that may be given now.
+    #[error("there is no share of this kit to give")]
+    NoShare,
     /// The random source failed.
     #[error("the system's random source failed")]
     NoEntropy,
@@ -139,6 +143,10 @@ pub enum Closed {
     /// The log or the new certificates don't verify up to the root key.
     #[error("the certificates do not verify up to the root key")]
     ChainInvalid,
+    /// All that the greeter gave is right but the share, which is not the one that the plan of the
+    /// kit names for this member.
+    #[error("the share is not the one that this member was given")]
+    FalseShare(UserId),
     /// The receipt is not the new device's, or not over these certificates.
     #[error("the receipt does not verify")]
     BadReceipt,
@@ -166,7 +174,8 @@ pub enum ClaimerInput {
     },
     /// The answer to [`ClaimerOutput::NeedLog`]: exactly that many envelopes from position 0.
     Log(Vec<Vec<u8>>),
-    /// [`ClaimerOutput::Keep`] has been carried out: password set, keys durable.
+    /// [`ClaimerOutput::Keep`] or [`ClaimerOutput::KeepShare`] has been carried out: password set,
+    /// keys durable.
     Saved,
     /// Time passed; deadlines may have.
     Tick,
@@ -198,6 +207,8 @@ pub enum ClaimerOutput {
     /// Everything is verified. Ask for a password, make the keys durable, then give
     /// [`ClaimerInput::Saved`].
     Keep(Box<NewDevice>),
+    /// A share is verified. Make it durable, then give [`ClaimerInput::Saved`].
+    KeepShare(Box<ReceivedShare>),
     /// Call again with [`ClaimerInput::Tick`] at this time if nothing else happened.
     WakeAt(Timestamp),
     /// Message 8 was handed out; the ceremony is over for the claimer.
@@ -252,6 +263,17 @@ pub struct Approval<'a> {
     /// Attempts of the invitation that the greeter's device took part in, this one included: for
     /// the receipt alone.
     pub attempts: u64,
+    /// The greeter's own share of the kit that is asked for; for nothing else.
+    pub share: Option<&'a HeldShare>,
+}
+
+/// A share as its member holds it, with the plan that names it.
+#[derive(Debug)]
+pub struct HeldShare {
+    /// The plan's envelope, as its kit signed it.
+    pub plan: Vec<u8>,
+    /// The share of the plan's member.
+    pub share: Share,
 }
 
 /// What the claimer says in message 6. Hearsay until approved.
@@ -289,10 +311,39 @@ pub enum GreeterOutput {
     Persist(Box<SealedEnrolment>),
     /// Hand certificates and receipt to the server, in one request.
     Publish(Box<Publication>),
+    /// The claimer holds the share, says its receipt: complete the attempt with it.
+    Given(Box<ClaimReceipt>),
     /// Call again with [`GreeterInput::Tick`] at this time if nothing else happened.
     WakeAt(Timestamp),
     /// Over. Tell the other side and the person.
     Closed(Closed),
+}
+
+/// A share as the claimer got it, verified up to the root key. Holds a secret.
+#[derive(Debug)]
+pub struct ReceivedShare {
+    /// The organisation that the kit is of.
+    pub organisation: OrganisationId,
+    /// User id of whom the kit brings back.
+    pub user: UserId,
+    /// E-mail of that user, as certified.
+    pub email: Email,
+    /// Device id of the kit.
+    pub kit: DeviceId,
+    /// The root key that this ceremony gave.
+    pub root: VerifyKey,
+    /// The log's head when the greeter gave the share.
+    pub seen: Head,
+    /// User id of the member who gave it.
+    pub giver: UserId,
+    /// The plan's envelope, verified.
+    pub plan: Vec<u8>,
+    /// How many shares the plan needs.
+    pub threshold: u8,
+    /// The share, as the plan names it.
+    pub share: Share,
+    /// What the claimer calls the device.
+    pub device_label: Label,
 }
 
 /// A claimer's keys and everything else its key file and store need. Holds secrets.

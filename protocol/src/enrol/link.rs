@@ -35,6 +35,9 @@ pub enum LinkKind {
     /// Invites a further device of a member.
     #[n(1)]
     Device,
+    /// Brings a share of a recovery kit to whoever lost all devices.
+    #[n(2)]
+    Share,
 }
 
 /// An invitation link, checked.
@@ -44,7 +47,7 @@ pub struct Link {
     pub server: ServerAddress,
     /// The organisation that is joined.
     pub organisation: OrganisationId,
-    /// Whether a person or a device is invited.
+    /// Whether a person, a device or a share is invited.
     pub kind: LinkKind,
     /// Admits to the relay.
     pub token: Token,

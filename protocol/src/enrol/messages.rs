@@ -150,6 +150,19 @@ pub(super) struct Handover {
     pub(super) challenges: Vec<ByteVec>,
 }
 
+/// Message 7 of a ceremony that gives a share.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct ShareHandover {
+    #[n(0)]
+    pub(super) root: VerifyKey,
+    #[n(1)]
+    pub(super) seen: Head,
+    #[n(2)]
+    pub(super) plan: ByteVec,
+    #[n(3)]
+    pub(super) share: ByteVec,
+}
+
 /// Encodes and encrypts the next message.
 pub(super) fn seal<T: Encode<()>>(channel: &mut Channel, value: &T) -> Vec<u8> {
     channel.seal(&Zeroizing::new(codec::encode(value)))

@@ -41,8 +41,9 @@
 //! | `proofs` | the checks, each with its proof |
 //! | `transition` | the outcome of one input, and its deadline: alike for both |
 //! | `claimer`, `greeter` | the two machines: `mod` sorts the input, `states` says what it does |
-//! | `claimer/handover` | the checks of message 7 |
+//! | `claimer/handover`, `claimer/share` | the checks of message 7: of an enrolment, of a share |
 //! | `greeter/approval` | who may be certified, and the bytes that are signed |
+//! | `greeter/share` | which share of a kit is given |
 //! | `greeter/receipt` | the check of message 8 |
 //! | `dishonest` | in the lab and the tests alone: an end that says what it likes |
 //!
@@ -130,7 +131,7 @@
 //!                 ClaimerInput::Identity { name: Some("Bob".parse()?), device_label: "desk".parse()? }
 //!             }
 //!             ClaimerOutput::NeedLog { .. } => ClaimerInput::Log(founded.certificates.clone()),
-//!             ClaimerOutput::Keep(_keys) => ClaimerInput::Saved,
+//!             ClaimerOutput::Keep(_) | ClaimerOutput::KeepShare(_) => ClaimerInput::Saved,
 //!             ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => continue,
 //!             ClaimerOutput::Closed(why) => return Err(why.into()),
 //!         };
@@ -160,9 +161,11 @@
 //!             manifest: None,
 //!             log: &log,
 //!             attempts: 1,
+//!             share: None,
 //!         }),
 //!         GreeterOutput::Publish(publication) => break publication,
 //!         GreeterOutput::Show(_) | GreeterOutput::Persist(_) | GreeterOutput::WakeAt(_) => continue,
+//!         GreeterOutput::Given(_) => return Err("nobody asked for a share".into()),
 //!         GreeterOutput::Closed(why) => return Err(why.into()),
 //!     };
 //!     at_greeter.extend(greeter.step(input, now, entropy)?);

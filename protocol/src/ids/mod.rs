@@ -340,6 +340,9 @@ pub enum Invited {
     /// A new device of this person.
     #[n(1)]
     Device(#[n(0)] UserId),
+    /// A share of this person's recovery kit, for whoever puts it together again.
+    #[n(2)]
+    Share(#[n(0)] UserId, #[n(1)] DeviceId),
 }
 
 #[cfg(test)]

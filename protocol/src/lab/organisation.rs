@@ -200,6 +200,7 @@ impl Organisation {
             manifest: None,
             log: &self.log,
             attempts: 1,
+            share: None,
         }
     }
 }

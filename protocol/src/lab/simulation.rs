@@ -336,7 +336,8 @@ impl<'a> Simulation<'a> {
                     self.kept = Some(device);
                     self.tell_claimer(ClaimerInput::Saved);
                 }
-                ClaimerOutput::WakeAt(_) => {}
+                // Nobody is given a share in the lab.
+                ClaimerOutput::KeepShare(_) | ClaimerOutput::WakeAt(_) => {}
                 ClaimerOutput::Done => self.done = true,
                 ClaimerOutput::Closed(why) => self.close(Side::Claimer, why),
             }
@@ -367,7 +368,7 @@ impl<'a> Simulation<'a> {
                     self.note(Who::GreeterDevice, "has the receipt and publishes");
                     self.published = Some(publication);
                 }
-                GreeterOutput::WakeAt(_) => {}
+                GreeterOutput::Given(_) | GreeterOutput::WakeAt(_) => {}
                 GreeterOutput::Closed(why) => self.close(Side::Greeter, why),
             }
         }

@@ -13,6 +13,7 @@ pub mod path;
 mod recovery;
 mod repair;
 mod safes;
+mod shares;
 mod told;
 mod user_key;
 
@@ -41,6 +42,9 @@ pub use safes::{
     SAFE_CERTIFICATE_CALL_MAX_BYTES, SAFE_PAGE_MAX, SAFE_REPAIR_ITEMS_MAX, SAFE_REPAIR_MAX_BYTES,
     SafeCertificate, SafeEntry, SafeHint, SafeList, SafeLogPage, SafeLogged, SafeRepair, SafeRepaired,
     SafeRoom, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes,
+};
+pub use shares::{
+    NEW_SHARES_MAX_BYTES, NewShares, PLANS_MAX, SHARES_HELD_MAX, ShareBox, SharesView, SplitKit, SplitKits,
 };
 pub use told::{EVENT_STEP, STEP_TOLD_MAX_BYTES, StepTold};
 pub use user_key::{DeviceBox, DirectoryKeyChange, KEY_BOXES_MAX, KeyBox, KeyBoxUpload, UserKeyChange};

@@ -138,6 +138,16 @@ pub fn root(org: &OrganisationId) -> String {
 pub fn devices(org: &OrganisationId) -> String {
     format!("{API_PREFIX}/organisations/{org}/devices")
 }
+/// GET, authenticated: [`super::SplitKits`].
+#[must_use]
+pub fn shares(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/shares")
+}
+/// GET, authenticated: [`super::SharesView`].
+#[must_use]
+pub fn shares_of(org: &OrganisationId, kit: &DeviceId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/shares/{kit}")
+}
 /// GET and PUT, authenticated: an [`EncryptionKey`](crate::sealing::EncryptionKey).
 #[must_use]
 pub fn key(org: &OrganisationId, key: &KeyHash) -> String {

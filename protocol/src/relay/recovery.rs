@@ -5,6 +5,7 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use super::shares::NewShares;
 use crate::public_keys::VerifyKey;
 use crate::sealing::{EncryptionKey, KeyHash};
 
@@ -26,6 +27,9 @@ pub struct NewOwnDevice {
     /// [`SECRET_BOX_BYTES`](crate::sealing::SECRET_BOX_BYTES).
     #[n(3)]
     pub sealed: ByteVec,
+    /// For a kit that is split among members.
+    #[n(4)]
+    pub shares: Option<NewShares>,
 }
 
 /// The root key of the organisation: the caller checks it by what its words say.

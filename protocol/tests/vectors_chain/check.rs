@@ -18,6 +18,8 @@ use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::recovery::WordsFault;
 use parsec_protocol::relay::{AttemptView, NewInvitation, RequestToSign};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, Randomness, Suite, UnsoundKey, seal};
+use parsec_protocol::share_plan::{Plan, PlanFault};
+use parsec_protocol::shares::{CombineFault, Share, combine};
 use parsec_protocol::user_key::UserKey;
 use serde_json::{Value, json};
 
@@ -38,6 +40,8 @@ pub(crate) const LAYERS: &[&str] = &[
     "user-key",
     "kit",
     "directory",
+    "plan",
+    "share",
 ];
 
 /// What the file gives if it is accepted, or the refusal.
@@ -83,6 +87,8 @@ pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
         "user-key" => user_key(given),
         "kit" => kit(given),
         "directory" => crate::directory::judge(given),
+        "plan" => plan(given),
+        "share" => share(given),
         other => panic!("unknown layer {other}"),
     }
 }
@@ -343,4 +349,39 @@ fn kit(given: &Value) -> Judgement {
     Ok(json!({
         "bytes": hex(kit.expose()), "device": keys.device, "verify key": verify_key, "key hash": hash,
     }))
+}
+
+fn plan(given: &Value) -> Judgement {
+    let key = parsed(given, "kit's verify key");
+    let plan = Plan::read(&unhex(&given["plan"]), |_| Ok(key)).map_err(|fault| {
+        json!(match fault {
+            PlanFault::Malformed => "Malformed",
+            PlanFault::Members => "Members",
+            PlanFault::BadSignature => "BadSignature",
+            PlanFault::NoKit | PlanFault::Revoked => "NoKit",
+        })
+    })?;
+    Ok(json!({
+        "organisation": plan.organisation, "user id": plan.user, "device id": plan.kit,
+        "threshold": plan.threshold,
+        "members": plan.members.iter().map(|it| json!([it.user, it.commitment])).collect::<Vec<_>>(),
+    }))
+}
+
+fn share(given: &Value) -> Judgement {
+    let plan = Plan::unverified(&unhex(&given["plan"])).map_err(|_| json!("Malformed"))?;
+    let mut opened = Vec::new();
+    for one in given["shares"].as_array().unwrap() {
+        let user: UserId = parsed(one, "user id");
+        let seed = UserSeed::from_bytes(&mut secret(one, "seed"));
+        let share = Share::open_of_member(&unhex(&one["box"]), &plan, user, &seed);
+        opened.push((user, share.map_err(|_| json!("WrongBox"))?));
+    }
+    let shares: Vec<(UserId, &Share)> = opened.iter().map(|(user, share)| (*user, share)).collect();
+    let kit = combine(&plan, &shares).map_err(|fault| match fault {
+        CombineFault::TooFew => json!("TooFew"),
+        CombineFault::FalseShare(user) => json!({"FalseShare": user}),
+        CombineFault::OtherKit => json!("OtherKit"),
+    })?;
+    Ok(json!({"bytes": hex(kit.expose())}))
 }

@@ -21,6 +21,7 @@ mod make;
 mod sealing;
 mod seals;
 mod signatures;
+mod splits;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;

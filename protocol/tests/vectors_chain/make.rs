@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{certificates, codec, directory, kits, logs, sealing, seals, signatures, texts, user_keys};
+use crate::{
+    certificates, codec, directory, kits, logs, sealing, seals, signatures, splits, texts, user_keys,
+};
 
 /// The vectors so far, by file name without its end.
 pub(crate) struct Set(BTreeMap<String, Value>);
@@ -48,5 +50,7 @@ pub(crate) fn all() -> BTreeMap<String, Value> {
     user_keys::boxes(&mut set);
     kits::kits(&mut set);
     directory::directory(&mut set);
+    splits::plans(&mut set);
+    splits::splits(&mut set);
     set.0
 }

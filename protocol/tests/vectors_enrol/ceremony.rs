@@ -135,6 +135,7 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
         manifest,
         log: &log,
         attempts: 1,
+        share: None,
     };
 
     let mut course = Course::default();
@@ -173,6 +174,7 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
                     to_claimer.push_back(ClaimerInput::Saved);
                 }
                 ClaimerOutput::Closed(why) => course.refuse = Some(refused("claimer", why)),
+                ClaimerOutput::KeepShare(_) => panic!("no vector asks for a share"),
                 ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => {}
             }
         }
@@ -199,6 +201,7 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
                 }
                 GreeterOutput::Publish(_) => course.published = true,
                 GreeterOutput::Closed(why) => course.refuse = Some(refused("greeter", why)),
+                GreeterOutput::Given(_) => panic!("no vector gives a share"),
                 GreeterOutput::WakeAt(_) => {}
             }
         }
@@ -239,7 +242,7 @@ impl Course {
 fn identity(given: &Value, prologue: &Prologue) -> ClaimerInput {
     let name = match prologue.invited {
         Invited::User(_) => Some(parsed(given, "name")),
-        Invited::Device(_) => None,
+        Invited::Device(_) | Invited::Share(..) => None,
     };
     ClaimerInput::Identity { name, device_label: parsed(given, "label") }
 }

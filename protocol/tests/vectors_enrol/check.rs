@@ -50,6 +50,7 @@ pub(crate) fn prologue(given: &Value) -> Prologue {
         invited: match text(given, "invited kind") {
             "user" => Invited::User(parsed(given, "invited")),
             "device" => Invited::Device(parsed(given, "invited")),
+            "share" => Invited::Share(parsed(given, "invited"), parsed(given, "kit's device id")),
             other => panic!("unknown kind {other}"),
         },
         greeter_user: parsed(given, "greeter user id"),
@@ -84,7 +85,7 @@ fn link(given: &Value) -> Judgement {
     Ok(json!({
         "server": link.server.as_str(),
         "organisation": link.organisation.as_str(),
-        "kind": match link.kind { LinkKind::User => "user", LinkKind::Device => "device" },
+        "kind": match link.kind { LinkKind::User => "user", LinkKind::Device => "device", LinkKind::Share => "share" },
         "token": link.token.to_string(),
         "link secret": hex(link.secret.expose()),
         "hints": link.hints,

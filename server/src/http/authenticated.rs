@@ -22,7 +22,7 @@ use super::invited::{deposit, read_step};
 use super::route::MemberCall;
 use super::safes::{OneSafe, SafeCall};
 use super::{
-    App, body, device_events, directory, recovery, registering, repairing, safes, signed, user_keys,
+    App, body, device_events, directory, recovery, registering, repairing, safes, shares, signed, user_keys,
 };
 use crate::budgets::Wish;
 use crate::errors::Refusal;
@@ -181,6 +181,8 @@ const fn body_max(call: &MemberCall) -> usize {
         | MemberCall::GetStep(..)
         | MemberCall::Log { .. }
         | MemberCall::Root
+        | MemberCall::Shares
+        | MemberCall::SharesOf(_)
         | MemberCall::Key(_)
         | MemberCall::GetBox(..)
         | MemberCall::Manifest { .. } => 0,
@@ -210,6 +212,8 @@ const fn enters_a_log(call: &MemberCall) -> bool {
         | MemberCall::CancelAttempt(..)
         | MemberCall::Log { .. }
         | MemberCall::Root
+        | MemberCall::Shares
+        | MemberCall::SharesOf(_)
         | MemberCall::Repair
         | MemberCall::Key(_)
         | MemberCall::PutKey(_)
@@ -304,6 +308,8 @@ pub(crate) async fn answer(
         MemberCall::ChangeKey => user_keys::change(&app, caller, body::decode(&content)?).await,
         MemberCall::Root => recovery::root(&app, caller).await,
         MemberCall::AddDevice => recovery::add_device(&app, caller, body::decode(&content)?).await,
+        MemberCall::Shares => shares::list(&app, caller).await,
+        MemberCall::SharesOf(kit) => shares::of_kit(&app, caller, kit).await,
         MemberCall::Key(named) => user_keys::key(&app, caller, named).await,
         MemberCall::PutKey(named) => user_keys::put_key(&app, caller, named, body::decode(&content)?).await,
         MemberCall::GetBox(user, key, device) => user_keys::get_box(&app, caller, (user, key, device)).await,
@@ -382,7 +388,7 @@ async fn invite(
             let by = tx.user(org, &member.user)?.ok_or(ErrorCode::Internal)?.email;
             let to = match &asked.invited {
                 Invited::User(email) => email.clone(),
-                Invited::Device(_) => by.clone(),
+                Invited::Device(_) | Invited::Share(..) => by.clone(),
             };
             if let Some(present) = rows::load(tx, org, &asked.token, now)? {
                 let old = &present.invitation;
@@ -400,6 +406,7 @@ async fn invite(
             {
                 return Err(ErrorCode::AlreadyMember.into());
             }
+            shares::may_give(tx, org, &member.user, &asked.invited)?;
             usage::admit(tx, org, &invitation, Wish::Invitation, &budgets, now)?;
             rows::insert(tx, org, &invitation, now)?;
             tx.changed(caller.topic(asked.token).into());

@@ -19,6 +19,7 @@ mod registering;
 mod repairing;
 mod route;
 mod safes;
+mod shares;
 mod signed;
 mod user_keys;
 

@@ -8,20 +8,22 @@
 use axum::response::Response;
 use parsec_protocol::chain::organisation::certificate::DeviceKind;
 use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
-use parsec_protocol::relay::{Completed, ErrorCode, KeyBoxUpload, NewOwnDevice, RootKey};
+use parsec_protocol::relay::{
+    Completed, ErrorCode, KeyBoxUpload, NEW_SHARES_MAX_BYTES, NewOwnDevice, RootKey, SplitKit,
+};
 use parsec_protocol::sealing::SECRET_BOX_BYTES;
 
 use super::authenticated::Caller;
 use super::registering::KEY_RECORD_BYTES;
 use super::route::MemberCall;
-use super::{App, body};
+use super::{App, body, shares};
 use crate::errors::Refusal;
 use crate::intake::{IntakeFault, OwnDevice, not_appended, refused};
 use crate::store::{KeyOf, Tx, keys, log};
 
-/// A certificate, its key, a box and the hash of what is in it, their framing.
+/// A certificate, its key, a box and the hash of what is in it, how it is split, their framing.
 pub(super) const NEW_DEVICE_MAX_BYTES: usize =
-    CERTIFICATE_MAX_BYTES + KEY_RECORD_BYTES + SECRET_BOX_BYTES + 64;
+    CERTIFICATE_MAX_BYTES + KEY_RECORD_BYTES + SECRET_BOX_BYTES + NEW_SHARES_MAX_BYTES + 64;
 
 /// Whether a recovery kit may ask for it: what lets a device in, and what that device begins with.
 /// Whoever finds the words on paper can do that much, and it is seen in the log; nothing else
@@ -49,6 +51,8 @@ pub(super) const fn is_for_kits(call: &MemberCall) -> bool {
         | MemberCall::Publish
         | MemberCall::Repair
         | MemberCall::ChangeKey
+        | MemberCall::Shares
+        | MemberCall::SharesOf(_)
         | MemberCall::PutKey(_)
         | MemberCall::PutBox(..)
         | MemberCall::PutPast(..)
@@ -85,7 +89,7 @@ fn add_in(
     let organisation = &caller.organisation;
     let mut log = log::lock(tx, organisation)?;
     let signer = caller.signer(tx)?;
-    let OwnDevice { certificate, device, user, kind } = device.map_err(refused)?;
+    let OwnDevice { certificate, device, user, kind, verify_key } = device.map_err(refused)?;
     if let Some(position) = tx.position_of(organisation, &certificate.hash())? {
         return Ok(position);
     }
@@ -108,6 +112,13 @@ fn add_in(
     }
     let upload = KeyBoxUpload { replaces: None, sealed: asked.sealed.clone() };
     keys::put_box(tx, KeyOf { organisation, user: &user, key: &key }, &device, &upload)?;
+    if let Some(split) = &asked.shares {
+        // An ordinary device is not split: nothing but its own machine has its keys.
+        if kind != DeviceKind::Recovery {
+            return Err(ErrorCode::BadRequest.into());
+        }
+        shares::keep(tx, organisation, SplitKit { user, kit: device }, &verify_key, split)?;
+    }
     tx.changed(caller.log().into());
     Ok(position)
 }

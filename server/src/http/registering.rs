@@ -75,11 +75,24 @@ fn complete_in(
     chosen.attempt.state.greets(&member.device)?;
     invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
     let invited = &chosen.invitation.invited;
-    let position = append(tx, caller, log, invited, enrolment, (&request.receipt, &request.keys))?;
+    let position = match invited {
+        Invited::User(_) | Invited::Device(_) => {
+            append(tx, caller, log, invited, enrolment, (&request.receipt, &request.keys))?
+        }
+        // A share is given, and nothing certified: what the receipt shows, its giver has checked.
+        Invited::Share(..) if is_bare(request) => log.head().count,
+        Invited::Share(..) => return Err(refused(IntakeFault::NotInvited)),
+    };
     tx.set_completion(&caller.organisation, &token, number, (fingerprint, position))?;
     chosen.save(tx)?;
     tx.changed(chosen.into_change());
     Ok(position)
+}
+
+/// Whether nothing is to come into the log.
+fn is_bare(request: &Completion) -> bool {
+    let Completion { certificates, receipt, keys } = request;
+    certificates.is_empty() && keys.is_empty() && receipt.certificates.is_empty()
 }
 
 /// The one way in for enrolments: certificates and receipt are held against the log as it is now.

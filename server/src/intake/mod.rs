@@ -221,7 +221,7 @@ impl Enrolment {
         let meant = match (invited, &self.user) {
             (Invited::User(invited), Some((_, _, email))) => email == invited,
             (Invited::Device(user), None) => self.owner == *user,
-            (Invited::User(_), None) | (Invited::Device(_), Some(_)) => false,
+            (Invited::User(_), None) | (Invited::Device(_), Some(_)) | (Invited::Share(..), _) => false,
         };
         if meant { Ok(()) } else { Err(IntakeFault::NotInvited) }
     }
@@ -347,6 +347,8 @@ pub(crate) struct OwnDevice {
     /// Whose device it is to be.
     pub(crate) user: UserId,
     pub(crate) kind: DeviceKind,
+    /// The key that it signs with.
+    pub(crate) verify_key: VerifyKey,
 }
 
 impl OwnDevice {
@@ -358,11 +360,11 @@ impl OwnDevice {
         caller: &VerifyKey,
     ) -> Result<Self, IntakeFault> {
         let certificate = incoming(certificate, Some(caller))?;
-        let Body::Device { device, user, kind, .. } = certificate.payload().body else {
+        let Body::Device { device, user, kind, verify_key, .. } = certificate.payload().body else {
             return Err(IntakeFault::WrongKinds);
         };
         check_keys([&certificate], std::slice::from_ref(key))?;
-        Ok(Self { certificate: Change(certificate), device, user, kind })
+        Ok(Self { certificate: Change(certificate), device, user, kind, verify_key })
     }
 }
 

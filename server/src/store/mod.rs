@@ -17,6 +17,7 @@ pub(crate) mod pruning;
 mod queue;
 pub(crate) mod rows;
 pub(crate) mod safes;
+mod share_rows;
 mod signers;
 pub(crate) mod sqlite;
 mod standalone;
@@ -38,6 +39,7 @@ pub(crate) use key_rows::{KeyOf, KeyRows};
 pub(crate) use queue::Costs;
 pub(crate) use queue::{Store, Threads};
 pub(crate) use safes::SafeRows;
+pub(crate) use share_rows::ShareRows;
 pub use sqlite::{BackupError, LockError, OpenError, RestoreError};
 pub(crate) use sqlite::{DatabaseLock, Making, back_up, check_log, present, restore};
 pub(crate) use standalone::Standalone;
@@ -66,7 +68,7 @@ use rows::{
 ///
 /// # Errors
 /// [`StoreError`], of each operation.
-pub(crate) trait Tx: KeyRows + SafeRows + DirectoryRows {
+pub(crate) trait Tx: KeyRows + SafeRows + DirectoryRows + ShareRows {
     /// Until the end of this transaction, no other appends to the log of `organisation`, changes
     /// its members, or founds it. Returns where the log ends, or nothing where there is no founded
     /// organisation of this name.

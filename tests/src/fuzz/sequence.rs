@@ -205,6 +205,7 @@ impl Seen {
                 ClaimerOutput::AskCode(_)
                 | ClaimerOutput::AskIdentity
                 | ClaimerOutput::NeedLog { .. }
+                | ClaimerOutput::KeepShare(_)
                 | ClaimerOutput::WakeAt(_) => {}
             }
         }
@@ -225,7 +226,10 @@ impl Seen {
                     (self.published, self.greeter_over) = (true, true);
                 }
                 GreeterOutput::Closed(_) => self.greeter_over = true,
-                GreeterOutput::AskCode(_) | GreeterOutput::AskApproval(_) | GreeterOutput::WakeAt(_) => {}
+                GreeterOutput::AskCode(_)
+                | GreeterOutput::AskApproval(_)
+                | GreeterOutput::Given(_)
+                | GreeterOutput::WakeAt(_) => {}
             }
         }
     }

@@ -69,6 +69,9 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     (K::DeviceBusy, "tests/tests/api/events.rs", "a_device_is_forgotten_whole_and_not_by_mistake"),
     (K::RecoveryWordsWrong, KITS, "wrong_words_and_other_kits_bring_nobody_back"),
     (K::RecoveryKitUnknown, KITS, "wrong_words_and_other_kits_bring_nobody_back"),
+    (K::ShareUnknown, SHARES, "nobody_gives_what_they_do_not_have"),
+    (K::SharesMissing, SHARES, "the_share_of_somebody_revoked_does_not_count"),
+    (K::ShareFalse, SHARES, "a_server_that_changes_a_box_is_noticed_by_its_member"),
     (K::RecoveryKitOfAnother, KITS, "a_server_that_shows_another_organisation_is_noticed"),
     (K::WrongPassword, "tests/tests/api/events.rs", "a_password_changes_and_guessing_gets_slow"),
     (K::WeakPassword, "tests/tests/ceremony/wrong_answers.rs", "slips_that_end_nothing"),
@@ -290,6 +293,7 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
 
 /// This file.
 const KITS: &str = "tests/tests/safes/recovery.rs";
+const SHARES: &str = "tests/tests/safes/shares.rs";
 const HERE: &str = "tests/tests/api/errors.rs";
 
 #[test]

@@ -32,6 +32,7 @@ mod pruned;
 mod random;
 mod recovery;
 mod revoked;
+mod shares;
 mod sizes;
 mod snapshots;
 mod takeover;

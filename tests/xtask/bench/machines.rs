@@ -131,7 +131,7 @@ fn ceremony(org: &Organisation) -> Result<(), String> {
                     from_claimer.extend(claimer.step(ClaimerInput::Saved, NOW, entropy).map_err(said)?);
                 }
                 ClaimerOutput::Closed(why) => return Err(format!("the claimer closed: {why:?}")),
-                ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => {}
+                ClaimerOutput::KeepShare(_) | ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => {}
             }
         } else if let Some(output) = from_greeter.pop_front() {
             match output {
@@ -150,7 +150,7 @@ fn ceremony(org: &Organisation) -> Result<(), String> {
                 }
                 GreeterOutput::Publish(_) => return Ok(()),
                 GreeterOutput::Closed(why) => return Err(format!("the greeter closed: {why:?}")),
-                GreeterOutput::WakeAt(_) | GreeterOutput::Persist(_) => {}
+                GreeterOutput::Given(_) | GreeterOutput::WakeAt(_) | GreeterOutput::Persist(_) => {}
             }
         } else if let Some(heard) = greeter_says.take_if(|_| claimer_listens) {
             let input = ClaimerInput::Code(CodeAnswer::Picked(heard));

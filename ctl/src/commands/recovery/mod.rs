@@ -1,9 +1,10 @@
-//! `recovery create|use|list|drill|revoke`.
+//! `recovery create|use|list|drill|revoke`; `sharing` has `share|give|collect`.
 //!
 //! Decides where a kit's words go and come from: the screen, a page in a file of its own that
 //! exists before the kit does, the keyboard. Refuses to leave a kit behind whose words nobody has.
 
 mod page;
+mod sharing;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -39,6 +40,9 @@ pub(super) fn run(context: &Context<'_>, command: Recovery) -> Result<(), Failur
         Recovery::Create(new) => create(context, new),
         Recovery::Use(asked) => come_back(context, asked),
         Recovery::List => list(context),
+        Recovery::Share(asked) => sharing::share(context, asked),
+        Recovery::Give(asked) => sharing::give(context, asked),
+        Recovery::Collect(asked) => sharing::collect(context, asked),
         Recovery::Drill { page } => drill(context, &page),
         Recovery::Revoke { kit, sure } => revoke(context, &kit, &sure),
     }
@@ -227,9 +231,19 @@ fn come_back(context: &Context<'_>, asked: UseKit) -> Result<(), Failure> {
         },
     )?;
     let said = format!("{} is unlocked: you are back in {organisation}.", described(&used.device));
-    let done = Done::new(&said, "`parsecctl device list` shows it, `parsecctl safe list` your safes.");
+    back(context, schema::RECOVERY_USE, &used, &said)
+}
+
+/// What is said to somebody who is back.
+fn back(
+    context: &Context<'_>,
+    schema: schema::Change,
+    used: &RecoveryUsed,
+    said: &str,
+) -> Result<(), Failure> {
+    let done = Done::new(said, "`parsecctl device list` shows it, `parsecctl safe list` your safes.");
     let text = || format!("{said}\nRoot key:  {}", grouped(&used.root_fingerprint));
-    context.output.changed(schema::RECOVERY_USE, &used, text, done)?;
+    context.output.changed(schema, used, text, done)?;
     context.output.say(
         "\nYour safes come by themselves, in a few seconds: parsecctl safe list\nRevoke the devices that you have lost, which changes your key: parsecctl user show, parsecctl device revoke ID",
     );
@@ -237,10 +251,11 @@ fn come_back(context: &Context<'_>, asked: UseKit) -> Result<(), Failure> {
 }
 
 fn row(kit: &RecoveryKit) -> Vec<String> {
-    let state = match (kit.revoked, kit.drilled) {
-        (true, _) => "revoked".to_owned(),
-        (false, Some(drilled)) => moment(drilled),
-        (false, None) => "never, as far as this device knows".to_owned(),
+    let state = match (kit.revoked, kit.drilled, &kit.shared) {
+        (true, _, _) => "revoked".to_owned(),
+        (false, _, Some(shared)) => sharing::among(shared),
+        (false, Some(drilled), None) => moment(drilled),
+        (false, None, None) => "never, as far as this device knows".to_owned(),
     };
     vec![
         short(kit.device),
@@ -254,11 +269,16 @@ fn row(kit: &RecoveryKit) -> Vec<String> {
 fn list(context: &Context<'_>) -> Result<(), Failure> {
     let result: RecoveryListResult = context.call(method::RECOVERY_LIST, &context.global.select())?;
     context.output.result(schema::RECOVERY_LIST, &result, || {
-        if result.kits.is_empty() {
-            return "No recovery kit. Make one with: parsecctl recovery create".to_owned();
+        let kits = if result.kits.is_empty() {
+            "No recovery kit. Make one with: parsecctl recovery create".to_owned()
+        } else {
+            let rows: Vec<Vec<String>> = result.kits.iter().map(row).collect();
+            context.output.table(&["KIT", "LABEL", "MADE", "BY", "TRIED OR SHARED"], &rows)
+        };
+        match sharing::held(&result.held, context.output) {
+            Some(held) => format!("{kits}\n\n{held}"),
+            None => kits,
         }
-        let rows: Vec<Vec<String>> = result.kits.iter().map(row).collect();
-        context.output.table(&["KIT", "LABEL", "MADE", "BY", "TRIED"], &rows)
     })
 }
 

@@ -213,6 +213,7 @@ mod tests {
                 created_by: "laptop of Alice".to_owned(),
                 revoked: false,
                 drilled: None,
+                shared: None,
             },
             words: SecretText::new(made_up().join(" ").into()),
             organisation: "acme".parse().unwrap(),

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
-use parsec_protocol::enrol::io::{Prologue, SealedEnrolment, TransportKind};
-use parsec_protocol::ids::{AttemptId, Token};
+use parsec_protocol::enrol::io::{HeldShare, Prologue, SealedEnrolment, TransportKind};
+use parsec_protocol::ids::{AttemptId, DeviceId, Token, UserId};
 use parsec_protocol::name_keys::DirectoryKeys;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::AttemptView;
 
 use super::host::{greeter_of, linger, open};
 use crate::enrolment::follow::follow;
-use crate::enrolment::greeter::Handed;
+use crate::enrolment::greeter::{Greeted, Handed};
 use crate::enrolment::pending::{self, PendingEnrolment};
 use crate::enrolment::{CeremonyContext, finish, greeter, handed, outbox, tally, until_farewell};
 use crate::os::clock;
@@ -131,9 +131,11 @@ pub async fn greet(
     }
     let issuer = PeerIssuer { session: Arc::clone(&session), attempt, token, secret_hash, ask_server };
     match greeter::run(&mut context, &transport, prologue, &invitation.link_secret, &issuer).await {
-        Ok(sealed) => {
-            follow(context, &session, &transport, PendingEnrolment::new(attempt, token, sealed)).await
+        Ok(Greeted::Signed(sealed)) => {
+            follow(context, &session, &transport, PendingEnrolment::new(attempt, token, *sealed)).await
         }
+        // Its issuer has no share to give.
+        Ok(Greeted::Given(_)) => context.shown.closed(no_share()),
         Err(end) => {
             tally::note_end(&session, token, &end).await;
             until_farewell(&session.stop, finish(end, &context, &transport)).await;
@@ -144,6 +146,11 @@ pub async fn greet(
         }
     }
     linger(&session, host);
+}
+
+/// Shares go by the server alone, whose log shows that the kit stands.
+fn no_share() -> Problem {
+    Problem::new(ProblemKind::TransportRefused, "A share of a recovery kit is given over the server alone.")
 }
 
 /// Vouches with an unlocked device, without counting on a server.
@@ -185,6 +192,10 @@ impl greeter::Issuer for PeerIssuer {
 
     async fn handed(&self, log: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {
         handed::own(&self.session, log).await
+    }
+
+    async fn share(&self, _: Arc<VerifiedLog>, _: UserId, _: DeviceId) -> Result<HeldShare, Problem> {
+        Err(no_share())
     }
 
     async fn attempts(&self) -> Result<u64, Problem> {

@@ -8,7 +8,8 @@ use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
     Outcome, Problem, ProblemKind, Role, SecretText, Stage,
 };
-use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, TransportKind};
+use parsec_protocol::enrol::io::{HeldShare, NewDevice, ReceivedShare, SealedEnrolment, TransportKind};
+use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::keys::DirectoryKey;
 use parsec_protocol::lab::{EMAIL, LABEL, NAME, Organisation};
 use parsec_protocol::name_keys::DirectoryKeys;
@@ -18,11 +19,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::greeter::Handed;
+use super::greeter::{Greeted, Handed};
 use super::view::ViewPublisher;
 use super::{Act, CeremonyContext, REQUESTS_MAX, Request, claimer, finish, greeter};
 use crate::os::caller::CallerSession;
 use crate::os::{clock, entropy};
+use crate::recovery::Progress;
 use crate::store::DeviceKeys;
 use crate::transport::memory::MemoryTransport;
 
@@ -45,6 +47,9 @@ impl claimer::SaveKeys for Saves {
         self.0.0.lock().unwrap().push(format!("kept {} after {} steps", new.name, self.1.steps()));
         Ok(())
     }
+    async fn keep_share(&self, _: Arc<ReceivedShare>, _: SecretText) -> Result<Progress, Problem> {
+        unreachable!("nobody is given a share here")
+    }
 }
 
 struct Signs(Arc<Disk>, MemoryTransport, DeviceKeys, Arc<VerifiedLog>);
@@ -61,6 +66,9 @@ impl greeter::Issuer for Signs {
     }
     async fn handed(&self, _: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {
         unreachable!("nobody greets a device of their own here")
+    }
+    async fn share(&self, _: Arc<VerifiedLog>, _: UserId, _: DeviceId) -> Result<HeldShare, Problem> {
+        unreachable!("nobody gives a share here")
     }
     async fn attempts(&self) -> Result<u64, Problem> {
         Ok(1)
@@ -112,7 +120,7 @@ impl Person {
         let view = self.view.wait_for(|view| view.outcome.is_some()).await.unwrap();
         match view.outcome.clone().unwrap() {
             Outcome::Failed { problem } => problem.name,
-            Outcome::Enrolled { .. } => panic!("enrolled"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -171,7 +179,8 @@ fn fixture(typed_codes: bool) -> Fixture {
         match greeter::run(&mut alices, &greeter_transport, prologue, &Organisation::link_secret(), &signs)
             .await
         {
-            Ok(sealed) => alices.shown.done(sealed.user, sealed.device, &sealed.root, false),
+            Ok(Greeted::Signed(sealed)) => alices.shown.done(sealed.user, sealed.device, &sealed.root, false),
+            Ok(Greeted::Given(_)) => unreachable!("nobody gives a share here"),
             Err(end) => finish(end, &alices, &greeter_transport).await,
         }
     });

@@ -205,6 +205,8 @@ mod tests {
         let vouching = [
             method::INVITE_USER,
             method::RECOVERY_CREATE,
+            method::RECOVERY_SHARE,
+            method::RECOVERY_GIVE,
             method::INVITE_DEVICE,
             method::GREET_START,
             method::CEREMONY_APPROVE,

@@ -8,10 +8,10 @@ use parsec_protocol::control::{
     DeviceRevoke, DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList,
     FileMakeFolder, FileMove, FilePins, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree,
     FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, MountSelector, ReceiptExport,
-    RecoveryCreate, RecoveryDrill, SafeConfirm, SafeCreate, SafeExport, SafeImport, SafeLog, SafePrune,
-    SafeRename, SafeRetention, SafeRoom, SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare,
-    SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork, TrustImport,
-    TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    RecoveryCreate, RecoveryDrill, RecoveryGive, RecoveryShare, SafeConfirm, SafeCreate, SafeExport,
+    SafeImport, SafeLog, SafePrune, SafeRename, SafeRetention, SafeRoom, SafeSelector, SafeShare, SafeStatus,
+    SafeSync, SafeUnshare, SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport,
+    TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
@@ -277,6 +277,10 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(TRASH_RESTORE, Own, |session, params: TrashRestore| past::untrash(&session, params)),
     // Its words are as good as a device of the user's, with no password before it.
     on_session!(RECOVERY_CREATE, Vouch, |session, params: RecoveryCreate| recovery::create(&session, params)),
+    on_session!(RECOVERY_SHARE, Vouch, |session, params: RecoveryShare| recovery::share(&session, params)),
+    // It invites, as `invite.device` does; what is given is one's own share.
+    on_session!(RECOVERY_GIVE, Vouch, |session, params: RecoveryGive| invitations::share(&session, params)),
+    ask!(RECOVERY_COMBINE, Own, |params: _| |reply| Command::RecoveryCombine(params, reply)),
     on_session!(RECOVERY_LIST, Look, |session| recovery::list(&session)),
     on_session!(RECOVERY_DRILL, Enrol, |session, params: RecoveryDrill| recovery::drill(&session, params)),
     ask!(RECOVERY_USE, Own, |params: _| |reply| Command::RecoveryUse(params, reply)),

@@ -4,7 +4,7 @@
 //! asked checks.
 
 use parsec_protocol::ids::DeviceId;
-use parsec_protocol::relay::{Completed, NewOwnDevice, RootKey, path};
+use parsec_protocol::relay::{Completed, NewOwnDevice, RootKey, SharesView, SplitKits, path};
 use reqwest::Method;
 
 use super::Member;
@@ -32,5 +32,21 @@ impl Member {
     /// [`TransportError`].
     pub async fn add_device(&self, new: &NewOwnDevice) -> Result<Completed, TransportError> {
         self.ask(Call::new(Method::POST, path::devices(&self.organisation)).with(new)).await
+    }
+
+    /// The kits that were split and concern this device's user.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn split_kits(&self) -> Result<SplitKits, TransportError> {
+        self.ask(Call::new(Method::GET, path::shares(&self.organisation))).await
+    }
+
+    /// The plan of a kit, and this device's user's own share of it.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn shares_of(&self, kit: &DeviceId) -> Result<SharesView, TransportError> {
+        self.ask(Call::new(Method::GET, path::shares_of(&self.organisation, kit))).await
     }
 }

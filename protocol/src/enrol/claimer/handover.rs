@@ -24,9 +24,9 @@ use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Hash, VerifyKey};
 
 /// A log begins with two certificates, so nobody who could greet has seen fewer.
-const SEEN_MIN: u64 = 2;
+pub(super) const SEEN_MIN: u64 = 2;
 /// Something in message 7 isn't what was asked for.
-const UNFIT: Closed = Closed::BadMessage { step: 7 };
+pub(super) const UNFIT: Closed = Closed::BadMessage { step: 7 };
 
 /// What the claimer drew for its claim. The user's seed is there for a new user; a new device is
 /// given its user's.
@@ -125,7 +125,7 @@ pub(super) fn read(
                 && received.user == *invited
                 && received.is_own_device(prologue, of_device)
         }
-        (Invited::User(_) | Invited::Device(_), _) => false,
+        (Invited::User(_) | Invited::Device(_) | Invited::Share(..), _) => false,
     };
     if fits && (SEEN_MIN..=LOG_MAX_CERTIFICATES).contains(&received.seen.count) {
         Ok(received)

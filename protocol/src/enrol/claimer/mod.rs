@@ -3,9 +3,10 @@
 //! Decides in which order the claimer speaks and asks. Refuses every input that isn't awaited: a
 //! message ahead of its turn closes the machine, a message seen before is passed over, anything
 //! else leaves it as it is. What each state awaits and how it is left stands in `states`, the
-//! checks of message 7 in `handover`.
+//! checks of message 7 in `handover`, and in `share` where it carries a share of a kit.
 
 mod handover;
+mod share;
 mod states;
 
 use std::fmt;
@@ -105,6 +106,7 @@ fn take(
         }
         (State::AwaitsHandover(state), In::Message { step: 7, bytes }) => state.take(prologue, &bytes).into(),
         (State::AwaitsLog(state), In::Log(envelopes)) => state.take(prologue, envelopes).into(),
+        (State::AwaitsShareLog(state), In::Log(envelopes)) => state.take(prologue, &envelopes).into(),
         (State::AwaitsSaved(state), In::Saved) => state.take(),
         (state, In::Message { step, .. }) if state.has_taken(step) => Transition::Ignore(state),
         (_, In::Message { step, .. }) => Transition::Close(Closed::BadMessage { step }),

@@ -5,11 +5,12 @@
 //! Refuses by returning the state unchanged; fails by not returning it.
 
 use super::handover::{self, KeysOfClaim, Received};
+use super::share::{self, Given};
 use crate::codec;
 use crate::enrol::channel::{Channel, Handshake};
 use crate::enrol::io::{ClaimerOutput, Closed, CodeAnswer, Prologue, Refused};
 use crate::enrol::messages::{
-    self, ClaimRecord, Commit, GreeterReply, Handover, Introduction, Nonce, Reveal,
+    self, ClaimRecord, Commit, GreeterReply, Handover, Introduction, Nonce, Reveal, ShareHandover,
 };
 use crate::enrol::proofs::{self, PeerConfirmed, RootCovered};
 use crate::enrol::sas::{CodeRecognised, CodeScreen, Codes, Decoys, SasInputs};
@@ -32,6 +33,7 @@ pub(super) enum State {
     AwaitsIdentity(AwaitsIdentity),
     AwaitsHandover(AwaitsHandover),
     AwaitsLog(Box<AwaitsLog>),
+    AwaitsShareLog(Box<AwaitsShareLog>),
     AwaitsSaved(AwaitsSaved),
     Over,
 }
@@ -47,6 +49,7 @@ impl State {
             Self::AwaitsIdentity(_) => "identity",
             Self::AwaitsHandover(_) => "handover",
             Self::AwaitsLog(_) => "log",
+            Self::AwaitsShareLog(_) => "log of a share",
             Self::AwaitsSaved(_) => "saved",
             Self::Over => "nothing: it is over",
         }
@@ -59,7 +62,7 @@ impl State {
             Self::AwaitsGreeterReply(_) => 3,
             Self::AwaitsRecognised(_) => 5,
             Self::AwaitsCode(_) | Self::AwaitsIdentity(_) | Self::AwaitsHandover(_) => 7,
-            Self::AwaitsLog(_) | Self::AwaitsSaved(_) | Self::Over => 9,
+            Self::AwaitsLog(_) | Self::AwaitsShareLog(_) | Self::AwaitsSaved(_) | Self::Over => 9,
         };
         // Even steps are this side's own: one that comes back is a reflection and no duplicate.
         !step.is_multiple_of(2) && step < next
@@ -75,7 +78,9 @@ impl State {
             | Self::AwaitsCode(_)
             | Self::AwaitsIdentity(_)
             | Self::AwaitsHandover(_) => Deadline::from(now),
-            Self::AwaitsLog(_) | Self::AwaitsSaved(_) | Self::Over => Deadline::Never,
+            Self::AwaitsLog(_) | Self::AwaitsShareLog(_) | Self::AwaitsSaved(_) | Self::Over => {
+                Deadline::Never
+            }
         }
     }
 }
@@ -211,8 +216,8 @@ impl AwaitsIdentity {
     ) -> Transition<State, ClaimerOutput> {
         let new_user = match (&prologue.invited, &name) {
             (Invited::User(_), Some(_)) => true,
-            (Invited::Device(_), None) => false,
-            (Invited::User(_), None) | (Invited::Device(_), Some(_)) => {
+            (Invited::Device(_) | Invited::Share(..), None) => false,
+            (Invited::User(_), None) | (Invited::Device(_) | Invited::Share(..), Some(_)) => {
                 return Transition::Reject(State::AwaitsIdentity(self), Refused::WrongIdentity);
             }
         };
@@ -220,6 +225,7 @@ impl AwaitsIdentity {
             return Transition::Reject(State::AwaitsIdentity(self), Refused::NoEntropy);
         };
         let Self { mut channel, reply, recognised } = self;
+        let called = device_label.clone();
         let claim = ClaimRecord {
             name,
             device_label,
@@ -228,7 +234,7 @@ impl AwaitsIdentity {
             device_key: keys.device.encryption_key(),
         };
         let bytes = introduce(&mut channel, &keys.signing, claim, &recognised);
-        let next = AwaitsHandover { channel, reply, keys };
+        let next = AwaitsHandover { channel, reply, keys, called };
         Transition::Next(State::AwaitsHandover(next), vec![ClaimerOutput::Send { step: 6, bytes }])
     }
 }
@@ -258,11 +264,23 @@ pub(super) struct AwaitsHandover {
     channel: Channel,
     reply: GreeterReply,
     keys: KeysOfClaim,
+    /// What the device is called in the claim.
+    called: Label,
 }
 
 impl AwaitsHandover {
     pub(super) fn take(self, prologue: &Prologue, message: &[u8]) -> Taken {
-        let Self { mut channel, reply, keys } = self;
+        let Self { mut channel, reply, keys, called } = self;
+        if let Invited::Share(..) = &prologue.invited {
+            let handover: ShareHandover = messages::open(&mut channel, 7, message)?;
+            let handshake = *channel.handshake();
+            let (commitment, nonce) = (&reply.root_commitment, &reply.nonce.0);
+            let covered = RootCovered::check(commitment, nonce, &handshake, &handover.root)?;
+            let given = share::read(handover, keys, handshake, called, covered)?;
+            let count = given.seen_count();
+            let next = State::AwaitsShareLog(Box::new(AwaitsShareLog { given }));
+            return Ok((next, vec![ClaimerOutput::NeedLog { count }]));
+        }
         let handover: Handover = messages::open(&mut channel, 7, message)?;
         let handshake = *channel.handshake();
         let covered = RootCovered::check(&reply.root_commitment, &reply.nonce.0, &handshake, &handover.root)?;
@@ -286,6 +304,20 @@ impl AwaitsLog {
         let device = received.verify(prologue, log)?.into_device(prologue, handshake, typed_codes);
         let message = codec::encode(&device.receipt);
         Ok((State::AwaitsSaved(AwaitsSaved { message }), vec![ClaimerOutput::Keep(Box::new(device))]))
+    }
+}
+
+/// The log up to what the giver of a share had seen.
+pub(super) struct AwaitsShareLog {
+    given: Given,
+}
+
+impl AwaitsShareLog {
+    pub(super) fn take(self, prologue: &Prologue, log: &[Vec<u8>]) -> Taken {
+        let (received, receipt) = self.given.verify(prologue, log)?;
+        let message = codec::encode(&receipt);
+        let keep = ClaimerOutput::KeepShare(Box::new(received));
+        Ok((State::AwaitsSaved(AwaitsSaved { message }), vec![keep]))
     }
 }
 

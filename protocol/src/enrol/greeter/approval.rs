@@ -181,7 +181,7 @@ fn certify(basis: &Basis<'_>, seen: Head, now: Timestamp, body: Body) -> Vec<u8>
 
 /// The greeter as the log has it: the device of the prologue, with this key, neither it nor its
 /// user revoked, under the root key that the codes cover.
-fn greeter<'a>(basis: &Basis<'a>) -> Result<&'a UserRecord, Refused> {
+pub(super) fn greeter<'a>(basis: &Basis<'a>) -> Result<&'a UserRecord, Refused> {
     let Basis { prologue, root, approval, .. } = *basis;
     let log = approval.log;
     let device = log.device(&prologue.greeter_device).ok_or(Refused::MayNotCertify)?;
@@ -231,6 +231,6 @@ fn subject<'a>(basis: &Basis<'a>, greeter: &UserRecord) -> Result<Subject<'a>, R
             Ok(Subject::Device { email: greeter.email.clone(), name, profile: greeter.profile })
         }
         // Checked when message 6 came.
-        (Invited::User(_) | Invited::Device(_), _, _) => Err(Refused::WrongIdentity),
+        (Invited::User(_) | Invited::Device(_) | Invited::Share(..), _, _) => Err(Refused::WrongIdentity),
     }
 }

@@ -3,14 +3,18 @@
 //! Decides in which order the greeter speaks and asks. Refuses every input that isn't awaited: a
 //! message ahead of its turn closes the machine, a message seen before is passed over, anything
 //! else leaves it as it is. What each state awaits and how it is left stands in `states`, who may
-//! be certified and what is signed in `approval`, message 8 in `receipt`.
+//! be certified and what is signed in `approval`, what is given of a kit in `share`, message 8 in
+//! `receipt`.
 
 mod approval;
 mod receipt;
+mod share;
 mod states;
 
 use std::fmt;
 
+#[cfg(test)]
+use super::io::Approval;
 use super::io::{Closed, GreeterInput, GreeterOutput, Prologue, Refused};
 use super::transition::{Deadline, Transition};
 use crate::ids::Timestamp;
@@ -78,6 +82,17 @@ impl Greeter {
         }
     }
 
+    /// Message 7 with whatever share and plan, as a program would send it that checks neither.
+    #[cfg(test)]
+    pub(crate) fn give_anything(
+        &mut self,
+        approval: &Approval<'_>,
+        entropy: &mut dyn Entropy,
+    ) -> Option<Vec<u8>> {
+        let State::AwaitsApproval(state) = &mut self.state else { return None };
+        state.give_anything(approval, entropy)
+    }
+
     /// Ends for good; whatever secrets the last state held are wiped by its drop.
     fn close(&mut self, why: Closed) -> Vec<GreeterOutput> {
         self.state = State::Over;
@@ -108,6 +123,7 @@ fn take(
             state.take(prologue, &approval, now, entropy)
         }
         (State::AwaitsReceipt(state), In::Message { step: 8, bytes }) => state.take(&bytes).into(),
+        (State::AwaitsShareReceipt(state), In::Message { step: 8, bytes }) => state.take(&bytes).into(),
         (state, In::Message { step, .. }) if state.has_taken(step) => Transition::Ignore(state),
         (_, In::Message { step, .. }) => Transition::Close(Closed::BadMessage { step }),
         (state, In::Code(_) | In::Approve(_)) => Transition::Reject(state, Refused::NotNow),

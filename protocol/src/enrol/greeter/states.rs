@@ -5,6 +5,7 @@
 //! Refuses by returning the state unchanged; fails by not returning it.
 
 use super::approval::{self, Basis};
+use super::share::{self, GivenShare};
 use crate::enrol::channel::{Channel, Handshake};
 use crate::enrol::io::{Approval, Closed, CodeAnswer, GreeterOutput, Prologue, Refused, SealedEnrolment};
 use crate::enrol::messages::{
@@ -29,6 +30,7 @@ pub(super) enum State {
     AwaitsClaim(AwaitsClaim),
     AwaitsApproval(Box<AwaitsApproval>),
     AwaitsReceipt(AwaitsReceipt),
+    AwaitsShareReceipt(AwaitsShareReceipt),
     Over,
 }
 
@@ -43,6 +45,7 @@ impl State {
             Self::AwaitsClaim(_) => "claim",
             Self::AwaitsApproval(_) => "approval",
             Self::AwaitsReceipt(_) => "receipt",
+            Self::AwaitsShareReceipt(_) => "receipt of a share",
             Self::Over => "nothing: it is over",
         }
     }
@@ -54,7 +57,7 @@ impl State {
             Self::AwaitsCommitment(_) => 2,
             Self::AwaitsNonce(_) => 4,
             Self::AwaitsCode(_) | Self::AwaitsClaim(_) => 6,
-            Self::AwaitsApproval(_) | Self::AwaitsReceipt(_) => 8,
+            Self::AwaitsApproval(_) | Self::AwaitsReceipt(_) | Self::AwaitsShareReceipt(_) => 8,
             Self::Over => 10,
         };
         // Odd steps are this side's own: one that comes back is a reflection and no duplicate.
@@ -70,7 +73,7 @@ impl State {
             | Self::AwaitsCode(_)
             | Self::AwaitsClaim(_)
             | Self::AwaitsApproval(_) => Deadline::from(now),
-            Self::AwaitsReceipt(_) | Self::Over => Deadline::Never,
+            Self::AwaitsReceipt(_) | Self::AwaitsShareReceipt(_) | Self::Over => Deadline::Never,
         }
     }
 }
@@ -226,8 +229,12 @@ impl AwaitsClaim {
 /// A new user brings a name and a key, a new device neither. Keys are sound by their type.
 fn check_claim(prologue: &Prologue, claim: &ClaimRecord) -> Result<(), Closed> {
     match (&prologue.invited, &claim.name, &claim.encryption_key) {
-        (Invited::User(_), Some(_), Some(_)) | (Invited::Device(_), None, None) => Ok(()),
-        (Invited::User(_) | Invited::Device(_), _, _) => Err(Closed::BadMessage { step: 6 }),
+        (Invited::User(_), Some(_), Some(_)) | (Invited::Device(_) | Invited::Share(..), None, None) => {
+            Ok(())
+        }
+        (Invited::User(_) | Invited::Device(_) | Invited::Share(..), _, _) => {
+            Err(Closed::BadMessage { step: 6 })
+        }
     }
 }
 
@@ -242,6 +249,21 @@ pub(super) struct AwaitsApproval {
 }
 
 impl AwaitsApproval {
+    /// What a program sends that looks at nothing.
+    #[cfg(test)]
+    pub(super) fn give_anything(
+        &mut self,
+        approval: &Approval<'_>,
+        entropy: &mut dyn Entropy,
+    ) -> Option<Vec<u8>> {
+        let held = approval.share?;
+        let handshake = *self.channel.handshake();
+        let share = held.share.seal_to_claimer(&handshake, &self.claim.device_key, entropy).ok()?;
+        let (root, seen, plan) = (self.root, approval.log.head(), held.plan.clone().into());
+        let handover = messages::ShareHandover { root, seen, plan, share: share.into() };
+        Some(messages::seal(&mut self.channel, &handover))
+    }
+
     pub(super) fn take(
         mut self: Box<Self>,
         prologue: &Prologue,
@@ -259,7 +281,18 @@ impl AwaitsApproval {
             approval,
             handshake: self.channel.handshake(),
         };
-        match approval::sign(&basis, (&self.recognised, &heard, &self.proved), now, entropy) {
+        let proofs = (&self.recognised, &heard, &self.proved);
+        if let Invited::Share(..) = &prologue.invited {
+            return match share::give(&basis, proofs, entropy) {
+                Err(refused) => Transition::Reject(State::AwaitsApproval(self), refused),
+                Ok((given, handover)) => {
+                    let bytes = messages::seal(&mut self.channel, &handover);
+                    let next = State::AwaitsShareReceipt(AwaitsShareReceipt { given });
+                    Transition::Next(next, vec![GreeterOutput::Send { step: 7, bytes }])
+                }
+            };
+        }
+        match approval::sign(&basis, proofs, now, entropy) {
             Err(refused) => Transition::Reject(State::AwaitsApproval(self), refused),
             Ok((sealed, handover)) => {
                 let bytes = messages::seal(&mut self.channel, &handover);
@@ -282,5 +315,17 @@ impl AwaitsReceipt {
     pub(super) fn take(self, message: &[u8]) -> Taken {
         let publication = self.sealed.open_receipt(message)?;
         Ok((State::Over, vec![GreeterOutput::Publish(Box::new(publication))]))
+    }
+}
+
+/// Message 8 of a share. No secret is left here either.
+pub(super) struct AwaitsShareReceipt {
+    given: GivenShare,
+}
+
+impl AwaitsShareReceipt {
+    pub(super) fn take(self, message: &[u8]) -> Taken {
+        let receipt = self.given.open_receipt(message)?;
+        Ok((State::Over, vec![GreeterOutput::Given(Box::new(receipt))]))
     }
 }

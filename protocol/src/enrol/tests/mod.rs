@@ -15,6 +15,7 @@ mod model;
 mod network;
 mod peers;
 mod robots;
+mod shares;
 mod steps;
 mod vouching;
 
@@ -22,11 +23,12 @@ use super::claimer::Claimer;
 use super::greeter::Greeter;
 use super::io::{
     Approval, ClaimerInput, ClaimerOutput, Closed, CodeAnswer, CodeQuestion, GreeterInput, GreeterOutput,
-    NewDevice, Prologue, Publication, Refused, SealedEnrolment, TransportKind,
+    NewDevice, Prologue, Publication, ReceivedShare, Refused, SealedEnrolment, TransportKind,
 };
 use super::sas::SasCode;
 use crate::chain::organisation::certificate::Profile;
 use crate::chain::organisation::log::VerifiedLog;
+use crate::claim_receipt::ClaimReceipt;
 use crate::ids::{Invited, Label, Timestamp, Token};
 use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
 pub(super) use crate::lab::tests::runs;
@@ -68,6 +70,10 @@ pub(super) struct Seen {
     pub(super) asked_approval: bool,
     pub(super) persisted: Option<Box<SealedEnrolment>>,
     pub(super) published: Option<Box<Publication>>,
+    /// Of a share: nothing is certified, so nothing is made durable before message 7.
+    pub(super) gives_share: bool,
+    pub(super) given: Option<Box<ClaimReceipt>>,
+    pub(super) kept_share: Option<Box<ReceivedShare>>,
 }
 
 impl Seen {
@@ -81,6 +87,7 @@ impl Seen {
                 ClaimerOutput::AskIdentity => self.asked_identity = true,
                 ClaimerOutput::NeedLog { count } => self.need_log = Some(count),
                 ClaimerOutput::Keep(device) => self.kept = Some(device),
+                ClaimerOutput::KeepShare(share) => self.kept_share = Some(share),
                 ClaimerOutput::WakeAt(moment) => self.wake_at = Some(moment),
                 ClaimerOutput::Done => self.done = true,
                 ClaimerOutput::Closed(why) => self.closed = Some(why),
@@ -93,7 +100,8 @@ impl Seen {
             assert!(self.closed.is_none(), "an output after the end");
             match output {
                 GreeterOutput::Send { step, bytes } => {
-                    assert!(step != 7 || self.persisted.is_some(), "7 went out before it was durable");
+                    let durable = self.persisted.is_some() || self.gives_share;
+                    assert!(step != 7 || durable, "7 went out before it was durable");
                     self.sent.push((step, bytes));
                 }
                 GreeterOutput::AskCode(question) => self.asked = Some(question),
@@ -104,6 +112,7 @@ impl Seen {
                 GreeterOutput::AskApproval(_) => self.asked_approval = true,
                 GreeterOutput::Persist(record) => self.persisted = Some(record),
                 GreeterOutput::Publish(publication) => self.published = Some(publication),
+                GreeterOutput::Given(receipt) => self.given = Some(receipt),
                 GreeterOutput::WakeAt(moment) => self.wake_at = Some(moment),
                 GreeterOutput::Closed(why) => self.closed = Some(why),
             }

@@ -15,7 +15,7 @@ use crate::sealing::EncryptionKey;
 
 /// A second administrator with one device, and what they need for vouching.
 pub(super) struct Second {
-    user: UserId,
+    pub(super) user: UserId,
     pub(super) device: DeviceId,
     pub(super) signing_key: DeviceSigningKey,
     user_seed: UserSeed,

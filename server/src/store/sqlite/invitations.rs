@@ -3,7 +3,7 @@
 //! Decides nothing: rules are in `crate::invitations`. An invitation's newest attempt has the
 //! number of its attempts, so that both are read by one query.
 
-use parsec_protocol::ids::{Email, Invited, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::ids::{DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{self, InvitationStatus, MailOutcome};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -16,17 +16,18 @@ use crate::store::rows::Stored;
 
 /// Columns of an invitation, as [`raw`] reads them.
 const COLUMNS: &str = "i.token, i.email, i.user, i.created_by, i.created, i.expires, i.status, i.mismatches,
-     i.attempts, i.pool";
+     i.attempts, i.pool, i.kit_user, i.kit";
 /// As many as [`COLUMNS`] has.
-const COLUMNS_COUNT: usize = 10;
+const COLUMNS_COUNT: usize = 12;
 
-type Raw = (Vec<u8>, Option<String>, Option<Vec<u8>>, Vec<u8>, i64, i64, i64, u32, u32, i64);
+type Raw = (Vec<u8>, Whom, Vec<u8>, i64, i64, i64, u32, u32, i64);
+/// E-mail, user, and the user and the device of a kit.
+type Whom = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
     Ok((
         row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
+        (row.get(1)?, row.get(2)?, row.get(10)?, row.get(11)?),
         row.get(3)?,
         row.get(4)?,
         row.get(5)?,
@@ -38,11 +39,14 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
 }
 
 fn read(raw: Raw) -> Result<Invitation, StoreError> {
-    let (token, email, user, created_by, created, expires, status, mismatches, attempts, pool) = raw;
-    let invited = match (email, user) {
-        (Some(email), None) => Invited::User(email.parse().map_err(|_| damaged("email"))?),
-        (None, Some(user)) => Invited::Device(UserId::from_bytes(bytes(user)?)),
-        (Some(_), Some(_)) | (None, None) => return Err(damaged("invited")),
+    let (token, whom, created_by, created, expires, status, mismatches, attempts, pool) = raw;
+    let invited = match whom {
+        (Some(email), None, None, None) => Invited::User(email.parse().map_err(|_| damaged("email"))?),
+        (None, Some(user), None, None) => Invited::Device(UserId::from_bytes(bytes(user)?)),
+        (None, Some(_), Some(user), Some(kit)) => {
+            Invited::Share(UserId::from_bytes(bytes(user)?), DeviceId::from_bytes(bytes(kit)?))
+        }
+        _ => return Err(damaged("invited")),
     };
     Ok(Invitation {
         token: Token::from_bytes(bytes(token)?),
@@ -182,12 +186,18 @@ pub(super) fn insert(
     let (email, user): (Option<&Email>, Option<&UserId>) = match &invitation.invited {
         Invited::User(email) => (Some(email), None),
         Invited::Device(user) => (None, Some(user)),
+        // It is its giver's, as one for a device is its user's.
+        Invited::Share(..) => (None, Some(&invitation.created_by)),
+    };
+    let of_kit: Option<(&UserId, &DeviceId)> = match &invitation.invited {
+        Invited::User(_) | Invited::Device(_) => None,
+        Invited::Share(user, kit) => Some((user, kit)),
     };
     let mut insert = sql.prepare_cached(
         "INSERT INTO invitation
-            (organisation, token, email, user, created_by, created, expires, status, mismatches, attempts, pool, due, handle, listed)
+            (organisation, token, email, user, created_by, created, expires, status, mismatches, attempts, pool, due, handle, listed, kit_user, kit)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14,
-            max(?13, (SELECT coalesce(max(listed), 0) + 1 FROM invitation WHERE organisation = ?1)))",
+            max(?13, (SELECT coalesce(max(listed), 0) + 1 FROM invitation WHERE organisation = ?1)), ?15, ?16)",
     )?;
     insert.execute(params![
         organisation.as_str(),
@@ -203,7 +213,9 @@ pub(super) fn insert(
         pool_number(invitation.pool),
         stored(due.0),
         stored(now.0),
-        relay::handle(&invitation.token).as_bytes()
+        relay::handle(&invitation.token).as_bytes(),
+        of_kit.map(|(user, _)| user.as_bytes()),
+        of_kit.map(|(_, kit)| kit.as_bytes()),
     ])?;
     Ok(())
 }

@@ -16,6 +16,7 @@ mod members;
 mod restore;
 mod safes;
 mod schema;
+mod shares;
 mod stamp;
 mod threads;
 mod tx;

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     concat!(include_str!("schema/0001_first.sql"), include_str!("schema/0001_safes.sql")),
     include_str!("schema/0002_repairs.sql"),
     include_str!("schema/0003_directory.sql"),
+    include_str!("schema/0004_shares.sql"),
 ];
 /// The last `user_version` of schemas that were in use before the first release, and that no
 /// version reads any more.

@@ -114,7 +114,9 @@ pub(super) fn recount(sql: &Connection, organisation: &OrganisationId) -> Result
                 + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1)
                 + (SELECT ifnull(sum(length(head)), 0) FROM directory k WHERE k.organisation = ?1)
                 + (SELECT ifnull(sum(length(bytes)), 0) FROM directory_part t WHERE t.organisation = ?1)
-                + (SELECT ifnull(sum(length(sealed)), 0) FROM directory_box x WHERE x.organisation = ?1),
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM directory_box x WHERE x.organisation = ?1)
+                + (SELECT ifnull(sum(length(plan)), 0) FROM share_plan s WHERE s.organisation = ?1)
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM share_box h WHERE h.organisation = ?1),
             changed = (SELECT ifnull(max(last_change) + 1, 0) FROM device d WHERE d.organisation = ?1),
             safes = (SELECT count(*) FROM safe s WHERE s.organisation = ?1),
             safe_bytes = 0

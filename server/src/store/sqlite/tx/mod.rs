@@ -12,7 +12,7 @@ use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView}
 use parsec_protocol::sealing::KeyHash;
 use rusqlite::Connection;
 
-use super::{attempts, directory, invitations, keys, log, members, safes, upkeep, usage};
+use super::{attempts, directory, invitations, keys, log, members, safes, shares, upkeep, usage};
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
 use crate::store::rows::{
@@ -24,6 +24,7 @@ use crate::watchers::Change;
 mod directory_rows;
 mod key_rows;
 mod safe_rows;
+mod share_rows;
 
 /// A connection inside a transaction, and the list of what changed.
 pub(crate) struct Transaction<'a> {
