@@ -112,7 +112,8 @@ pub(super) fn recount(sql: &Connection, organisation: &OrganisationId) -> Result
             key_bytes = (SELECT ifnull(sum(length(key)), 0) FROM encryption_key k WHERE k.organisation = ?1)
                 + (SELECT ifnull(sum(length(sealed)), 0) FROM key_box b WHERE b.organisation = ?1)
                 + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1)
-                + (SELECT ifnull(sum(length(head)), 0) FROM directory k WHERE k.organisation = ?1)
+                + (SELECT ifnull(sum(length(head)), 0) FROM directory_ring k WHERE k.organisation = ?1)
+                + (SELECT ifnull(sum(length(bytes)), 0) FROM directory_loose l WHERE l.organisation = ?1)
                 + (SELECT ifnull(sum(length(bytes)), 0) FROM directory_part t WHERE t.organisation = ?1)
                 + (SELECT ifnull(sum(length(sealed)), 0) FROM directory_box x WHERE x.organisation = ?1),
             changed = (SELECT ifnull(max(last_change) + 1, 0) FROM device d WHERE d.organisation = ?1),
