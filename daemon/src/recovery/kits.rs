@@ -1,5 +1,5 @@
-//! `recovery.create`, `recovery.share`, `recovery.list`, `recovery.drill`: a user's kits, as an unlocked device sees
-//! them.
+//! `recovery.create`, `recovery.share`, `recovery.list`, `recovery.drill`: a user's kits, as an
+//! unlocked device sees them.
 //!
 //! Decides that a kit stands in the log, with its key and box, and was tried, before its words are
 //! shown: words that were written down open something. A drill changes nothing but the date that is
@@ -15,7 +15,7 @@ use parsec_protocol::control::{
     Problem, ProblemKind, RecoveryCreate, RecoveryCreated, RecoveryDrill, RecoveryDrilled, RecoveryKit,
     RecoveryListResult, RecoveryShare, RecoveryShared, SecretText, SharedKit,
 };
-use parsec_protocol::ids::{DeviceId, Label, Timestamp, UserId};
+use parsec_protocol::ids::{DeviceId, Label, Timestamp};
 use parsec_protocol::keys::{KitSeed, UserSeed};
 use parsec_protocol::relay::{ErrorCode, NewOwnDevice};
 use parsec_protocol::share_plan::Plan;
@@ -148,11 +148,9 @@ pub(super) async fn make(
 
 /// How the server shows a new kit's splitting to its user, by the plan that the kit has signed.
 async fn shown(session: &Session, log: &VerifiedLog, kit: DeviceId) -> Result<SharedKit, Problem> {
+    let missing = TransportError::Misbehaved("it takes the shares of a kit, and does not show its plan");
     let plans = shares::plans(session, log).await?;
-    let plan = plans
-        .iter()
-        .find(|(plan, _)| plan.kit == kit)
-        .ok_or({ TransportError::Misbehaved("it takes the shares of a kit, and does not show its plan") })?;
+    let plan = plans.iter().find(|(plan, _)| plan.kit == kit).ok_or(missing)?;
     Ok(shares::described(&Names::new(&session.open.keys.directory_key, log), &plan.0))
 }
 

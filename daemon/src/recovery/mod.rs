@@ -1,9 +1,9 @@
 //! Recovery kits: how one is made and tried, and how it brings its user back on an empty machine
 //! (docs/protocol.md, *Recovery kit*).
 //!
-//! Decides that a kit is used by its words alone, or by enough of its shares: whatever it opens here
-//! comes from the server and is held against them. Keeps no word of it: they are shown once, and
-//! read from their person.
+//! Decides that a kit is used by its words alone, or by enough of its shares: whatever it opens
+//! here comes from the server and is held against them. Keeps no word of it: they are shown once,
+//! and read from their person.
 
 mod collecting;
 mod kits;
