@@ -161,7 +161,8 @@ impl Invitation {
 }
 
 /// Who may invite whom, and greet them: a new user any administrator, a new device its user. For a
-/// share of a kit, whoever is not brought back by it; whether they have one is the store's question.
+/// share of a kit, whoever is not brought back by it; whether they have one is the store's
+/// question.
 pub(crate) fn may_invite(member: &Member, invited: &Invited) -> bool {
     match (invited, member.profile) {
         (Invited::User(_), Profile::Administrator) => true,

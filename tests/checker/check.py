@@ -920,7 +920,7 @@ def judge_link(given):
     need(base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == payload, "base64")
     # A version above 1 would be too new; here it is refused like everything else.
     version, kind, token, secret, hints = record(decode(raw, 2048), 5, "not a payload")
-    need(natural(version) == 1 and natural(kind) <= 1, "version or kind")
+    need(natural(version) == 1 and natural(kind) <= 2, "version or kind")
     octets(token, 16), octets(secret, 32)
     need(isinstance(hints, list) and len(hints) <= 8, "hints")
     need(all(isinstance(one, str) and len(one.encode()) <= 128 for one in hints), "hints")
@@ -936,7 +936,7 @@ def judge_link(given):
     return {
         "server": ("https" if scheme == "parsec" else scheme) + "://" + authority,
         "organisation": path,
-        "kind": ("user", "device")[kind],
+        "kind": ("user", "device", "share")[kind],
         "token": token.hex(),
         "link secret": secret.hex(),
         "hints": hints,

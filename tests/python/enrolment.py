@@ -182,6 +182,10 @@ def main() -> None:
     assert [it["revoked"] for it in alice.device.revoke(device=device)["devices"]] == [True]
     assert alice.user.revoke(user=user)["revoked"]
     assert alice.safe.takeover(safe=later)["member"]["role"] == "owner"
+    # Nobody has a share, and no kit is split among one.
+    assert refuses(Problem, alice.recovery.share, threshold=2, members=[user, user])
+    assert refuses(Problem, alice.recovery.give, user=user)
+    assert refuses(Problem, bob.recovery.combine, device_label="spare", password="alice walks ten geese")
     # A kit brings its user back on any machine.
     kit = alice.recovery.create(label="Bank")
     assert [it["device"] for it in alice.recovery.list()["kits"]] == [kit["kit"]["device"]]

@@ -6,7 +6,7 @@
 
 use parsec_protocol::control::{
     Action, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector,
-    CeremonyView, ChoiceMode, DeviceSelector, Outcome, ProblemKind, ProfileName, Stage, method,
+    CeremonyView, ChoiceMode, DeviceSelector, ProblemKind, ProfileName, Stage, method,
 };
 use parsec_protocol::ids::Label;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -452,18 +452,7 @@ impl Dialogue<'_> {
     fn cancel(&mut self) -> Option<String> {
         let ceremony = self.view.id;
         match self.daemon.call::<_, CeremonyView>(method::CEREMONY_CANCEL, &CeremonySelector { ceremony }) {
-            Ok(view) if matches!(view.outcome, Some(Outcome::Enrolled { .. })) => Some(
-                "It was too late to end it: the enrolment is complete. See `parsecctl status`.".to_owned(),
-            ),
-            Ok(view)
-                if matches!(
-                    view.outcome,
-                    Some(Outcome::ShareGiven { .. } | Outcome::ShareCollected { .. })
-                ) =>
-            {
-                Some("It was too late to end it: the share is given.".to_owned())
-            }
-            Ok(_) => None,
+            Ok(view) => screens::too_late(&view).map(str::to_owned),
             Err(Failure::Report(report)) => {
                 Some(format!("{}\n{}", escaped(&report.message), escaped(&report.hint)))
             }

@@ -4,7 +4,9 @@
 //! other: every screen names the role and the step, and a code is either one to say or one to
 //! listen for.
 
-use parsec_protocol::control::{CeremonyView, Choice, ClaimerInfo, Role, Stage, Subject, TransportName};
+use parsec_protocol::control::{
+    CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject, TransportName,
+};
 
 use super::code;
 use crate::text::escaped;
@@ -20,6 +22,19 @@ pub(super) fn is_own_device(view: &CeremonyView) -> bool {
 /// Whether it is about a share of a recovery kit: nobody is let in.
 pub(super) fn is_share(view: &CeremonyView) -> bool {
     matches!(view.subject, Some(Subject::Share { .. }))
+}
+
+/// What became of a ceremony that was ended too late.
+pub(super) const fn too_late(view: &CeremonyView) -> Option<&'static str> {
+    match &view.outcome {
+        Some(Outcome::Enrolled { .. }) => {
+            Some("It was too late to end it: the enrolment is complete. See `parsecctl status`.")
+        }
+        Some(Outcome::ShareGiven { .. } | Outcome::ShareCollected { .. }) => {
+            Some("It was too late to end it: the share is given.")
+        }
+        Some(Outcome::Failed { .. }) | None => None,
+    }
 }
 
 /// The one at the other end.

@@ -162,3 +162,59 @@ fn stands(kit: &Kit, collection: &Collection) -> Result<(), Problem> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::chain::head::Head;
+    use parsec_protocol::public_keys::{Hash, VerifyKey};
+    use parsec_protocol::shares::Share;
+
+    use super::*;
+    use crate::store::WorkFactor;
+
+    fn share(giver: u8, root: u8, plan: &[u8]) -> Arc<ReceivedShare> {
+        Arc::new(ReceivedShare {
+            organisation: "acme".parse().unwrap(),
+            user: UserId::from_bytes([200; 16]),
+            email: "alice@acme.example".parse().unwrap(),
+            kit: DeviceId::from_bytes([7; 16]),
+            root: VerifyKey::from_bytes([root; 32]),
+            seen: Head { count: 3, hash: Hash::of(&[b"seen"]) },
+            giver: UserId::from_bytes([giver; 16]),
+            plan: plan.to_vec(),
+            threshold: 2,
+            share: Share { number: giver, secret: ShareSecret::from_bytes(&mut [giver; 32]) },
+            device_label: "laptop".parse().unwrap(),
+        })
+    }
+
+    /// One organisation, one plan, one password; and one share of each giver.
+    #[tokio::test]
+    async fn what_does_not_go_together_is_refused_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let devices = Arc::new(Devices::open_with(&data, WorkFactor::for_tests()).unwrap());
+        let given = |received, password: &str| {
+            let password = SecretText::new(password.to_owned().into());
+            take(Arc::clone(&devices), received, "https://x".to_owned(), password)
+        };
+        let good = "seven grey herons";
+        let one = |collected| Ok(Progress { collected, needed: 2 });
+        assert_eq!(given(share(1, 1, b"plan"), good).await, one(1));
+        let refused = [
+            (share(2, 9, b"plan"), good, ProblemKind::ShareFalse),
+            (share(2, 1, b"another plan"), good, ProblemKind::ShareFalse),
+            (share(2, 1, b"plan"), "another password", ProblemKind::WrongPassword),
+            (share(2, 1, b"plan"), "weak", ProblemKind::WeakPassword),
+        ];
+        for (received, password, kind) in refused {
+            assert_eq!(given(received, password).await.unwrap_err().name, kind);
+        }
+        assert_eq!(given(share(1, 1, b"plan"), good).await, one(1));
+        assert_eq!(given(share(2, 1, b"plan"), good).await, one(2));
+        let there = devices.collections().unwrap();
+        assert_eq!(there.len(), 1);
+        devices.drop_collection(&there[0].0, there[0].1).unwrap();
+        assert!(devices.collections().unwrap().is_empty());
+    }
+}

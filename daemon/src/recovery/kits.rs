@@ -1,5 +1,5 @@
-//! `recovery.create`, `recovery.list`, `recovery.drill`: a user's kits, as an unlocked device sees
-//! them.
+//! `recovery.create`, `recovery.share`, `recovery.list`, `recovery.drill`: a user's kits, as an
+//! unlocked device sees them.
 //!
 //! Decides that a kit stands in the log, with its key and box, and was tried, before its words are
 //! shown: words that were written down open something. A drill changes nothing but the date that is
@@ -13,16 +13,18 @@ use parsec_protocol::chain::organisation::log::{DeviceRecord, VerifiedLog};
 use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
 use parsec_protocol::control::{
     Problem, ProblemKind, RecoveryCreate, RecoveryCreated, RecoveryDrill, RecoveryDrilled, RecoveryKit,
-    RecoveryListResult, SecretText, SharedKit,
+    RecoveryListResult, RecoveryShare, RecoveryShared, SecretText, SharedKit,
 };
-use parsec_protocol::ids::{DeviceId, Label, Timestamp, UserId};
+use parsec_protocol::ids::{DeviceId, Label, Timestamp};
 use parsec_protocol::keys::{KitSeed, UserSeed};
 use parsec_protocol::relay::{ErrorCode, NewOwnDevice};
 use parsec_protocol::share_plan::Plan;
+use parsec_protocol::shares::split;
 use parsec_protocol::user_key::UserKey;
 
 use super::opening::Kit;
-use super::{opening, shares, using};
+use super::shares::{self, Split};
+use super::{opening, using};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::names::Names;
@@ -34,6 +36,8 @@ use crate::transport::{TransportError, Trouble};
 
 /// What a kit is called whose maker gave it no name.
 const LABEL: &str = "Recovery kit";
+/// What a kit is called that was split, and whose maker gave it no name.
+const SHARED_LABEL: &str = "Shared recovery kit";
 /// A kit that nobody has tried for so long may be lost, or written down wrongly.
 const DRILL_EVERY_SECONDS: u64 = 365 * 86_400;
 /// Certificates signed for one request: each refusal means that there is something new in the log.
@@ -64,11 +68,33 @@ pub(crate) async fn create(
     })
 }
 
-/// Among whom a kit is to be split.
-#[derive(Debug, Clone)]
-pub(super) struct Split {
-    pub(super) threshold: u8,
-    pub(super) members: Vec<UserId>,
+/// Makes a kit, splits it among members, and forgets it.
+///
+/// # Errors
+/// `invalid_request` for members among whom no kit is split; as `recovery.create`.
+pub(crate) async fn share(session: &Arc<Session>, request: RecoveryShare) -> Result<RecoveryShared, Problem> {
+    let label: Label = match request.label {
+        Some(label) => label,
+        None => SHARED_LABEL
+            .parse()
+            .map_err(|_| Problem::new(ProblemKind::Internal, "The usual label of a kit is none."))?,
+    };
+    let log = session.sync().await?;
+    shares::may_be_asked(session, &log, &request.members)?;
+    let among = Split { threshold: request.threshold, members: request.members };
+    // Before a kit is made that could not be split.
+    let (owner, trial) = (session.open.summary.user, among.clone());
+    let of = log.organisation().clone();
+    let root = *log.root();
+    blocking_in(&session.tasks, move || {
+        let kit = KitSeed::draw(&of, &root, &mut entropy::System).map_err(problems::no_entropy)?;
+        split(&kit, &of, owner, trial.threshold, &trial.members, &mut entropy::System)
+            .map(drop)
+            .map_err(shares::not_split)
+    })
+    .await?;
+    let made = make(session, &label, Some(among)).await?;
+    Ok(RecoveryShared { kit: made.kit })
 }
 
 /// A kit that is in the log and opens everything.
@@ -122,11 +148,9 @@ pub(super) async fn make(
 
 /// How the server shows a new kit's splitting to its user, by the plan that the kit has signed.
 async fn shown(session: &Session, log: &VerifiedLog, kit: DeviceId) -> Result<SharedKit, Problem> {
+    let missing = TransportError::Misbehaved("it takes the shares of a kit, and does not show its plan");
     let plans = shares::plans(session, log).await?;
-    let plan = plans
-        .iter()
-        .find(|(plan, _)| plan.kit == kit)
-        .ok_or({ TransportError::Misbehaved("it takes the shares of a kit, and does not show its plan") })?;
+    let plan = plans.iter().find(|(plan, _)| plan.kit == kit).ok_or(missing)?;
     Ok(shares::described(&Names::new(&session.open.keys.directory_key, log), &plan.0))
 }
 

@@ -1,25 +1,19 @@
-//! Kits that are split among members: `recovery.share`, what is listed of them, and the share that
-//! this device's user holds of somebody else's (docs/protocol.md, *Shares of a kit*).
+//! Kits that are split among members: plan and boxes of a new one, what is listed of them, and the
+//! share that this device's user holds of somebody else's (docs/protocol.md, *Shares of a kit*).
 //!
-//! Decides that such a kit stands in the log, with plan and boxes, and was tried, before it is said
-//! to be there; its words are shown to nobody and kept nowhere. Refuses a member who could not open
+//! Decides to whom a share is sealed, by the log as it is now. Refuses a member who could not open
 //! a share now. A share that is to be given is judged here as whoever gets it will judge it.
 
-use std::sync::Arc;
-
 use parsec_protocol::chain::organisation::log::VerifiedLog;
-use parsec_protocol::control::{
-    HeldShareView, KitMember, Problem, ProblemKind, RecoveryShare, RecoveryShared, SharedKit,
-};
+use parsec_protocol::control::{HeldShareView, KitMember, Problem, ProblemKind, SharedKit};
 use parsec_protocol::enrol::io::HeldShare;
-use parsec_protocol::ids::{DeviceId, Label, UserId};
+use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::keys::KitSeed;
 use parsec_protocol::relay::{ErrorCode, NewShares, ShareBox, SharesView};
 use parsec_protocol::sealing::EncryptionKey;
 use parsec_protocol::share_plan::Plan;
 use parsec_protocol::shares::{self, Share, SplitFault};
 
-use super::kits;
 use crate::os::{blocking_in, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -27,43 +21,18 @@ use crate::session::names::Names;
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
 
-/// What a kit is called that was split, and whose maker gave it no name.
-const LABEL: &str = "Shared recovery kit";
-
 fn unknown(text: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::ShareUnknown, text.into())
 }
 
-/// Makes a kit, splits it among members, and forgets it.
-///
-/// # Errors
-/// `invalid_request` for members among whom no kit is split; as `recovery.create`.
-pub(crate) async fn share(session: &Arc<Session>, request: RecoveryShare) -> Result<RecoveryShared, Problem> {
-    let label: Label = match request.label {
-        Some(label) => label,
-        None => LABEL
-            .parse()
-            .map_err(|_| Problem::new(ProblemKind::Internal, "The usual label of a kit is none."))?,
-    };
-    let log = session.sync().await?;
-    may_be_asked(session, &log, &request.members)?;
-    let split = kits::Split { threshold: request.threshold, members: request.members };
-    // Before a kit is made that could not be split.
-    let (owner, trial) = (session.open.summary.user, split.clone());
-    let of = log.organisation().clone();
-    let root = *log.root();
-    blocking_in(&session.tasks, move || {
-        let kit = KitSeed::draw(&of, &root, &mut entropy::System).map_err(problems::no_entropy)?;
-        shares::split(&kit, &of, owner, trial.threshold, &trial.members, &mut entropy::System)
-            .map(drop)
-            .map_err(not_split)
-    })
-    .await?;
-    let made = kits::make(session, &label, Some(split)).await?;
-    Ok(RecoveryShared { kit: made.kit })
+/// Among whom a kit is to be split.
+#[derive(Debug, Clone)]
+pub(super) struct Split {
+    pub(super) threshold: u8,
+    pub(super) members: Vec<UserId>,
 }
 
-fn not_split(fault: SplitFault) -> Problem {
+pub(super) fn not_split(fault: SplitFault) -> Problem {
     let kind = match fault {
         SplitFault::Members => ProblemKind::InvalidRequest,
         SplitFault::NoEntropy => ProblemKind::NoRandomness,
@@ -72,7 +41,7 @@ fn not_split(fault: SplitFault) -> Problem {
 }
 
 /// Whether each of them is a member who could open a share now.
-fn may_be_asked(session: &Session, log: &VerifiedLog, members: &[UserId]) -> Result<(), Problem> {
+pub(super) fn may_be_asked(session: &Session, log: &VerifiedLog, members: &[UserId]) -> Result<(), Problem> {
     let names = Names::new(&session.open.keys.directory_key, log);
     for member in members {
         let who = names.user_in_words(member);
@@ -109,7 +78,7 @@ pub(super) fn boxes(
     log: &VerifiedLog,
     kit: &KitSeed,
     owner: UserId,
-    split: &kits::Split,
+    split: &Split,
     keys: &[(UserId, EncryptionKey)],
 ) -> Result<NewShares, Problem> {
     let source = &mut entropy::System;

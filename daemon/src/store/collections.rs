@@ -33,7 +33,7 @@ pub struct CollectedShare {
     /// The log's head as that member had verified it.
     #[n(1)]
     pub seen: Head,
-    /// The share.
+    /// The share that was given.
     #[n(2)]
     pub share: Share,
 }

@@ -21,7 +21,7 @@ pub const NEW_SHARES_MAX_BYTES: usize = PLAN_MAX_BYTES + SHARES_MAX * (SHARE_BOX
 /// A member's share, sealed to a key of theirs.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct ShareBox {
-    /// Whose it is.
+    /// User id of the member whose share it is.
     #[n(0)]
     pub member: UserId,
     /// Hash of the key of that member to which it is sealed.
@@ -35,7 +35,7 @@ pub struct ShareBox {
 /// Among whom a new kit is split, and the share of each.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct NewShares {
-    /// The plan's envelope.
+    /// The plan's envelope, signed by the kit.
     #[n(0)]
     pub plan: ByteVec,
     /// The members' boxes, in the order of the plan.
@@ -66,7 +66,7 @@ pub struct SplitKits {
 /// How one kit was split.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SharesView {
-    /// The plan's envelope.
+    /// The plan's envelope, signed by the kit.
     #[n(0)]
     pub plan: ByteVec,
     /// The caller's own share, where they have one.

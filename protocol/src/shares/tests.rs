@@ -1,3 +1,5 @@
+//! Shares by the thousand: what comes back, and what is named, refused or never used.
+
 use proptest::prelude::*;
 
 use super::*;

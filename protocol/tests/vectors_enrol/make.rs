@@ -199,7 +199,8 @@ fn payloads(set: &mut Set, good: &str) {
     set.bad("link", "version-2-other-address", about, &elsewhere, json!("TooNew"));
     let long = with(&|b| *b = vec![0x82, 0x18, 0x02, 0x00]);
     set.bad("link", "version-2-long", "a 2 that is not in its shortest form", &long, malformed.clone());
-    set.bad("link", "kind-2", "an unknown kind", &with(&|b| b[2] = 2), malformed.clone());
+    set.bad("link", "kind-3", "an unknown kind", &with(&|b| b[2] = 3), malformed.clone());
+    set.good("link", "share", "brings a share of a recovery kit", &with(&|b| b[2] = 2));
     let short = with(&|b| {
         b[3] = 0x4f;
         b.remove(4);

@@ -6,9 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 
-use parsec_protocol::ids::SafeId;
+use parsec_protocol::control::Registration;
+use parsec_protocol::ids::{SafeId, Token};
+use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, private_folder};
+use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::server::Server;
 use parsec_tests::{ctl, json_output, openrpc};
 use serde_json::{Value, json};
@@ -190,6 +194,7 @@ fn live(script: &Script, alice: &Device, bob: &Device, server: &Server, folder: 
     script.ask(bob, "device unlock --password-file -", "bob counts grey herons\n");
     script.ask(bob, "device list", "");
     script.ask(bob, "user show alice@acme.example", "");
+    live_with_shares(script, alice, bob, folder);
 
     let new = folder.join("new");
     std::fs::write(&new, "bob counts grey geese\n").unwrap();
@@ -217,6 +222,37 @@ fn live_with_kits(script: &Script, alice: &Device, bob: &Device, folder: &Path) 
     script.ask(alice, &format!("recovery drill --page {kit}"), "");
     let line = format!("recovery use --page {kit} --device-label again --password-file -");
     script.ask(bob, &line, "alice walks seven geese\n");
+}
+
+/// A kit that is split among two, who bring its user back.
+fn live_with_shares(script: &Script, alice: &Device, bob: &Device, folder: &Path) {
+    let carol = Device::start("carol", &folder.join("carol"));
+    let again = Device::start("again", &folder.join("again"));
+    let invited = alice.invite("carol@acme.example").unwrap();
+    let newcomer = Newcomer { name: Some("Carol"), label: "laptop", password: "carol counts grey herons" };
+    ceremony(alice, invited.token, &carol, invited.link.expose(), newcomer);
+    let _ = carol.until_device(|device| device.registration == Registration::Registered);
+    script.ask(alice, "recovery share --threshold 2 bob@acme.example carol@acme.example --yes", "");
+    script.ask(alice, "recovery list", "");
+    script.ask(bob, "recovery list", "");
+    let password = "alice walks nine geese";
+    for giver in [bob, &carol] {
+        let given = script.ask(giver, "recovery give alice@acme.example", "");
+        let (token, link) = (given["token"].as_str().unwrap(), given["link"].as_str().unwrap());
+        let newcomer = Newcomer { name: None, label: "again", password };
+        ceremony(giver, token.parse().unwrap(), &again, link, newcomer);
+    }
+    script.ask(&again, "ceremony list", "");
+    let line = "recovery collect --finish --device-label again --password-file -";
+    script.ask(&again, line, &format!("{password}\n"));
+}
+
+fn ceremony(by: &Device, token: Token, to: &Device, link: &str, newcomer: Newcomer<'_>) {
+    let bell = Arc::new(Bell::default());
+    let mut claimer = to.claim(link, &bell).unwrap();
+    let mut greeter = by.greet(token, &bell).unwrap();
+    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
+    assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
 
 /// The life of a safe, from its founding until both are out of it.

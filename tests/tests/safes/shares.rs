@@ -12,7 +12,7 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::relay::SharesView;
-use parsec_tests::ceremony::{Bell, Ended};
+use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
@@ -120,13 +120,6 @@ fn list(by: &Device) -> RecoveryListResult {
 fn refused<T: std::fmt::Debug>(done: Result<T, Failed>) -> ProblemKind {
     let Failed::Problem(problem) = done.unwrap_err() else { panic!("the daemon went away") };
     problem.name
-}
-
-fn problem(ends: &Ends) -> (ProblemKind, String) {
-    match &ends.claimer {
-        Err(Ended::Problem(problem)) => (problem.name, problem.message.clone()),
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Two of three, on the phone, and nothing else: no word, no page, no device. What was collected
