@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use parsec_protocol::control::{
     CacheView, CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult,
     EventItem, FileChanged, FileConflict, FileEntry, FileGot, FileHistoryResult, FileTreeRestored,
-    FileUnpinned, HelloResult, InviteListResult, InviteResult, LogRecord, Member, NetPeers, NetPinged,
-    NetStatus, OrgBootstrapped, OrgMoved, Pin, Problem, ReceiptListResult, RecoveryDrilled, RecoveryKit,
-    RecoveryListResult, RecoveryShared, RecoveryUsed, Role, SafeConfirmed, SafeExported, SafeImported,
-    SafeListResult, SafeMembersResult, SafePruned, SafeShared, SafeShowResult, SafeStatusResult, SafeSynced,
-    SafeUnshared, SafeUsed, SafeVerified, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector,
-    TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged, TrustImported, TrustLogResult,
-    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
+    FileUnpinned, HelloResult, InviteListResult, InviteResult, LogRecord, Member, MountListResult, MountView,
+    NetPeers, NetPinged, NetStatus, OrgBootstrapped, OrgMoved, Pin, Problem, ReceiptListResult,
+    RecoveryDrilled, RecoveryKit, RecoveryListResult, RecoveryShared, RecoveryUsed, Role, SafeConfirmed,
+    SafeExported, SafeImported, SafeListResult, SafeMembersResult, SafePruned, SafeShared, SafeShowResult,
+    SafeStatusResult, SafeSynced, SafeUnshared, SafeUsed, SafeVerified, SafeView, StatusResult, StreamId,
+    TokenListResult, TokenSelector, TokenUsesResult, TokenView, TransportName, TrashEntry, TrustAcknowledged,
+    TrustImported, TrustLogResult, TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult,
+    UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::safes::SafeRun;
@@ -246,6 +247,13 @@ struct LeftOut {
     kind: String,
 }
 
+/// A folder on which nothing is mounted any more.
+#[derive(Serialize, JsonSchema)]
+struct Unmounted {
+    /// The folder.
+    folder: String,
+}
+
 /// A folder of a safe that was written to this machine.
 #[derive(Serialize, JsonSchema)]
 struct FetchedTree {
@@ -405,6 +413,8 @@ const TABLE: &[DocumentKind] = &[
     kind::<ListedEntry>("parsec.safe.ls/1"),
     kind::<SafeMembersResult>("parsec.safe.members/1"),
     kind::<FileChanged>("parsec.safe.mkdir/1"),
+    kind::<MountView>("parsec.safe.mount/1"),
+    kind::<MountListResult>("parsec.safe.mounts/1"),
     kind::<FileChanged>("parsec.safe.mv/1"),
     kind::<SafePruned>("parsec.safe.prune/1"),
     kind::<SafePruned>("parsec.safe.prune-plan/1"),
@@ -426,6 +436,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<TrashEntry>("parsec.safe.trash/1"),
     kind::<SafeUsed>("parsec.safe.usage/1"),
     kind::<SafeVerified>("parsec.safe.verify/1"),
+    kind::<Unmounted>("parsec.safe.unmount/1"),
     kind::<FileUnpinned>("parsec.safe.unpin/1"),
     kind::<SafeUnshared>("parsec.safe.unshare/1"),
     kind::<UserListResult>("parsec.user.list/1"),

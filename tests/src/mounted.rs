@@ -92,9 +92,23 @@ impl Mounted {
     /// If the kernel's list can't be read.
     #[must_use]
     pub fn is_there(&self) -> bool {
+        self.count() > 0
+    }
+
+    /// Whether it is the only mount on its folder.
+    ///
+    /// # Panics
+    /// If the kernel's list can't be read.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.count() == 1
+    }
+
+    fn count(&self) -> usize {
         let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let folder = self.folder.to_str().unwrap();
-        list.lines().any(|line| line.split(' ').nth(4) == Some(folder) && line.contains(" fuse.parsec "))
+        let is_here = |line: &&str| line.split(' ').nth(4) == Some(folder) && line.contains(" fuse.parsec ");
+        list.lines().filter(is_here).count()
     }
 
     /// Processes that wait beside it until it has ended.

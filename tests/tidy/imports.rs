@@ -216,7 +216,14 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         from: &["daemon/contents"],
-        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc", "daemon/safes"],
+        never: &[
+            "daemon/calls",
+            "daemon/engine",
+            "daemon/enrolment",
+            "daemon/mount",
+            "daemon/rpc",
+            "daemon/safes",
+        ],
         reason: "contents become sealed objects and come back, whatever is done with them: a path, an act, a role are decided elsewhere",
     },
     Wall {
@@ -343,7 +350,7 @@ pub(crate) fn check(sources: &[Source], manifests: &[(String, String)]) -> Vec<F
             check_path(source, line, &path, &mut findings);
         }
     }
-    check_libp2p(sources, &mut findings);
+    check_libraries(sources, &mut findings);
     check_database(sources, &mut findings);
     check_log_rules(sources, &mut findings);
     for (path, text) in manifests {
@@ -403,19 +410,18 @@ fn below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The one place that names libp2p: a file and the folder of its parts.
-const LIBP2P: &str = "daemon/src/p2p/node";
-
-fn check_libp2p(sources: &[Source], findings: &mut Vec<Finding>) {
-    let names = |source: &&Source| {
-        source.paths().iter().any(|(_, path)| path.first().is_some_and(|first| first.starts_with("libp2p")))
-    };
-    for source in sources.iter().filter(names) {
+/// Libraries that one place alone names: a file, or a file and the folder of its parts.
+const LIBRARIES: [(&str, &str); 2] = [("libp2p", "daemon/src/p2p/node"), ("fuser", "daemon/src/mount/fuse")];
+fn check_libraries(sources: &[Source], findings: &mut Vec<Finding>) {
+    let reason = "it changes often and its types must not spread: one place turns them into ours";
+    for (library, place) in LIBRARIES {
+        let names =
+            |(_, path): (_, Vec<String>)| path.first().is_some_and(|first| first.starts_with(library));
         // Evidence may speak it as strangers would.
-        if !source.path.starts_with(LIBP2P) && !source.path.starts_with("tests/") {
-            let reason =
-                "libp2p changes often and its types must not spread: one folder turns them into ours";
-            findings.push(Finding::new(&source.path, 1, "names libp2p".into(), reason));
+        let others =
+            sources.iter().filter(|at| !at.path.starts_with(place) && !at.path.starts_with("tests/"));
+        for source in others.filter(|source| source.paths().into_iter().any(names)) {
+            findings.push(Finding::new(&source.path, 1, format!("names {library}"), reason));
         }
     }
 }

@@ -153,7 +153,7 @@ async fn organisation(
 /// An alarm that two devices have seen different things.
 async fn forked(session: &Session, device: DeviceId, what: &str) {
     let log = session.log();
-    let who = Names::new(&session.open.keys.directory_key, &log).device_in_words(&device);
+    let who = Names::new(session.open.directory(), &log).device_in_words(&device);
     let text =
         format!("{who} {what}: the server shows the two different things, or one of them is not honest.");
     session.alarm(&Problem::new(ProblemKind::RolledBack, text)).await;

@@ -78,7 +78,7 @@ impl OpenFile {
 
     /// A new file; nothing of it is saved.
     pub(super) fn empty(mtime: u64, executable: bool) -> Self {
-        let content = Content { size: 0, digest: None, references: References::Direct(Vec::new()) };
+        let content = Content { size: 0, digest: None, references: References::Direct(Vec::new().into()) };
         let base = Base { content: Arc::new(content), version: None };
         let file = Self::new(base, Looks { size: 0, mtime, executable });
         if let Ok(mut written) = file.written.try_lock() {

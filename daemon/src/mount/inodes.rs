@@ -5,10 +5,10 @@
 //! forgotten. A number comes of the entry's id, so that it is the same after the next mounting,
 //! unless another entry has it already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use parsec_protocol::ids::{EntryId, OperationId};
+use parsec_protocol::ids::{EntryId, ObjectId, OperationId};
 use parsec_protocol::safes::name::{EntryName, LinkTarget};
 
 use super::file::OpenFile;
@@ -105,6 +105,15 @@ impl Inodes {
     /// Every number that the kernel may know.
     pub(super) fn numbers(&self) -> Vec<Ino> {
         self.all.keys().copied().collect()
+    }
+
+    /// Objects of the contents that programs have open.
+    pub(super) fn open_objects(&self) -> BTreeSet<ObjectId> {
+        let open = self.all.values().filter(|inode| inode.opens > 0).filter_map(|inode| inode.file.as_ref());
+        open.flat_map(|file| {
+            file.base().content.objects().map(|reference| reference.object).collect::<Vec<_>>()
+        })
+        .collect()
     }
 
     /// The number of an entry; a new one where it has none.

@@ -16,7 +16,7 @@ use super::file::OpenFile;
 use super::inodes::{Ino, Inodes, Node, ROOT};
 use super::names::{is_confined, stays_inside};
 use super::queueing;
-use super::serve::{Attr, Handle, Listed, Mount, Names};
+use super::serve::{Attr, Handle, Listed, Mount, Names, told};
 use crate::safes::{acts, overlay};
 use crate::session::open_safes::MemoryGuard;
 
@@ -337,7 +337,8 @@ impl Mount {
         acts: Vec<(Change, Vec<ObjectId>)>,
     ) -> Result<(), Fail> {
         self.hold(&mut memory);
-        let done = queueing::save(&self.session, &self.safe, memory, acts).await?;
+        let open = names.inodes.open_objects();
+        let done = queueing::save(&self.session, &self.safe, memory, acts, open).await?;
         if let Some((kept, fresh)) = done.swapped
             && let Some(ino) = names.inodes.entry(kept)
         {
@@ -348,13 +349,18 @@ impl Mount {
         Ok(())
     }
 
-    /// The file of an inode is written over in the version that its entry has now.
-    pub(super) async fn version_of(&self, names: &Names, ino: Ino) {
-        let Some(inode) = names.inodes.get(ino) else { return };
-        let (Some(file), Node::Entry(entry)) = (&inode.file, &inode.node) else { return };
+    /// An inode is what its entry is now, by an act of this device: its file is written over in that
+    /// version, and the kernel, which asked for the act, knows of it.
+    pub(super) async fn version_of(&self, names: &mut Names, ino: Ino) {
+        let Some(inode) = names.inodes.get_mut(ino) else { return };
+        let Node::Entry(id) = inode.node else { return };
         let memory = self.safe.memory().await;
         let tree = overlay::view(&memory);
-        file.set_version(tree.entry(*entry).and_then(|entry| entry.version));
+        let entry = tree.entry(id);
+        if let Some(file) = &inode.file {
+            file.set_version(entry.and_then(|entry| entry.version));
+        }
+        inode.told = entry.and_then(told);
     }
 }
 

@@ -5,6 +5,7 @@
 //! was never there. Refuses to touch what may be on its way to the server, and whatever would not
 //! fold: then the act goes to the end as it is. Each is durable when this returns.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parsec_protocol::control::Problem;
@@ -35,6 +36,7 @@ pub(super) struct Queueing {
 }
 
 /// Saves acts: durable when it returns. The caller tells the safe's task when they go out.
+/// `open_objects` are those of contents that programs have open.
 ///
 /// # Errors
 /// Why the tree does not take them; the store's.
@@ -43,6 +45,7 @@ pub(super) async fn save(
     safe: &OpenSafe,
     mut memory: MemoryGuard,
     acts: Vec<Act>,
+    open_objects: BTreeSet<ObjectId>,
 ) -> Result<Queueing, Problem> {
     let (open, id) = (Arc::clone(&session.open), safe.id);
     blocking_in(&session.tasks, move || {
@@ -56,6 +59,12 @@ pub(super) async fn save(
                 Some(Together { queue, freed, swapped }) => {
                     folding::requeue(&open, id, &mut memory, queue)?;
                     all.swapped = swapped;
+                    // What somebody has open they go on reading. Dropped with the next unlocking.
+                    let freed = if freed.iter().any(|object| open_objects.contains(object)) {
+                        Vec::new()
+                    } else {
+                        freed
+                    };
                     if let Err(error) = open.store.drop_objects(id, &freed) {
                         // Dropped when the device is unlocked next: nothing names them.
                         tracing::warn!(%error, "objects that nothing names stay for now");

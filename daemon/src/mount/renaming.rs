@@ -114,7 +114,10 @@ impl Mount {
                     let target = folder(&names.inodes, &tree, to.parent)?;
                     tree.child(target, &to.name).unwrap_or(entry)
                 };
-                self.leaves(&mut names, over, now);
+                // What stood under the name is only open any more.
+                if let Some(over) = over {
+                    self.gone(&mut names, over);
+                }
                 match (sealed, content) {
                     (Some((file, mut written, _)), Some(content)) => {
                         self.stands(&mut names, ino, &file, now, content).await;
@@ -129,7 +132,7 @@ impl Mount {
                         if let Some(inode) = names.inodes.get_mut(ino) {
                             inode.link = None;
                         }
-                        self.version_of(&names, ino).await;
+                        self.version_of(&mut names, ino).await;
                     }
                 }
             }
@@ -142,17 +145,6 @@ impl Mount {
             }
         }
         Ok(())
-    }
-
-    /// What stood under the name is only open any more.
-    fn leaves(&self, names: &mut Names, over: Option<Ino>, now: EntryId) {
-        if let Some(over) = over {
-            let is_now = matches!(names.inodes.get(over).map(|inode| &inode.node), Some(Node::Entry(entry)) if *entry == now);
-            let is_local = matches!(names.inodes.get(over).map(|inode| &inode.node), Some(Node::Local(..)));
-            if is_now || is_local {
-                self.gone(names, over);
-            }
-        }
     }
 
     /// What the safe is to be told; none where it stays on this device alone.

@@ -250,30 +250,24 @@ impl Mount {
             return Ok(read);
         }
         let base = file.base();
-        let mut written = Some(written).filter(|written| written.dirty);
         for number in chunks_of(size, offset, most as u64) {
             let begin = number.saturating_mul(CHUNK_BYTES);
             let from = usize::try_from(offset.saturating_sub(begin)).unwrap_or_default();
             let length = chunk_length(size, number);
             let to = length.min(from.saturating_add(most - read.len()));
             let old;
-            let (bytes, shown): (&[u8], usize) =
-                match written.as_mut().map(|written| written.draft.chunk(number)) {
-                    Some(ChunkBytes::Plain(bytes)) => (bytes, bytes.len()),
-                    Some(ChunkBytes::Zeros) => (&[], 0),
-                    Some(ChunkBytes::Sealed(reference)) => {
-                        old = Some(self.sealed(reference).await?);
-                        (old.as_ref().map_or(&[], |bytes| bytes.as_slice()), length)
-                    }
-                    Some(ChunkBytes::Before(shown)) => {
-                        old = self.chunk(&file, &base.content, number).await?;
-                        (old.as_ref().map_or(&[], |bytes| bytes.as_slice()), shown)
-                    }
-                    None => {
-                        old = self.chunk(&file, &base.content, number).await?;
-                        (old.as_ref().map_or(&[], |bytes| bytes.as_slice()), length)
-                    }
-                };
+            let (bytes, shown): (&[u8], usize) = match written.draft.chunk(number) {
+                ChunkBytes::Plain(bytes) => (bytes, bytes.len()),
+                ChunkBytes::Zeros => (&[], 0),
+                ChunkBytes::Sealed(reference) => {
+                    old = Some(self.sealed(reference).await?);
+                    (old.as_ref().map_or(&[], |bytes| bytes.as_slice()), length)
+                }
+                ChunkBytes::Before(shown) => {
+                    old = self.chunk(&file, &base.content, number).await?;
+                    (old.as_ref().map_or(&[], |bytes| bytes.as_slice()), shown)
+                }
+            };
             let there = shown.min(bytes.len()).min(to);
             read.extend_from_slice(bytes.get(from.min(there)..there).unwrap_or_default());
             // A hole, or what is behind the last byte that was written.

@@ -333,6 +333,18 @@ impl Mount {
         }
         self.stands(&mut names, ino, file, entry, content).await;
         self.saved(written, file);
+        // A file that has the place of another one has its own bit all the same.
+        let memory = self.safe.memory().await;
+        let executable = file.looks().executable;
+        let other = {
+            let tree = overlay::view(&memory);
+            let other = tree.entry(entry).filter(|found| found.executable != executable);
+            other.map(|found| found.mtime)
+        };
+        if let Some(mtime) = other {
+            let change = Change::Attributes { operation: acts::operation()?, entry, mtime, executable };
+            self.queue(&mut names, memory, vec![(change, Vec::new())]).await?;
+        }
         Ok(())
     }
 
@@ -346,9 +358,8 @@ impl Mount {
         content: Content,
     ) {
         names.inodes.becomes(ino, Node::Entry(entry));
-        let memory = self.safe.memory().await;
-        let version = overlay::view(&memory).entry(entry).and_then(|entry| entry.version);
-        file.set_base(Base { content: Arc::new(content), version });
+        file.set_base(Base { content: Arc::new(content), version: None });
+        self.version_of(names, ino).await;
     }
 
     /// All of a draft is saved: it is over what was saved from now on.

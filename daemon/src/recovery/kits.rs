@@ -151,7 +151,7 @@ async fn shown(session: &Session, log: &VerifiedLog, kit: DeviceId) -> Result<Sh
     let missing = TransportError::Misbehaved("it takes the shares of a kit, and does not show its plan");
     let plans = shares::plans(session, log).await?;
     let plan = plans.iter().find(|(plan, _)| plan.kit == kit).ok_or(missing)?;
-    Ok(shares::described(&Names::new(&session.open.keys.directory_key, log), &plan.0))
+    Ok(shares::described(&Names::new(session.open.directory(), log), &plan.0))
 }
 
 /// Puts the kit into the log, with its key and box.
@@ -287,7 +287,7 @@ pub(crate) async fn list(session: &Session) -> Result<RecoveryListResult, Proble
     let kits = own(session, &log).map(|record| described(session, &log, record, when(&record.device)));
     let mut kits: Vec<RecoveryKit> = kits.collect();
     let plans = plans(session, &log).await?;
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     for kit in &mut kits {
         let plan = plans.iter().find(|(plan, _)| plan.kit == kit.device);
         kit.shared = plan.map(|(plan, _)| shares::described(&names, plan));

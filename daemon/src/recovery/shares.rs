@@ -42,7 +42,7 @@ pub(super) fn not_split(fault: SplitFault) -> Problem {
 
 /// Whether each of them is a member who could open a share now.
 pub(super) fn may_be_asked(session: &Session, log: &VerifiedLog, members: &[UserId]) -> Result<(), Problem> {
-    let names = Names::new(&session.open.keys.directory_key, log);
+    let names = Names::new(session.open.directory(), log);
     for member in members {
         let who = names.user_in_words(member);
         let standing = log.user(member).filter(|user| user.revoked.is_none());

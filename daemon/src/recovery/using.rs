@@ -14,9 +14,7 @@ use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::{Problem, ProblemKind, RecoveryUse, Registration, SecretText};
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::{DeviceId, Label, OrganisationId};
-use parsec_protocol::keys::{
-    DeviceSeed, DeviceSigningKey, DirectoryKey, KitSeed, LocalStoreKey, UserSeed, random,
-};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, KitSeed, LocalStoreKey, UserSeed, random};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::{ErrorCode, NewOwnDevice, path};
 use parsec_protocol::sealing::KeyHash;

@@ -15,7 +15,6 @@ use parsec_protocol::control::{
     DeviceSelector, FileHistory, FileHistoryResult, SafeRole, TrashList, TrashListResult, method,
 };
 use parsec_tests::device::Device;
-use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::mounted::{Mounted, has, is_possible};
 use parsec_tests::process::kill_by_id;
@@ -81,11 +80,12 @@ fn carried(from: &Device, to: &Device) {
     let _ = safe(to).sync();
 }
 
-/// Looks again whenever something happens in a daemon, until it is as wanted.
-fn until(device: &Device, wanted: impl Fn() -> bool) {
-    let mut follower = Follower::start(&device.socket(), None);
+/// Looks again until it is as wanted: no event says when the kernel has taken in what it was told.
+fn until(wanted: impl Fn() -> bool) {
+    let begun = Instant::now();
     while !wanted() {
-        let _ = follower.item().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never became so");
+        std::thread::yield_now();
     }
 }
 
@@ -108,12 +108,12 @@ fn what_one_saves_in_a_folder_the_other_reads_in_theirs() {
     fs::write(there.path("small"), b"hello from the laptop").unwrap();
     fs::rename(there.path("2027"), there.path("2028")).unwrap();
     carried(&laptop, &fixture.alice);
-    until(&fixture.alice, || fs::read(here.path("small")).unwrap() == b"hello from the laptop");
-    until(&fixture.alice, || !here.path("2027").exists());
+    until(|| fs::read(here.path("small")).unwrap() == b"hello from the laptop");
+    until(|| !here.path("2027").exists());
     assert!(fs::read(here.path("2028/report.odt")).unwrap() == large);
     // What is written through the local API is seen in the folder, too.
     let _ = safe(&fixture.alice).put_shared("/small", b"by the API");
-    until(&fixture.alice, || fs::read(here.path("small")).unwrap() == b"by the API");
+    until(|| fs::read(here.path("small")).unwrap() == b"by the API");
     let names: Vec<_> =
         fs::read_dir(here.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
@@ -392,7 +392,9 @@ fn a_daemon_that_is_killed_leaves_no_mount_behind() {
     fixture.alice.restart();
     let _ = fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let (here, said) = Mounted::with(&fixture.alice, PLANS, &[]);
-    assert!(said.stdout.contains("left behind"), "{said:?}");
+    // Another test of this machine that mounts something may have found it first.
+    assert!(said.stdout.contains("left behind") || here.is_alone(), "{said:?}");
+    assert!(here.is_alone(), "it was mounted over a dead one");
     assert_eq!(fs::read(here.path("closed")).unwrap(), b"saved when it was closed");
     assert_eq!(fs::read(here.path("open")).unwrap(), b"saved when it was asked for");
     // The daemon alone: who waits beside the mount takes it away.
@@ -421,7 +423,7 @@ fn a_file_that_somebody_else_changes_while_it_is_open() {
     let mut writes = OpenOptions::new().write(true).open(here.path("doc.txt")).unwrap();
     fs::write(there.path("doc.txt"), b"the laptop's words").unwrap();
     carried(&laptop, &fixture.alice);
-    until(&fixture.alice, || fs::read(here.path("doc.txt")).unwrap() == b"the laptop's words");
+    until(|| fs::read(here.path("doc.txt")).unwrap() == b"the laptop's words");
     let mut old = vec![0; 13];
     reads.read_exact_at(&mut old, 0).unwrap();
     assert_eq!(old, b"common ground", "whoever has it open keeps what they opened");
@@ -463,7 +465,7 @@ fn contents_that_cant_be_had_are_an_error_and_never_zeros() {
     assert_eq!(fs::read(here.path("offline")).unwrap(), b"saved");
     assert_eq!(fs::metadata(there.path("away")).unwrap().len(), 700_000);
     fixture.restart_server();
-    until(&laptop, || file.read_at(&mut vec![0; 4_096], 0).is_ok());
+    until(|| file.read_at(&mut vec![0; 4_096], 0).is_ok());
     assert!(fs::read(there.path("away")).unwrap() == bytes);
 }
 
@@ -503,7 +505,9 @@ impl Dice {
 }
 
 /// Everything that is in a folder: kind, whether it is a program, contents.
-fn all(top: &Path) -> BTreeMap<Vec<u8>, (char, bool, Vec<u8>)> {
+type Folder = BTreeMap<Vec<u8>, (char, bool, Vec<u8>)>;
+
+fn all(top: &Path) -> Folder {
     let mut found = BTreeMap::new();
     let mut open = vec![top.to_owned()];
     while let Some(folder) = open.pop() {
@@ -525,6 +529,19 @@ fn all(top: &Path) -> BTreeMap<Vec<u8>, (char, bool, Vec<u8>)> {
         }
     }
     found
+}
+
+/// Refuses two folders that differ, and says where.
+fn same(found: &Folder, wanted: &Folder, when: &str) {
+    let short =
+        |what: Option<&(char, bool, Vec<u8>)>| what.map(|(kind, is, bytes)| (*kind, *is, bytes.len()));
+    for name in found.keys().chain(wanted.keys()) {
+        let (found, wanted) = (found.get(name), wanted.get(name));
+        let at =
+            found.zip(wanted).and_then(|(one, other)| one.2.iter().zip(&other.2).position(|(a, b)| a != b));
+        let name = String::from_utf8_lossy(name);
+        assert!(found == wanted, "{when}: {name}: {:?} {:?} {at:?}", short(found), short(wanted));
+    }
 }
 
 /// One act on a folder, by numbers alone: the same in both.
@@ -609,15 +626,15 @@ fn random_acts_do_what_they_do_on_a_disk() {
                 wanted.map(|read| read.len())
             );
             if step % 50 == 0 {
-                assert!(all(here.folder()) == all(model.path()), "seed {seed}, step {step}");
+                same(&all(here.folder()), &all(model.path()), &format!("seed {seed}, step {step}"));
             }
         }
         drop((ours, theirs));
-        assert!(all(here.folder()) == all(model.path()), "seed {seed}");
+        same(&all(here.folder()), &all(model.path()), &format!("seed {seed}"));
         let _ = fs::remove_file(here.path(".x.swp"));
         let _ = fs::remove_file(model.path().join(".x.swp"));
         carried(&fixture.alice, &laptop);
-        until(&laptop, || all(there.folder()) == all(model.path()));
+        until(|| all(there.folder()) == all(model.path()));
         for entry in fs::read_dir(here.folder()).unwrap() {
             let path = entry.unwrap().path();
             if fs::symlink_metadata(&path).unwrap().is_dir() {
@@ -689,7 +706,7 @@ fn programs_of_others_work_in_a_safe() {
         let count = || {
             run(there.folder(), "sqlite3", &["base.db", "pragma integrity_check; select count(*) from t;"])
         };
-        until(&laptop, || count() == "ok\n20\n");
+        until(|| count() == "ok\n20\n");
     }
     if has(NAME, "git") {
         let _ = run(&there.path("repo"), "git", &["-c", "safe.directory=*", "fsck", "--strict"]);

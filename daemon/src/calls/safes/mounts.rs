@@ -96,5 +96,9 @@ pub async fn wait(session: &Session, params: MountSelector) -> Result<Empty, Pro
     let none = || Problem::new(ProblemKind::PathNotFound, "There is no such mount any more.");
     let mounted = session.mounts.get(params.mount).ok_or_else(none)?;
     mounted.ended.cancelled().await;
+    if session.stop.is_cancelled() {
+        // Whoever waits has to take it away.
+        return Err(Problem::new(ProblemKind::DeviceLocked, "The device was locked."));
+    }
     Ok(Empty {})
 }

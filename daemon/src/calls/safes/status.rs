@@ -198,7 +198,7 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
 /// Devices that are met directly, and what came from them.
 fn peers(session: &Session, safe: SafeId) -> Vec<SafePeer> {
     let log = session.log();
-    let names = Names::new(&session.open.keys.directory_key, &log);
+    let names = Names::new(session.open.directory(), &log);
     let peer = |(device, (connected, came)): (DeviceId, (bool, Came))| SafePeer {
         device,
         by: names.device_in_words(&device),
