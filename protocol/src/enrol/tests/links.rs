@@ -186,7 +186,7 @@ fn payloads_have_one_spelling() {
         ("a second fragment", format!("{good}#")),
         ("white space inside", format!("{} {}", &good[..9], &good[9..])),
         ("version 0", payload(0, 0, &[1; 16], &[2; 32], &[])),
-        ("kind 2", payload(1, 2, &[1; 16], &[2; 32], &[])),
+        ("kind 3", payload(1, 3, &[1; 16], &[2; 32], &[])),
         ("a short token", payload(1, 0, &[1; 15], &[2; 32], &[])),
         ("a short secret", payload(1, 0, &[1; 16], &[2; 31], &[])),
         ("a long secret", payload(1, 0, &[1; 16], &[2; 33], &[])),
