@@ -316,11 +316,13 @@ impl<'a> HereAndThere<'a> {
                 .filter(|(object, _)| missing.contains(object))
                 .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
                 .collect();
-            for (object, _, bytes) in &came {
+            // Those of an answer that is refused are missing as before.
+            came.iter().try_for_each(|(_, _, bytes)| take_room(left, bytes.len()))?;
+            let came = self.keep(came).await?;
+            came.iter().for_each(|(object, _, _)| {
                 missing.remove(object);
-                take_room(left, bytes.len())?;
-            }
-            found.extend(self.keep(came).await?);
+            });
+            found.extend(came);
             // As many as one answer takes: one at least, or it would be asked for ever.
             if missing.len() == known {
                 break;
