@@ -126,8 +126,8 @@ fn run(session: &Session, ended: &CancellationToken, work: impl Future<Output = 
     });
 }
 
-/// Serves the kernel on a thread of its own, which holds nothing of the device but the tether: it ends
-/// when nobody has the mount any more, which may be long after the device was locked.
+/// Serves the kernel on a thread of its own, which holds nothing of the device but the tether: it
+/// ends when nobody has the mount any more, which may be long after the device was locked.
 fn serving(
     tether: Tether,
     owner: (u32, u32),
