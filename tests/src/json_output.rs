@@ -1,8 +1,6 @@
-//! docs/schemas/: what each line of `parsecctl --json` looks like, by the name it gives itself in
-//! `schema`.
+//! docs/schemas/: what a line of `parsecctl --json` looks like, by the name that stands in it.
 //!
-//! Decides which type is behind which name. What only parsecctl says, and the daemon doesn't, is
-//! described here.
+//! Decides which type is behind which name, and describes what only parsecctl says.
 
 use std::path::PathBuf;
 
@@ -57,7 +55,6 @@ struct Failed {
     /// Why; the exit code too.
     problem: Problem,
 }
-
 /// A recovery kit that was made.
 #[derive(Serialize, JsonSchema)]
 struct RecoveryMade {
@@ -250,10 +247,9 @@ struct LeftOut {
 /// A folder on which nothing is mounted any more.
 #[derive(Serialize, JsonSchema)]
 struct Unmounted {
-    /// The folder.
+    /// Path of the folder.
     folder: String,
 }
-
 /// A folder of a safe that was written to this machine.
 #[derive(Serialize, JsonSchema)]
 struct FetchedTree {

@@ -216,14 +216,7 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         from: &["daemon/contents"],
-        never: &[
-            "daemon/calls",
-            "daemon/engine",
-            "daemon/enrolment",
-            "daemon/mount",
-            "daemon/rpc",
-            "daemon/safes",
-        ],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc", "daemon/safes"],
         reason: "contents become sealed objects and come back, whatever is done with them: a path, an act, a role are decided elsewhere",
     },
     Wall {

@@ -1,7 +1,7 @@
 //! Chunks in the clear that were read a moment ago.
 //!
-//! Decides how many: the kernel asks for a chunk in four pieces, and reads ahead. What is dropped is
-//! wiped; all of it is dropped with the mount.
+//! Decides how many: the kernel asks for a chunk in four pieces, and reads ahead. What is dropped
+//! is wiped; all of it is dropped with the mount.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

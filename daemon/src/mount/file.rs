@@ -1,8 +1,8 @@
 //! A file that is open, or here alone: its content as it was opened, and what programs have made of
 //! it since.
 //!
-//! Decides that there is one of these for an inode, whoever has it open: programs of one machine see
-//! each other's writes at once, as in every file system.
+//! Decides that there is one of these for an inode, whoever has it open: programs of one machine
+//! see each other's writes at once, as in every file system.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

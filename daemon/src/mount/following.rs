@@ -1,10 +1,9 @@
 //! What others change while a safe is mounted: the kernel believes what it was told for an hour, so
 //! it is told at once of what is not so any more.
-//!
 //! Decides by comparing what the kernel was told of each inode with the tree, whenever that is
-//! another one. A file that is open here and was changed elsewhere gets a new inode: who has it open
-//! keeps what they opened, and who opens it next gets what is there. Decides, too, when what was
-//! saved goes out: a moment after the last act, so that a save of several steps is one record.
+//! another one. A file that is open here and was changed elsewhere gets a new inode: who has it
+//! open keeps what they opened, and who opens it next gets what is there. Decides, too, when what
+//! was saved goes out: a moment after the last act, so that a save of several steps is one record.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

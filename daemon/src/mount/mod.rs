@@ -4,7 +4,7 @@
 //! rights made the mount with: the daemon itself mounts nothing, and needs no right to. Refuses a
 //! descriptor that is none of `/dev/fuse`. Locking never waits for the kernel: every request is an
 //! error from then on, the kernel is told to drop its pages, and what it does then is its own
-//! matter. One file, `fuse`, names the library.
+//! matter. One folder, `fuse`, names the library.
 
 mod cache;
 mod draft;
@@ -12,7 +12,6 @@ mod fail;
 mod file;
 mod following;
 mod fuse;
-mod gate;
 mod inodes;
 mod names;
 mod naming;
@@ -20,6 +19,8 @@ mod queueing;
 mod quota;
 mod renaming;
 mod serve;
+mod space;
+mod tether;
 mod writing;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,8 +36,8 @@ use crate::session::Session;
 use crate::session::mounts::Mounted;
 use crate::session::open_safes::OpenSafe;
 use following::{TELLS_MAX, Tell};
-use gate::Gate;
 use serve::Mount;
+use tether::Tether;
 
 /// The numbers of `/dev/fuse`, the same on every Linux.
 const FUSE_DEVICE: (u32, u32) = (10, 229);
@@ -70,18 +71,18 @@ pub(crate) async fn start(
 ) -> Result<(), Problem> {
     is_fuse(&device)?;
     let mount = Arc::new(Mount::new(Arc::clone(session), safe, mounted.read_only));
-    let gate = Gate::new(&mount);
+    let tether = Tether::new(&mount);
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let (began, begun) = oneshot::channel();
-    let serving = serving(gate.clone(), owner, device, began, mounted.ended.clone());
+    let serving = serving(tether.clone(), owner, device, began, mounted.ended.clone());
     if let Err(error) = serving {
-        gate.shut();
+        tether.cut();
         return Err(refused(&format!("There is no thread to serve the mount with: {error}.")));
     }
     let notifier = match tokio::time::timeout(GREETING, begun).await {
         Ok(Ok(Ok(notifier))) => notifier,
         failed => {
-            gate.shut();
+            tether.cut();
             let why = match failed {
                 Ok(Ok(Err(error))) => error.to_string(),
                 _ => "the kernel says nothing on it".to_owned(),
@@ -92,7 +93,7 @@ pub(crate) async fn start(
     let (tell, words) = mpsc::channel(TELLS_MAX);
     let teller = std::thread::Builder::new().name("mount-tell".to_owned());
     if let Err(error) = teller.spawn(move || notifier.run(words)) {
-        gate.shut();
+        tether.cut();
         return Err(refused(&format!("There is no thread to tell the kernel with: {error}.")));
     }
     run(session, &mounted.ended, Arc::clone(&mount).follow(tell.clone()));
@@ -103,7 +104,7 @@ pub(crate) async fn start(
     // Not cut off by locking: it is what locking does.
     session.tasks.spawn(async move {
         ended.cancelled().await;
-        gate.shut();
+        tether.cut();
         if stop.is_cancelled() {
             let dropping = dropped(&mount, &tell);
             if tokio::time::timeout(DROPPING, dropping).await.is_err() {
@@ -125,10 +126,10 @@ fn run(session: &Session, ended: &CancellationToken, work: impl Future<Output = 
     });
 }
 
-/// Serves the kernel on a thread of its own, which holds nothing of the device but the gate: it ends
-/// when nobody has the mount any more, which may be long after the device was locked.
+/// Serves the kernel on a thread of its own, which holds nothing of the device but the tether: it
+/// ends when nobody has the mount any more, which may be long after the device was locked.
 fn serving(
-    gate: Gate,
+    tether: Tether,
     owner: (u32, u32),
     device: OwnedFd,
     began: oneshot::Sender<std::io::Result<fuse::Told>>,
@@ -137,7 +138,7 @@ fn serving(
     let runtime = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new().name("mount".to_owned());
     let served = thread.spawn(move || {
-        match fuse::begin(gate, runtime, owner, device) {
+        match fuse::begin(tether, runtime, owner, device) {
             Ok(kernel) => {
                 let _ = began.send(Ok(kernel.notifier()));
                 if let Err(error) = kernel.run() {

@@ -349,8 +349,8 @@ impl Mount {
         Ok(())
     }
 
-    /// An inode is what its entry is now, by an act of this device: its file is written over in that
-    /// version, and the kernel, which asked for the act, knows of it.
+    /// An inode is what its entry is now, by an act of this device: its file is written over in
+    /// that version, and the kernel, which asked for the act, knows of it.
     pub(super) async fn version_of(&self, names: &mut Names, ino: Ino) {
         let Some(inode) = names.inodes.get_mut(ino) else { return };
         let Node::Entry(id) = inode.node else { return };

@@ -1,83 +1,40 @@
 //! What room the server has for more, as far as it was heard.
 //!
-//! Decides that a program is told at its write that there is no room, and not when nobody reads
-//! the answer any more. Refuses nothing where the server can't be asked: then what is saved waits.
+//! Decides how long an answer is believed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parsec_protocol::control::ProblemKind;
 use tokio::time::Instant;
 
-use super::fail::Fail;
-use super::serve::Mount;
-use crate::store::Store;
-use crate::truth::room;
-
-/// Entries that a safe takes.
-const ENTRIES_MAX: u64 = 1_000_000;
 /// How long an answer is believed.
 const BELIEVED: Duration = Duration::from_secs(10);
 
+/// What the server said last.
 #[derive(Default)]
-struct Heard {
-    at: Option<Instant>,
+pub(super) struct Heard {
+    /// When that was.
+    pub(super) at: Option<Instant>,
     /// Bytes that are free; none where there is no limit, or nothing is known.
-    free: Option<u64>,
-    asking: bool,
+    pub(super) free: Option<u64>,
+    /// Whether it is being asked.
+    pub(super) asking: bool,
 }
 
-/// Room of a mount, in bytes and in entries.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
-    /// Bytes in all.
-    pub(super) all: u64,
-    /// Those that are free.
-    pub(super) free: u64,
-    /// Entries that are there.
-    pub(super) entries: u64,
-    /// Those that may come.
-    pub(super) free_entries: u64,
+impl Heard {
+    /// Whether it is to be asked again.
+    pub(super) fn is_old(&self) -> bool {
+        !self.asking && self.at.is_none_or(|at| at.elapsed() > BELIEVED)
+    }
 }
 
-/// What was heard last.
+/// What was heard last, for everybody who writes.
 #[derive(Default)]
 pub(super) struct Quota(Mutex<Heard>);
 
-impl Mount {
-    /// Refuses so many bytes more than the server has, as far as it is known, and asks anew where
-    /// that is long ago.
-    pub(super) fn has_room(self: &Arc<Self>, bytes: u64) -> Result<(), Fail> {
-        let mut heard = self.quota.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_old = heard.at.is_none_or(|at| at.elapsed() > BELIEVED);
-        if is_old && !heard.asking {
-            heard.asking = true;
-            let mount = Arc::clone(self);
-            self.session.run(async move { mount.ask().await });
-        }
-        match heard.free {
-            Some(free) if bytes > free => Err(Fail::Quota),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// What `statfs` says: the room of this disk or at the server, whichever is less.
-    pub(super) async fn room(&self) -> Result<Room, Fail> {
-        let (free, all) = self.session.store(Store::disk_room).await?;
-        let left = self.quota.0.lock().unwrap_or_else(PoisonError::into_inner).free;
-        let entries = self.tree(|_, tree| tree.below(tree.root()).len() as u64).await;
-        let free = left.map_or(free, |left| left.min(free));
-        Ok(Room { all, free, entries, free_entries: ENTRIES_MAX.saturating_sub(entries) })
-    }
-
-    /// Asks the server.
-    pub(super) async fn ask(&self) {
-        let free = match room::room(&self.session, &self.safe, 1).await {
-            Ok(left) => left.and_then(|left| left.free),
-            Err(problem) if problem.name == ProblemKind::QuotaReached => Some(0),
-            Err(_) => None,
-        };
-        let mut heard = self.quota.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *heard = Heard { at: Some(Instant::now()), free, asking: false };
+impl Quota {
+    /// What it is now.
+    pub(super) fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Decides how long anybody waits (`WAIT`), and that nothing is let out that was not verified: a
 //! chunk that can't be had is an error, and never zeros. Holds the session; whoever serves the
-//! kernel holds this only until the device is locked (`gate`).
+//! kernel holds this only until the device is locked (`tether`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;

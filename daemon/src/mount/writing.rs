@@ -1,9 +1,9 @@
 //! Writing: what programs do to the bytes of an open file, and how it is saved.
 //!
 //! Decides when what was written is *saved*: at the latest when the program closes the file or asks
-//! for it (`fsync`), and before that is told. Chunks that take too much memory are sealed meanwhile.
-//! Where the entry has another content by then, because somebody else wrote, what was written here
-//! becomes a conflict copy: nobody's bytes are dropped.
+//! for it (`fsync`), and before that is told. Chunks that take too much memory are sealed
+//! meanwhile. Where the entry has another content by then, because somebody else wrote, what was
+//! written here becomes a conflict copy: nobody's bytes are dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

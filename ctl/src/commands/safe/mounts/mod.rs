@@ -57,7 +57,7 @@ fn usual(safe: &SafeView) -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(home).join(SAFES).join(name))
 }
 
-/// A safe's name as that of a folder: it may have a slash, or begin with a dot, which would hide it.
+/// A safe's name as that of a folder: it may have a slash, or begin with a dot, which hides it.
 fn folder_name(name: &str) -> String {
     let plain = name.replace('/', "-");
     match plain.strip_prefix('.') {

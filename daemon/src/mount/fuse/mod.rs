@@ -6,98 +6,47 @@
 //! alone. Extended attributes are not known at all: asked for each file, they would make a listing
 //! ten times slower.
 
+mod kernel;
+mod words;
+
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen,
-    ReplyStatfs, ReplyWrite, Request, SessionACL, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request,
+    TimeOrNow, WriteFlags,
 };
 use parsec_protocol::safes::name::EntryName;
-use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 
 use super::draft::Plain;
 use super::fail::Fail;
-use super::following::Tell;
-use super::gate::Gate;
 use super::renaming::Named;
-use super::serve::{Attr, Mount, Shape};
+use super::serve::{Mount, Shape};
+use super::tether::Tether;
 use super::writing::Set;
+pub(super) use kernel::{Told, begin};
+use words::{BLOCK_BYTES, Refuse, errno, now_or, shown};
 
 /// For how long the kernel believes what it was told: others' changes are pushed to it.
 const BELIEVED: Duration = Duration::from_secs(3_600);
 /// Bytes of one write: two chunks. More would be memory that every thread holds.
 const WRITE_BYTES: u32 = 1_024 * 1_024;
-/// Threads that read requests. None of them works on one, so more gain nothing.
-const THREADS: usize = 2;
-/// Bytes of a block, as `stat` counts them, and the unit in which `statfs` does.
-const STAT_BLOCK_BYTES: u64 = 512;
-const BLOCK_BYTES: u32 = 4_096;
 /// The one bit of a mode that is kept: whether it is a program.
 const EXECUTE: u32 = 0o100;
 
 /// What serves the kernel.
 struct Served {
-    gate: Gate,
+    tether: Tether,
     runtime: Handle,
     owner: (u32, u32),
 }
-
-fn errno(fail: Fail) -> Errno {
-    match fail {
-        Fail::NotFound => Errno::ENOENT,
-        Fail::Exists => Errno::EEXIST,
-        Fail::NotAFolder => Errno::ENOTDIR,
-        Fail::IsAFolder => Errno::EISDIR,
-        Fail::NotEmpty => Errno::ENOTEMPTY,
-        Fail::ReadOnly => Errno::EROFS,
-        Fail::NoSpace => Errno::ENOSPC,
-        Fail::Quota => Errno::EDQUOT,
-        Fail::Io => Errno::EIO,
-        Fail::TimedOut => Errno::ETIMEDOUT,
-        Fail::NotPermitted => Errno::EPERM,
-        Fail::Invalid => Errno::EINVAL,
-        Fail::NameTooLong => Errno::ENAMETOOLONG,
-        Fail::TooLarge => Errno::EFBIG,
-        Fail::Busy => Errno::EBUSY,
-        Fail::NotOpen => Errno::EBADF,
-    }
-}
-
-/// A reply that can be an error.
-trait Refuse: Send + 'static {
-    fn refuse(self, errno: Errno);
-}
-
-macro_rules! refuse {
-    ($($reply:ty),+) => {$(
-        impl Refuse for $reply {
-            fn refuse(self, errno: Errno) {
-                self.error(errno);
-            }
-        }
-    )+};
-}
-refuse!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyDirectory,
-    ReplyDirectoryPlus,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyOpen,
-    ReplyStatfs,
-    ReplyWrite
-);
 
 impl Served {
     /// Works on a request, and answers it. Locking ends the work, and the answer is an error; so it
@@ -110,7 +59,7 @@ impl Served {
     ) where
         F: Future<Output = Result<T, Fail>> + Send + 'static,
     {
-        let Some(mount) = self.gate.mount() else { return reply.refuse(Errno::EIO) };
+        let Some(mount) = self.tether.mount() else { return reply.refuse(Errno::EIO) };
         let (stop, tasks) = (mount.session.stop.clone(), mount.session.tasks.clone());
         let work = work(mount);
         let whole = async move {
@@ -125,46 +74,6 @@ impl Served {
             }
         };
         self.runtime.spawn(tasks.track_future(whole));
-    }
-}
-
-fn shown((uid, gid): (u32, u32), attr: Attr) -> FileAttr {
-    let time = UNIX_EPOCH + Duration::from_nanos(attr.looks.mtime);
-    let (kind, perm, nlink) = match (attr.shape, attr.looks.executable) {
-        (Shape::Folder, _) => (FileType::Directory, 0o700, 2),
-        (Shape::File, true) => (FileType::RegularFile, 0o700, 1),
-        (Shape::File, false) => (FileType::RegularFile, 0o600, 1),
-        (Shape::Link, _) => (FileType::Symlink, 0o777, 1),
-    };
-    FileAttr {
-        ino: INodeNo(attr.ino),
-        size: attr.looks.size,
-        blocks: attr.looks.size.div_ceil(STAT_BLOCK_BYTES),
-        atime: time,
-        mtime: time,
-        ctime: time,
-        crtime: time,
-        kind,
-        perm,
-        nlink,
-        uid,
-        gid,
-        rdev: 0,
-        blksize: BLOCK_BYTES,
-        flags: 0,
-    }
-}
-
-fn nanoseconds(time: SystemTime) -> u64 {
-    // Before 1970 is 1970: entries have no earlier time.
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn now_or(time: TimeOrNow) -> u64 {
-    match time {
-        TimeOrNow::SpecificTime(time) => nanoseconds(time),
-        TimeOrNow::Now => nanoseconds(SystemTime::now()),
     }
 }
 
@@ -192,7 +101,7 @@ impl Filesystem for Served {
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
-        if let Some(mount) = self.gate.mount() {
+        if let Some(mount) = self.tether.mount() {
             let tasks = mount.session.tasks.clone();
             self.runtime.spawn(tasks.track_future(async move { mount.forget(ino.0, lookups).await }));
         }
@@ -460,7 +369,7 @@ impl Filesystem for Served {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let Some(mount) = self.gate.mount() else { return reply.error(Errno::EIO) };
+        let Some(mount) = self.tether.mount() else { return reply.error(Errno::EIO) };
         let (stop, tasks) = (mount.session.stop.clone(), mount.session.tasks.clone());
         let owner = self.owner;
         let whole = async move {
@@ -522,59 +431,5 @@ impl Filesystem for Served {
                 reply.statfs(all, free, free, room.entries, room.free_entries, BLOCK_BYTES, 255, BLOCK_BYTES);
             },
         );
-    }
-}
-
-/// A session with the kernel, over the descriptor that a mount was made with.
-pub(super) struct Kernel(fuser::Session<Served>);
-
-/// Takes the descriptor, and hears how the kernel speaks. It blocks, until the kernel has said so.
-///
-/// # Errors
-/// The descriptor is of no mount, or the kernel speaks otherwise.
-pub(super) fn begin(gate: Gate, runtime: Handle, owner: (u32, u32), device: OwnedFd) -> io::Result<Kernel> {
-    let mut config = Config::default();
-    config.n_threads = Some(THREADS);
-    let served = Served { gate, runtime, owner };
-    fuser::Session::from_fd(served, device, SessionACL::Owner, config).map(Kernel)
-}
-
-impl Kernel {
-    /// The way to tell the kernel something.
-    pub(super) fn notifier(&self) -> Told {
-        Told(self.0.notifier())
-    }
-
-    /// Serves until nobody has the mount any more.
-    pub(super) fn run(self) -> io::Result<()> {
-        self.0.run()
-    }
-}
-
-/// The way to tell the kernel something.
-pub(super) struct Told(Notifier);
-
-impl Told {
-    /// Tells it until there is nothing more to tell. On a thread of its own: the kernel may ask in
-    /// between, and waits for the answer.
-    pub(super) fn run(&self, mut words: mpsc::Receiver<Tell>) {
-        while let Some(word) = words.blocking_recv() {
-            let told = match word {
-                Tell::Name(folder, name) => {
-                    self.0.inval_entry(INodeNo(folder), OsStr::from_bytes(name.as_bytes()))
-                }
-                Tell::Inode(ino) => self.0.inval_inode(INodeNo(ino), 0, 0),
-                Tell::All(all, done) => {
-                    for ino in all {
-                        let _ = self.0.inval_inode(INodeNo(ino), 0, 0);
-                    }
-                    drop(done);
-                    return;
-                }
-            };
-            if let Err(error) = told {
-                tracing::debug!(%error, "the kernel could not be told of a change");
-            }
-        }
     }
 }
