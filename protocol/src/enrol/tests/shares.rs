@@ -34,7 +34,7 @@ impl Cast {
         let body = Body::Device {
             device: keys.device,
             user: bob.user,
-            sealed_label: seal_name(&org.directory_key, &organisation, named, &label("kit"), rng)
+            sealed_label: seal_name(&org.directory_keys, &organisation, named, &label("kit"), rng)
                 .unwrap()
                 .into(),
             verify_key: keys.signing_key.verify_key(),
