@@ -335,5 +335,8 @@ mod tests {
         assert_eq!(asked.rest(by, now + PAUSE_MAX), None, "the pause is over");
         assert_eq!(asked.rest((8, 1), now), None, "the log has grown");
         assert_eq!(asked.rest((7, 2), now), None, "another key came");
+        asked.tried.insert(5);
+        let _ = asked.in_vain(by, now);
+        assert!(asked.tried.contains(&5), "what was tried is remembered across requests");
     }
 }
