@@ -147,7 +147,7 @@ impl Session {
         {
             // Boxes beside the ring do as well.
             let number = own.record.number;
-            tracing::warn!(number, %problem, "the server could not be given back the ring of a key for names");
+            tracing::warn!(number, %problem, "the ring of a key for names could not be given back");
         }
         let own = own.filter(|own| own.record.number == record.number).map(|own| own.change);
         self.give_directory_boxes(log, &record, own).await?;
