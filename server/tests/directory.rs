@@ -148,16 +148,17 @@ async fn a_key_changes_with_its_ring_and_every_member_is_given_it() {
 /// Each has one fault; the twin without it is taken after all of them.
 #[tokio::test]
 async fn one_fault_and_nothing_changes() {
+    use ErrorCode::{CertificateRefused, NotAllowed, RingMissing, RingRefused};
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
     let carol = alice.with(&bench, "carol@example.org", Profile::Administrator).await;
     let early = Draft::honest(&bench, &alice).await.signed(&bench, &alice).await;
     put_parts(&bench, &alice, &early).await;
-    assert_eq!(hand_in(&bench, &alice, &early.change).await.code(), ErrorCode::CertificateRefused);
+    assert_eq!(hand_in(&bench, &alice, &early.change).await.code(), CertificateRefused);
     somebody_left(&bench, &alice, "gone@example.org").await;
     // Signed before somebody came: to exactly those who are members at its place, or to nobody.
-    assert_eq!(hand_in(&bench, &alice, &early.change).await.code(), ErrorCode::CertificateRefused);
+    assert_eq!(hand_in(&bench, &alice, &early.change).await.code(), CertificateRefused);
 
     let good = Draft::honest(&bench, &alice).await.signed(&bench, &alice).await;
     put_parts(&bench, &alice, &good).await;
@@ -169,7 +170,6 @@ async fn one_fault_and_nothing_changes() {
         put_parts(at, by, &made).await;
         hand_in(at, by, &made.change).await.code()
     };
-    use ErrorCode::{CertificateRefused, NotAllowed, RingMissing, RingRefused};
     assert_eq!(with(|draft| draft.number = 3).await, CertificateRefused, "another number");
     assert_eq!(with(|draft| draft.author = DeviceId::from_bytes([1; 16])).await, RingRefused);
     assert_eq!(with(|draft| drop(draft.parts.pop())).await, RingRefused, "no parts");
