@@ -358,3 +358,30 @@ async fn a_repair_is_no_way_round_a_box_for_everybody() {
     assert_eq!(hand_in(&bench, &alice, &made.change).await.code(), ErrorCode::RingRefused);
     assert!(!given(&bench, &bob, &made).await.0);
 }
+
+/// Two parts without a single box are the same bytes: neither is in the other's way.
+#[tokio::test]
+async fn two_parts_of_a_ring_may_be_the_same() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    somebody_left(&bench, &alice, "gone@example.org").await;
+    // Members behind Alice in the list, whose keys the server does not have: three parts in all.
+    let sql = rusqlite::Connection::open(bench.folder.path().join("db")).unwrap();
+    sql.execute_batch("BEGIN").unwrap();
+    for n in 0..767_u16 {
+        let mut id = [0xff; 16];
+        id[14..].copy_from_slice(&n.to_be_bytes());
+        let insert = "INSERT INTO user (organisation, user, email, encryption_key, profile, profile_position)
+            SELECT organisation, ?2, ?3, ?4, profile, 0 FROM user WHERE user = ?1";
+        let row = (alice.user.as_bytes(), id, format!("{n}@example.org"), [7_u8; 32]);
+        assert_eq!(sql.execute(insert, row).unwrap(), 1);
+    }
+    sql.execute_batch("COMMIT").unwrap();
+    let mut parts = vec![RingPart(vec![None; 256]); 3];
+    parts[0].0[0] = Some(sealed());
+    let draft = Draft { number: 2, parts, author: alice.device, past: vec![7; 60].into() };
+    let made = draft.signed(&bench, &alice).await;
+    put_parts(&bench, &alice, &made).await;
+    hand_in(&bench, &alice, &made.change).await.record::<Completed>();
+    assert_eq!(given(&bench, &alice, &made).await, (true, 3));
+}
