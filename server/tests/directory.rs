@@ -369,7 +369,7 @@ async fn two_parts_of_a_ring_may_be_the_same() {
     let sql = rusqlite::Connection::open(bench.folder.path().join("db")).unwrap();
     sql.execute_batch("BEGIN").unwrap();
     for n in 0..767_u16 {
-        let mut id = [0xff; 16];
+        let mut id = [0xff_u8; 16];
         id[14..].copy_from_slice(&n.to_be_bytes());
         let insert = "INSERT INTO user (organisation, user, email, encryption_key, profile, profile_position)
             SELECT organisation, ?2, ?3, ?4, profile, 0 FROM user WHERE user = ?1";
