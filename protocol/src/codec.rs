@@ -6,7 +6,10 @@
 //! other CBOR type, trailing bytes; and after: anything that would not be encoded to the same bytes
 //! again, which covers unknown extra fields.
 
+use std::convert::Infallible;
+
 use minicbor::{Decode, Encode};
+use zeroize::Zeroizing;
 
 use crate::limits::CODEC_MAX_DEPTH;
 
@@ -49,6 +52,36 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     // if a future one did, the empty output would be refused by every decoder rather than
     // half-written.
     if minicbor::encode(value, &mut out).is_err() {
+        out.clear();
+    }
+    out
+}
+
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl minicbor::encode::Write for Counter {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(())
+    }
+}
+
+/// The canonical bytes of a `value` in which there are secrets: wiped when they are dropped, and
+/// written into room that is there from the start. A `Vec` that grows leaves copies behind.
+#[must_use]
+pub fn encode_secret<T: Encode<()>>(value: &T) -> Zeroizing<Vec<u8>> {
+    let mut counter = Counter(0);
+    let mut out = Zeroizing::new(Vec::new());
+    // As in `encode`: neither can fail.
+    if minicbor::encode(value, &mut counter).is_err() {
+        return out;
+    }
+    out.reserve_exact(counter.0);
+    let bytes: &mut Vec<u8> = &mut out;
+    if minicbor::encode(value, bytes).is_err() {
         out.clear();
     }
     out
@@ -248,6 +281,13 @@ mod tests {
         let bytes = encode(&pair());
         assert_eq!(bytes, [0x82, 0x19, 0x01, 0xf4, 0x62, 0xc3, 0xa9]);
         assert_eq!(decode::<Pair>(&bytes, 100), Ok(pair()));
+    }
+
+    #[test]
+    fn a_secret_is_encoded_alike_and_its_room_never_grows() {
+        let (secret, bytes) = (encode_secret(&pair()), encode(&pair()));
+        assert_eq!(*secret, bytes);
+        assert_eq!(secret.capacity(), bytes.len());
     }
 
     #[test]

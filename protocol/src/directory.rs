@@ -148,7 +148,7 @@ impl<'a> Directory<'a> {
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<u8>, NoEntropy> {
         let nonce: [u8; NONCE_BYTES] = random(entropy)?;
-        let plaintext = Zeroizing::new(codec::encode(&earlier));
+        let plaintext = codec::encode_secret(&earlier);
         let (key, aad) = (self.past_key(), self.past_data());
         let sealed = Sealed { msg: &plaintext, aad: &aad };
         #[expect(clippy::expect_used, reason = "fails only above 256 GiB; all keys take a megabyte")]

@@ -93,11 +93,11 @@ impl DirectoryRing {
         Hash::of(&[&self.encode()])
     }
 
-    /// Whether it is the ring of the certificate.
+    /// Whether it is the head that the certificate names; for whom it is, is not asked.
     ///
     /// # Errors
     /// The first [`RingFault`] that is found.
-    pub fn fits(&self, expected: &Expected<'_>) -> Result<(), RingFault> {
+    pub fn is_of(&self, expected: &Expected<'_>) -> Result<(), RingFault> {
         if self.hash() != expected.ring {
             return Err(RingFault::OtherHead);
         }
@@ -105,6 +105,15 @@ impl DirectoryRing {
         if origin != (expected.organisation, expected.number, expected.author) {
             return Err(RingFault::OtherOrigin);
         }
+        Ok(())
+    }
+
+    /// Whether it is the ring of the certificate, for the members that are expected.
+    ///
+    /// # Errors
+    /// The first [`RingFault`] that is found.
+    pub fn fits(&self, expected: &Expected<'_>) -> Result<(), RingFault> {
+        self.is_of(expected)?;
         let parts = expected.list.len().div_ceil(RING_PART_BOXES);
         if self.parts.len() == parts { Ok(()) } else { Err(RingFault::Parts) }
     }

@@ -197,7 +197,7 @@ async fn one_fault_and_nothing_changes() {
     assert_eq!(hand_in(&bench, &carol, &carols.change).await.code(), CertificateRefused, "one wins");
 }
 
-/// One device's parts are its own: a stolen one can fill nobody else's places.
+/// One user's parts are their own: a stolen device, or many of them, fill nobody else's places.
 #[tokio::test]
 async fn whoever_puts_parts_without_end_loses_their_own_and_is_in_nobodys_way() {
     let bench = Bench::start().await;
@@ -208,6 +208,10 @@ async fn whoever_puts_parts_without_end_loses_their_own_and_is_in_nobodys_way() 
     let beside = charged_beside(&bench);
     let made = Draft::honest(&bench, &carol).await.signed(&bench, &carol).await;
     put_parts(&bench, &carol, &made).await;
+    let hers = Draft::honest(&bench, &alice).await.signed(&bench, &alice).await;
+    put_parts(&bench, &alice, &hers).await;
+    let junk = path::directory_part(&carol.organisation, &Hash::of(&[b"no part"]));
+    assert_eq!(stolen.call(&bench, "PUT", &junk, b"no part").await.code(), ErrorCode::RingRefused);
     for _ in 0..20 {
         put_part(&bench, &stolen, &RingPart(vec![Some(sealed()); 3])).await.done();
     }
@@ -216,13 +220,15 @@ async fn whoever_puts_parts_without_end_loses_their_own_and_is_in_nobodys_way() 
         let query = "SELECT count(*) FROM directory_loose WHERE device = ?1";
         sql.query_row(query, [device.device.as_bytes()], |row| row.get::<_, i64>(0)).unwrap()
     };
-    assert_eq!((count(&stolen), count(&carol)), (2, 1));
+    assert_eq!((count(&stolen), count(&carol), count(&alice)), (2, 0, 1));
     assert_eq!(charged_beside(&bench), beside);
+    put_parts(&bench, &carol, &made).await;
+    assert_eq!((count(&stolen), count(&carol), count(&alice)), (1, 1, 1));
     hand_in(&bench, &carol, &made.change).await.record::<Completed>();
     assert_eq!(count(&carol), 0, "a ring has them now");
     // What no ring names goes after a day, whether or not anybody calls.
     bench.pass(DAY + 1);
-    while count(&stolen) > 0 {
+    while count(&stolen) + count(&alice) > 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(charged_beside(&bench), beside);
@@ -298,6 +304,7 @@ async fn a_ring_that_a_restore_lost_comes_back_after_its_certificate() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
+    let carol = alice.with(&bench, "carol@example.org", Profile::Standard).await;
     somebody_left(&bench, &alice, "gone@example.org").await;
     let before = alice.head(&bench).await;
     let made = changed(&bench, &alice).await;
@@ -313,6 +320,9 @@ async fn a_ring_that_a_restore_lost_comes_back_after_its_certificate() {
     assert_eq!(alice.post(&bench, &target, &repair).await.status, 200);
     assert_eq!(given(&bench, &bob, &made).await, (false, 0));
     assert_eq!(hand_in(&bench, &alice, &made.change).await.code(), ErrorCode::RingMissing);
+    // The members are others now than those of its list.
+    let promoted = Body::ProfileChange { user: carol.user, profile: Profile::Administrator };
+    alice.change(&bench, promoted).await.record::<Completed>();
     put_parts(&bench, &alice, &made).await;
     let other = DirectoryKeyChange { ring: vec![0x80].into(), ..made.change.clone() };
     assert_eq!(hand_in(&bench, &alice, &other).await.code(), ErrorCode::RingRefused);
@@ -325,7 +335,53 @@ async fn a_ring_that_a_restore_lost_comes_back_after_its_certificate() {
     for table in ["directory_ring", "directory_part"] {
         sql.execute(&format!("DELETE FROM {table} WHERE number = 2"), []).unwrap();
     }
+    alice.change(&bench, Body::UserRevoked { user: carol.user }).await.record::<Completed>();
     put_parts(&bench, &alice, &made).await;
     hand_in(&bench, &alice, &made.change).await.record::<Completed>();
     assert_eq!(given(&bench, &bob, &made).await, (true, 1));
+}
+
+/// Any administrator can put a certificate at the log's end by a repair, without a ring.
+#[tokio::test]
+async fn a_repair_is_no_way_round_a_box_for_everybody() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
+    somebody_left(&bench, &alice, "gone@example.org").await;
+    let before = alice.head(&bench).await;
+    let mut draft = Draft::honest(&bench, &alice).await;
+    draft.parts[0].0[1] = None;
+    let made = draft.signed(&bench, &alice).await;
+    put_parts(&bench, &alice, &made).await;
+    let repair = repair_with(before, vec![made.change.certificate.clone()]);
+    assert_eq!(alice.post(&bench, &path::log_repair(&alice.organisation), &repair).await.status, 200);
+    assert_eq!(hand_in(&bench, &alice, &made.change).await.code(), ErrorCode::RingRefused);
+    assert!(!given(&bench, &bob, &made).await.0);
+}
+
+/// Two parts without a single box are the same bytes: neither is in the other's way.
+#[tokio::test]
+async fn two_parts_of_a_ring_may_be_the_same() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    somebody_left(&bench, &alice, "gone@example.org").await;
+    // Members behind Alice in the list, whose keys the server does not have: three parts in all.
+    let sql = rusqlite::Connection::open(bench.folder.path().join("db")).unwrap();
+    sql.execute_batch("BEGIN").unwrap();
+    for n in 0..767_u16 {
+        let mut id = [0xff_u8; 16];
+        id[14..].copy_from_slice(&n.to_be_bytes());
+        let insert = "INSERT INTO user (organisation, user, email, encryption_key, profile, profile_position)
+            SELECT organisation, ?2, ?3, ?4, profile, 0 FROM user WHERE user = ?1";
+        let row = (alice.user.as_bytes(), id, format!("{n}@example.org"), [7_u8; 32]);
+        assert_eq!(sql.execute(insert, row).unwrap(), 1);
+    }
+    sql.execute_batch("COMMIT").unwrap();
+    let mut parts = vec![RingPart(vec![None; 256]); 3];
+    parts[0].0[0] = Some(sealed());
+    let draft = Draft { number: 2, parts, author: alice.device, past: vec![7; 60].into() };
+    let made = draft.signed(&bench, &alice).await;
+    put_parts(&bench, &alice, &made).await;
+    hand_in(&bench, &alice, &made.change).await.record::<Completed>();
+    assert_eq!(given(&bench, &alice, &made).await, (true, 3));
 }

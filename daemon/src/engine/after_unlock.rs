@@ -67,7 +67,8 @@ async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
 
 /// Fetches the log whenever the server says that it has grown. Only for a user of several devices:
 /// of them alone one can be revoked while another goes on, and has to change the key at once. And
-/// where a key for names is missing, or may have to be handed to others.
+/// where a key for names is missing; and for an administrator, who may have to hand one to others,
+/// and makes the next one after a revocation that is somebody else's.
 async fn follow_log(session: &Session) {
     let mut news = session.news();
     while !session.follows_log() {

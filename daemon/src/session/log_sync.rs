@@ -129,6 +129,8 @@ impl Session {
     pub(super) async fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
         match done {
             Err(SyncError::Forked(problem, evidence)) => {
+                // A server that shows less was restored, perhaps.
+                self.directory_may_be_lost();
                 alarms::raise(self, self.log(), &problem, Some(*evidence)).await;
                 Err(SyncError::Log(problem))
             }

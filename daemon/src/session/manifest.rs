@@ -206,7 +206,10 @@ async fn put_back(session: &Session, shown: u64) -> Result<bool, Problem> {
     }
     let upload = ManifestUpload { version, envelope: envelope.into() };
     match answered(|| session.member.put_manifest(&upload)).await {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            session.directory_may_be_lost();
+            Ok(true)
+        }
         Err(TransportError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }

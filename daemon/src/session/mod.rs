@@ -173,11 +173,10 @@ impl Session {
     }
 
     /// Whether this device fetches the log whenever it grows: another device of the user may be
-    /// revoked, a key for names is missing, or members may have to be given one.
+    /// revoked, a key for names is missing, or may be due with the next certificate, or members may
+    /// have to be given one.
     pub fn follows_log(&self) -> bool {
-        let log = self.log();
-        let keys = log.is_directory_key_due() || !log.directory_keys().is_empty();
-        self.has_siblings() || self.lacks_directory_key() || keys && self.is_administrator(&log)
+        self.has_siblings() || self.lacks_directory_key() || self.is_administrator(&self.log())
     }
 
     /// What may give the device something to do by itself, as it happens.

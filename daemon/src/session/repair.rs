@@ -77,6 +77,9 @@ impl Session {
                 Err(error) => return Err(error.into()),
             }
         }
+        if added > 0 {
+            self.directory_may_be_lost();
+        }
         Ok(added)
     }
 

@@ -85,7 +85,7 @@ pub(super) fn make(
         directory_keys: handed.directory_keys.carried(handed.own_name),
         user_seed: handed.user_seed.map(|seed| UserSeed::from_bytes(&mut { *seed.expose() })),
     };
-    let plaintext = Zeroizing::new(codec::encode(&secrets));
+    let plaintext = codec::encode_secret(&secrets);
     let secrets = sealed(device_key, &codec::encode(&HandoverUse(HANDOVER, handshake)), &plaintext, entropy)?;
     let keys = [Some((Whose::Device, device_key)), user_key.map(|key| (Whose::User, key))];
     let mut drawn = Vec::new();

@@ -140,7 +140,7 @@ fn seal_content(
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
     let nonce: [u8; NONCE_BYTES] = random(entropy)?;
-    let plaintext = Zeroizing::new(codec::encode(content));
+    let plaintext = codec::encode_secret(content);
     let aad = header.associated_data();
     let sealed = Sealed { msg: &plaintext, aad: &aad };
     #[expect(

@@ -30,8 +30,9 @@ use crate::watchers::Topic;
 const CHANGE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES + DIRECTORY_RING_MAX_BYTES + 16;
 /// How long a part is kept that no ring has named: a change over a slow line takes minutes.
 const PART_MICROSECONDS: u64 = 86_400 * 1_000_000;
-/// Rings whose parts one device may have put before any of them is named: one that it hands in, and
-/// one that it had to make anew meanwhile. Of more, its own oldest go; nobody else's.
+/// Rings whose parts one user may have put before any of them is named: one that a device hands in,
+/// and one that it had to make anew meanwhile. Of more, the user's own oldest go, whichever device
+/// put them; nobody else's.
 const LOOSE_RINGS: usize = 2;
 /// Bytes of earlier rings, and of the boxes beside them, that are kept for an organisation: those
 /// of 50 changes among 1,000 members. Whoever was away for longer gets the newest key, which leads
@@ -133,7 +134,7 @@ pub(super) async fn answer(
             Ok(body::octets(store.read(load).await?))
         }
         DirectoryCall::PutPart(hash) => {
-            if Hash::of(&[&content]) != hash {
+            if Hash::of(&[&content]) != hash || RingPart::decode(&content).is_err() {
                 return Err(ErrorCode::RingRefused.into());
             }
             store.write(move |tx| put_part(tx, &caller, &hash, &content, now)).await?;
@@ -179,27 +180,59 @@ fn change_in(
     let DirectoryChange { certificate, number, ring: hash } = change.map_err(refused)?;
     let head = DirectoryRing::decode(ring).map_err(|_| ErrorCode::RingRefused)?;
     certificate.check_call(caller.device).map_err(refused)?;
+    let of = Expected { organisation, number, author: caller.device, ring: hash, list: &[] };
     if let Some(position) = tx.position_of(organisation, &certificate.hash())? {
         // After a restore the certificate may be back, and its ring not.
         if tx.directory_head(organisation, &hash)?.is_none() {
-            let list = list(tx, organisation, position)?;
-            let expected = Expected { organisation, number, author: caller.device, ring: hash, list: &list };
-            keep_ring(tx, &expected, &head, ring)?;
+            fits_again(tx, &of, &head)?;
+            keep_ring(tx, &of, &head, ring)?;
         }
         return Ok(position);
     }
     let position = certificate.append(tx, &mut log).map_err(not_appended)?.position;
     let list = list(tx, organisation, position)?;
-    let expected = Expected { organisation, number, author: caller.device, ring: hash, list: &list };
-    head.fits(&expected).map_err(ring_refused)?;
-    for (recipient, sealed) in list.iter().zip(boxes(tx, caller, &head)?) {
-        if !sealed && tx.key(organisation, &recipient.key)?.is_some() {
+    fits(tx, &Expected { list: &list, ..of }, &head)?;
+    keep_ring(tx, &of, &head, ring)?;
+    tx.changed(caller.log().into());
+    Ok(position)
+}
+
+/// Refuses a ring that is not one for the members of its place, by parts that its author has put.
+fn fits(tx: &dyn Tx, expected: &Expected<'_>, head: &DirectoryRing) -> Result<(), Refusal> {
+    let Expected { organisation, author, list, .. } = *expected;
+    head.fits(expected).map_err(ring_refused)?;
+    for (place, hash) in head.parts.iter().enumerate() {
+        let part = put(tx, LoosePart { organisation, device: &author, hash })?;
+        head.part_fits(place, &part, list).map_err(ring_refused)?;
+        let recipients = list.chunks(RING_PART_BOXES).nth(place).unwrap_or_default();
+        for (recipient, sealed) in recipients.iter().zip(&part.0) {
+            if sealed.is_none() && tx.key(organisation, &recipient.key)?.is_some() {
+                return Err(ErrorCode::RingRefused.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same of a ring whose certificate is in the log already: that fixes head and parts. Whom its
+/// boxes are for is not asked: the rows tell of the present members alone. So no box may be
+/// missing: a certificate that comes by a repair must not be a way round that check.
+fn fits_again(tx: &dyn Tx, of: &Expected<'_>, head: &DirectoryRing) -> Result<(), Refusal> {
+    let Expected { organisation, author, .. } = *of;
+    head.is_of(of).map_err(ring_refused)?;
+    // One part that is named again and again would be read as often.
+    if head.parts.len() > tx.all_users(organisation)?.len().div_ceil(RING_PART_BOXES) {
+        return Err(ring_refused(RingFault::Parts));
+    }
+    for hash in &head.parts {
+        let part = put(tx, LoosePart { organisation, device: &author, hash })?;
+        let whole =
+            part.0.iter().all(|sealed| matches!(sealed, Some(sealed) if sealed.len() == SECRET_BOX_BYTES));
+        if !whole {
             return Err(ErrorCode::RingRefused.into());
         }
     }
-    keep_ring(tx, &expected, &head, ring)?;
-    tx.changed(caller.log().into());
-    Ok(position)
+    Ok(())
 }
 
 /// A part that its ring's author has put.
@@ -208,33 +241,16 @@ fn put(tx: &dyn Tx, part: LoosePart<'_>) -> Result<RingPart, Refusal> {
     Ok(RingPart::decode(&bytes).map_err(|_| ErrorCode::RingRefused)?)
 }
 
-/// For each place of a ring's parts, whether there is a box.
-fn boxes(tx: &dyn Tx, caller: &Caller, head: &DirectoryRing) -> Result<Vec<bool>, Refusal> {
-    let mut boxes = Vec::new();
-    for hash in &head.parts {
-        let part = put(tx, LoosePart { organisation: &caller.organisation, device: &caller.device, hash })?;
-        boxes.extend(part.0.iter().map(Option::is_some));
-    }
-    Ok(boxes)
-}
-
 /// Keeps a ring that fits, of parts that its author has put; and of earlier ones what there is room
 /// for. The one before the present key's always stays: whoever lacks it may be in no later list.
-fn keep_ring(
-    tx: &mut dyn Tx,
-    expected: &Expected<'_>,
-    head: &DirectoryRing,
-    ring: &[u8],
-) -> Result<(), Refusal> {
-    let Expected { organisation, number, author, list, .. } = *expected;
-    head.fits(expected).map_err(ring_refused)?;
-    for (place, hash) in head.parts.iter().enumerate() {
-        let loose = LoosePart { organisation, device: &author, hash };
-        let part = put(tx, loose)?;
-        head.part_fits(place, &part, list).map_err(ring_refused)?;
-        tx.keep_directory_part(loose, number)?;
+fn keep_ring(tx: &mut dyn Tx, of: &Expected<'_>, head: &DirectoryRing, ring: &[u8]) -> Result<(), Refusal> {
+    let Expected { organisation, number, author, .. } = *of;
+    // All were looked at before: two parts may be the same, and the first to be kept is no loose
+    // one any more.
+    for hash in &head.parts {
+        tx.keep_directory_part(LoosePart { organisation, device: &author, hash }, number)?;
     }
-    tx.put_directory_head(organisation, number, &expected.ring, ring)?;
+    tx.put_directory_head(organisation, number, &of.ring, ring)?;
     let mut bytes = 0_u64;
     for (number, size) in tx.directory_sizes(organisation)?.into_iter().skip(2) {
         bytes = bytes.saturating_add(size);

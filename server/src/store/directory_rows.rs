@@ -51,7 +51,7 @@ pub(crate) trait DirectoryRows {
     ) -> Result<Option<Vec<u8>>, StoreError>;
     /// A part that a device has put and no ring has named.
     fn loose_directory_part(&self, part: LoosePart<'_>) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Keeps a part that a ring of this device may name, and of all of its others the newest so
+    /// Keeps a part that a ring of this device may name, and of its user's others the newest so
     /// many.
     fn put_loose_directory_part(
         &mut self,

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    ChoiceMode, InviteResult, Outcome, ProblemKind, Registration, TransportChoice, TransportName,
+    ChoiceMode, DeviceSelector, InviteResult, Member, Outcome, ProblemKind, Registration, TransportChoice,
+    TransportName, UserRevoke, method,
 };
 use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::device::Device;
@@ -76,6 +77,33 @@ fn without_a_server_bob_joins_and_the_log_follows() {
     let claimer = mallory.claim_by(invitation.link.expose(), TransportChoice::Server, &bell).unwrap();
     let ended = claimer.outcome().unwrap_err();
     assert_eq!(ended.name(), ProblemKind::InvitationCompleted);
+}
+
+/// A server must not come to a name under a key that somebody who left has, by saying nothing.
+#[test]
+fn what_is_due_by_the_log_that_is_here_is_due_where_the_server_says_nothing() {
+    let mut fixture = fixture();
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite_by(BOB_EMAIL, TransportChoice::P2p).unwrap();
+    let ends = meet(&fixture.alice, &bob, &invitation, TransportChoice::P2p, BOB);
+    assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
+    let _ = bob.until_device(|device| device.registration == Registration::Registered);
+    let _ = fixture.alice.verify().unwrap();
+    let users = fixture.alice.users().unwrap().users;
+    let user = users.iter().find(|user| user.email.as_str() == BOB_EMAIL).unwrap().user;
+    let asked = UserRevoke { select: DeviceSelector::default(), user };
+    let _member: Member = fixture.alice.call(method::USER_REVOKE, asked).unwrap();
+    let _ = fixture.alice.verify().unwrap();
+
+    fixture.server.kill();
+    let carol = fixture.device("carol");
+    let invitation = fixture.alice.invite_by("carol@acme.example", TransportChoice::Auto).unwrap();
+    let (mut claimer, mut greeter) = start(&fixture.alice, &carol, &invitation, TransportChoice::Auto);
+    let newcomer =
+        Newcomer { name: Some("Carol"), label: "Carol's notebook", password: "carol grows quinces" };
+    script::up_to_approval(&mut claimer, &mut greeter, newcomer);
+    let refused = greeter.approve(None).unwrap_err();
+    assert_eq!(refused.name(), ProblemKind::DirectoryKeyDue, "{refused:?}");
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl greeter::Issuer for PeerIssuer {
 
     /// The newest log that can be had. A server that answers and refuses, or that shows another
     /// past, is heard; one that can't be reached, or whose answer could be anybody's, is not waited
-    /// for.
+    /// for, unless a key for names is due or missing: being slow must not get it an older one.
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         if !self.ask_server {
             return Ok(self.session.log());
@@ -186,7 +186,11 @@ impl greeter::Issuer for PeerIssuer {
                 | SyncError::Forked(..)
                 | SyncError::Transport(TransportError::Refused { .. })),
             )) => Err(error.into()),
-            Ok(Err(SyncError::Transport(_))) | Err(_) => Ok(self.session.log()),
+            Ok(Err(SyncError::Transport(_))) | Err(_) => {
+                let log = self.session.log();
+                self.session.directory_without_answer(&log)?;
+                Ok(log)
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! a later key leads to.
 //!
 //! Decides the order: the newest first, which leads to the others; then each that is still missing,
-//! while the server has its ring. Refuses every key that is not the log's.
+//! while the server has its ring, some with each request. Refuses every key that is not the log's.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,11 +44,7 @@ impl Session {
         while let Some(record) = next.filter(|_| asked.len() < RINGS_ASKED) {
             asked.insert(record.number);
             self.fetch_ring(log, &record).await?;
-            let held = self.open.directory();
-            let missing = |record: &&DirectoryKeyRecord| {
-                held.opening(record.number).is_none() && !asked.contains(&record.number)
-            };
-            next = log.directory_keys().iter().rev().find(missing).copied();
+            next = self.next_missing(log, &asked);
         }
         Ok(())
     }

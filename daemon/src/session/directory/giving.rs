@@ -43,21 +43,25 @@ impl Session {
         if seen().contains(&record.number) {
             return Ok(());
         }
+        let number = record.number;
         match answered(|| self.member.directory_ring(&record.ring)).await {
             Ok(_) => {}
             Err(error) if error.code() == Some(ErrorCode::RingMissing) => {
                 for part in &own.parts {
                     answered(|| self.member.put_directory_part(part.clone())).await?;
                 }
-                answered(|| self.member.change_directory_key(&own.change)).await?;
-                tracing::info!(
-                    number = record.number,
-                    "the server was given back the ring of a key for names"
-                );
+                match answered(|| self.member.change_directory_key(&own.change)).await {
+                    Ok(_) => tracing::info!(number, "the server was given back the ring of a key for names"),
+                    // One that lacks a box is not taken again: boxes beside it have to do.
+                    Err(error) if error.code() == Some(ErrorCode::RingRefused) => {
+                        tracing::info!(number, "the server does not take back the ring of a key for names");
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             Err(error) => return Err(error.into()),
         }
-        seen().insert(record.number);
+        seen().insert(number);
         Ok(())
     }
 

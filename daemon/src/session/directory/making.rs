@@ -43,13 +43,18 @@ impl Session {
     /// sealed then.
     pub async fn fresh_directory(&self, log: Arc<VerifiedLog>) -> Result<Arc<VerifiedLog>, Problem> {
         let _turn = self.directory_work.changing.lock().await;
-        let (mut log, mut changed) = (log, false);
+        // Whoever had the turn before may have changed the key.
+        let newer = self.log();
+        let mut log = if newer.count() > log.count() { newer } else { log };
+        let mut changed = false;
         for left in (0..=TRIES).rev() {
-            if let Some(record) = log.directory_keys().last().copied() {
-                self.adopt_own(&log, &record).await?;
-                if !self.has_all(&log) {
-                    self.fetch_directory(&log).await?;
-                }
+            // Handed in before, and the answer was lost: the manifest does not have it yet.
+            changed |= self.adopt_own(&log).await?.is_some_and(|own| own.new);
+            if self.present_directory_key(&log).is_err()
+                && let Err(problem) = self.fetch_directory(&log).await
+                && self.present_directory_key(&log).is_err()
+            {
+                return Err(problem);
             }
             if !log.is_directory_key_due() || !self.is_administrator(&log) {
                 self.present_directory_key(&log)?;
@@ -70,6 +75,19 @@ impl Session {
             log = self.sync().await?;
         }
         Err(due(&"the server takes none, as if the log had gone on each time."))
+    }
+
+    /// The same where the server was to be asked and did not answer in time: one that is slow must
+    /// not come to a name under a key that somebody who left has. What is due, or missing, by the
+    /// log that is here, nobody can do anything about now.
+    ///
+    /// # Errors
+    /// `directory_key_due`, `directory_key_missing`. No name is to be sealed then.
+    pub fn directory_without_answer(&self, log: &VerifiedLog) -> Result<(), Problem> {
+        if log.is_directory_key_due() && self.is_administrator(log) {
+            return Err(due(&"the server does not answer."));
+        }
+        self.present_directory_key(log)
     }
 
     /// The same in a task of its own: whoever stops waiting breaks nothing off.
@@ -112,6 +130,8 @@ impl Session {
                 done => return Ok(done?),
             }
         }
+        // What is kept gives way to the new one: a key that the log names is not to go with it.
+        self.adopt_own(log).await?;
         let own = self.sign_directory_change(log).await?;
         Ok(self.hand_in_ring(&own).await?)
     }

@@ -2,7 +2,8 @@
 //! itself.
 //!
 //! Decides that a key is that of its number if it passes the check that the verified log names,
-//! whoever gave it, and that one which is not to be had is asked for less and less often, unless
+//! whoever gave it; that the present one is missed where it is not here, and of earlier ones those
+//! that some name carries; and that what is not to be had is asked for less and less often, unless
 //! something may have changed. `getting` opens what others made, `making` makes the next one,
 //! `giving` hands it to members whose ring has no right box for them. A wrong ring, box or past is
 //! an alarm that names its author.
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use parsec_protocol::chain::organisation::certificate::{Author, Profile};
 use parsec_protocol::chain::organisation::log::{DirectoryKeyRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::members::sealed_with;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::directory::is_named;
 use parsec_protocol::directory_ring::{DirectoryRing, Expected};
@@ -59,6 +61,18 @@ struct Asked {
     by: (u64, usize),
     failures: u32,
     again: Option<Instant>,
+    /// Numbers that were asked for since all that are missing were: what one request has no room
+    /// for comes with the next.
+    tried: BTreeSet<u32>,
+}
+
+/// A change of the key that this device made and the log names.
+#[derive(Debug)]
+struct Adopted {
+    record: DirectoryKeyRecord,
+    change: OwnDirectoryChange,
+    /// Whether its key was not in use before.
+    new: bool,
 }
 
 impl Asked {
@@ -72,7 +86,12 @@ impl Asked {
     fn in_vain(&mut self, by: (u64, usize), now: Instant) -> Duration {
         let pause =
             PAUSE_FIRST.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(PAUSE_MAX);
-        *self = Self { by, failures: self.failures.saturating_add(1), again: Some(now + pause) };
+        *self = Self {
+            by,
+            failures: self.failures.saturating_add(1),
+            again: Some(now + pause),
+            tried: std::mem::take(&mut self.tried),
+        };
         pause
     }
 }
@@ -118,14 +137,19 @@ impl Session {
             tracing::info!(%problem, "members' public keys can't be fetched ahead");
         }
         let Some(record) = log.directory_keys().last().copied() else { return Ok(None) };
-        let own = self.adopt_own(log, &record).await?;
+        let own = self.adopt_own(log).await?;
         let pause = self.get_directory_keys(log).await?;
         if self.open.directory().opening(record.number).is_none() {
             return Ok(pause);
         }
-        if let Some(own) = &own {
-            self.put_ring_back(&record, own).await?;
+        if let Some(own) = &own
+            && let Err(problem) = self.put_ring_back(&own.record, &own.change).await
+        {
+            // Boxes beside the ring do as well.
+            let number = own.record.number;
+            tracing::warn!(number, %problem, "the ring of a key for names could not be given back");
         }
+        let own = own.filter(|own| own.record.number == record.number).map(|own| own.change);
         self.give_directory_boxes(log, &record, own).await?;
         Ok(pause)
     }
@@ -136,14 +160,19 @@ impl Session {
     /// # Errors
     /// As [`Self::keep_directory`].
     pub async fn put_directory_back(&self, log: &Arc<VerifiedLog>) -> Result<(), Problem> {
-        let work = &self.directory_work;
-        work.there.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        work.boxed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.directory_may_be_lost();
         self.directory_may_be_there();
         self.keep_directory(log).await.map(drop)
     }
 
-    /// Whether a key that the log names is not here.
+    /// The server has lost something: what was seen there of rings and boxes is looked at again.
+    pub(super) fn directory_may_be_lost(&self) {
+        let work = &self.directory_work;
+        work.there.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        work.boxed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether the present key of the log, or one that a name carries, is not here.
     pub fn lacks_directory_key(&self) -> bool {
         !self.has_all(&self.log())
     }
@@ -158,8 +187,38 @@ impl Session {
     }
 
     fn has_all(&self, log: &VerifiedLog) -> bool {
+        self.missing(log).is_empty()
+    }
+
+    /// The present key, and those that some name of the log carries, as far as they are not here;
+    /// the newest first. A key that nobody has and nothing is sealed with is nothing to ask for.
+    fn missing(&self, log: &VerifiedLog) -> Vec<DirectoryKeyRecord> {
         let held = self.open.directory();
-        log.directory_keys().iter().all(|record| held.opening(record.number).is_some())
+        let not_here = |record: &&DirectoryKeyRecord| held.opening(record.number).is_none();
+        let mut missing: Vec<_> = log.directory_keys().iter().rev().filter(not_here).copied().collect();
+        if missing.is_empty() {
+            return missing;
+        }
+        let users = log.users().filter_map(|user| sealed_with(&user.sealed_name));
+        let devices = log.devices().filter_map(|device| sealed_with(&device.sealed_label));
+        let carried: BTreeSet<u32> = users.chain(devices).collect();
+        let present = log.directory_keys().last().map(|record| record.number);
+        missing.retain(|record| Some(record.number) == present || carried.contains(&record.number));
+        missing
+    }
+
+    /// Which key to ask for next, of those that are missing and not in `asked`: one that was not
+    /// tried lately, so that keys which nobody has keep none back that is to be had.
+    fn next_missing(&self, log: &VerifiedLog, asked: &BTreeSet<u32>) -> Option<DirectoryKeyRecord> {
+        let mut missing = self.missing(log);
+        missing.retain(|record| !asked.contains(&record.number));
+        let mut work = self.asked();
+        if missing.iter().all(|record| work.tried.contains(&record.number)) {
+            work.tried.clear();
+        }
+        let next = missing.into_iter().find(|record| !work.tried.contains(&record.number))?;
+        work.tried.insert(next.number);
+        Some(next)
     }
 
     /// Gets what is missing, unless that was tried in vain a short while ago.
@@ -172,11 +231,12 @@ impl Session {
         if let Some(rest) = self.asked().rest(known(), Instant::now()) {
             return Ok(Some(rest));
         }
-        self.fetch_directory(log).await?;
-        if self.has_all(log) {
+        let fetched = self.fetch_directory(log).await;
+        if fetched.is_ok() && self.has_all(log) {
             *self.asked() = Asked::default();
             return Ok(None);
         }
+        // Also where the server failed: one that fails each time is not to be asked each time.
         let first = self.asked().failures == 0;
         let pause = self.asked().in_vain(known(), Instant::now());
         if let Err(problem) = self.present_directory_key(log) {
@@ -186,7 +246,7 @@ impl Session {
             // From now on the log is followed.
             self.tell_news();
         }
-        Ok(Some(pause))
+        fetched.map(|()| Some(pause))
     }
 
     /// Refuses where the present key is not here.
@@ -211,21 +271,19 @@ impl Session {
         self.alarm(&Problem::new(ProblemKind::DirectoryUntrusted, text)).await;
     }
 
-    /// The change that this device made, if it is the one of the log; its key is used from now on.
-    async fn adopt_own(
-        &self,
-        log: &Arc<VerifiedLog>,
-        record: &DirectoryKeyRecord,
-    ) -> Result<Option<OwnDirectoryChange>, Problem> {
-        if record.author != Author::Device(self.open.summary.device) {
+    /// The newest change that this device made, if the log names it, also where others followed;
+    /// its key is used from now on.
+    async fn adopt_own(&self, log: &Arc<VerifiedLog>) -> Result<Option<Adopted>, Problem> {
+        let me = Author::Device(self.open.summary.device);
+        if log.directory_keys().iter().all(|record| record.author != me) {
             return Ok(None);
         }
-        let Some(own) = self.store(Store::directory_change).await? else { return Ok(None) };
-        if own.number != record.number || !is_named(log, own.number, &own.key) {
-            return Ok(None);
-        }
-        self.take_directory_keys(log, vec![own.numbered()]).await?;
-        Ok(Some(own))
+        let Some(change) = self.store(Store::directory_change).await? else { return Ok(None) };
+        let record = log.directory_keys().iter().find(|record| record.number == change.number).copied();
+        let record = record.filter(|record| record.author == me && is_named(log, record.number, &change.key));
+        let Some(record) = record else { return Ok(None) };
+        let new = self.take_directory_keys(log, vec![change.numbered()]).await?;
+        Ok(Some(Adopted { record, change, new }))
     }
 
     /// The head of a key's ring, with those for whom its boxes are; none where the server has none,
@@ -277,5 +335,8 @@ mod tests {
         assert_eq!(asked.rest(by, now + PAUSE_MAX), None, "the pause is over");
         assert_eq!(asked.rest((8, 1), now), None, "the log has grown");
         assert_eq!(asked.rest((7, 2), now), None, "another key came");
+        asked.tried.insert(5);
+        let _ = asked.in_vain(by, now);
+        assert!(asked.tried.contains(&5), "what was tried is remembered across requests");
     }
 }

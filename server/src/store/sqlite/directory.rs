@@ -94,7 +94,8 @@ fn of<'a>(part: &LoosePart<'a>) -> (&'a str, &'a [u8], &'a [u8]) {
     (part.organisation.as_str(), part.device.as_bytes().as_slice(), part.hash.as_bytes().as_slice())
 }
 
-/// Keeps a part for a while, and of the same device's others the newest so many.
+/// Keeps a part for a while, and of the same user's others the newest so many, whichever device
+/// put them.
 pub(super) fn put_loose(
     sql: &Connection,
     part: LoosePart<'_>,
@@ -109,9 +110,12 @@ pub(super) fn put_loose(
     )?;
     insert.execute(params![organisation, device, hash, stored(now.0), bytes])?;
     let mut delete = sql.prepare_cached(
-        "DELETE FROM directory_loose WHERE organisation = ?1 AND device = ?2 AND hash IN
-         (SELECT hash FROM directory_loose WHERE organisation = ?1 AND device = ?2 AND hash <> ?3
-          ORDER BY put DESC, rowid DESC LIMIT -1 OFFSET ?4)",
+        "DELETE FROM directory_loose WHERE rowid IN
+         (SELECT l.rowid FROM directory_loose l
+          JOIN device d ON d.organisation = l.organisation AND d.device = l.device
+          WHERE l.organisation = ?1 AND NOT (l.device = ?2 AND l.hash = ?3)
+            AND d.user = (SELECT o.user FROM device o WHERE o.organisation = ?1 AND o.device = ?2)
+          ORDER BY l.put DESC, l.rowid DESC LIMIT -1 OFFSET ?4)",
     )?;
     delete.execute(params![organisation, device, hash, limit(others)])?;
     Ok(())
