@@ -8,24 +8,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::PeerView;
+use parsec_protocol::control::{Carrier, Direction, PeerView};
 use parsec_protocol::direct::{
     ANSWER_MAX_BYTES, Answer, AskedObject, GivenObject, KNOCK_MAX_BYTES, KnownEnds, Met, QUESTIONS_MAX,
-    Question,
+    Question, Word,
 };
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::PeerKey;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::taking;
+use super::comparing;
 use super::who::{self, Knocking, Member};
 use crate::network::Guard;
-use crate::p2p::{Lan, Talk, TalkError};
+use crate::os::clock;
+use crate::p2p::{Lan, Link, Peer, Talk, TalkError, peer_id};
 use crate::safes::views;
 use crate::session::Session;
-use crate::session::direct::{Came, Objects, Wanted};
+use crate::session::direct::{Objects, Wanted};
 
 /// How long an answer may take to begin.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
@@ -37,9 +39,9 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// The least time between two looks at one device: who names other ends all the time is asked no
 /// oftener.
 const LOOK_LEAST: Duration = Duration::from_millis(200);
-/// When it is looked again at what could not be taken in: the server may be found to be away, or
-/// back, meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// When it is compared again what goes further than this device has: the server may have shown as
+/// much meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Wishes for contents that may wait for one device.
 const WANTED_MAX: usize = 16;
 
@@ -54,7 +56,7 @@ pub(super) async fn meet(session: Arc<Session>, lan: Lan) {
         shown.retain(|key, _| peers.iter().any(|peer| peer.peer == *key));
         for peer in peers {
             let view = shown.entry(peer.peer);
-            let view = view.or_insert_with(|| session.net.peer(taking::shown(&peer)).ok());
+            let view = view.or_insert_with(|| session.net.peer(shown_as(&peer)).ok());
             if let Some(view) = view {
                 view.change(|view| view.proven |= peer.proven);
             }
@@ -74,6 +76,25 @@ pub(super) async fn meet(session: Arc<Session>, lan: Lan) {
                 }
             }
         }
+    }
+}
+
+/// A connection, as the local API shows it.
+fn shown_as(peer: &Peer) -> PeerView {
+    let carrier = match peer.link {
+        Link::Quic => Carrier::Quic,
+        Link::Tcp => Carrier::Tcp,
+        Link::Relay => Carrier::Relay,
+    };
+    PeerView {
+        token: None,
+        ceremony: None,
+        peer: peer_id(&peer.peer),
+        address: peer.address.clone(),
+        direction: if peer.inbound { Direction::In } else { Direction::Out },
+        carrier,
+        proven: peer.proven,
+        since: clock::now(),
     }
 }
 
@@ -153,7 +174,7 @@ async fn tell(session: &Session, member: &Member) {
     }
 }
 
-/// Follows where the other device's logs end, and takes in what is new.
+/// Follows where the other device's logs end, and compares them with what is here.
 async fn follow(
     session: &Arc<Session>,
     talk: &mut Talk,
@@ -161,21 +182,31 @@ async fn follow(
     member: &Member,
 ) -> Result<Round, TalkError> {
     let mut known: BTreeMap<SafeId, [u64; 3]> = member.safes.iter().map(|safe| (*safe, [0; 3])).collect();
-    // Another stream begins with questions to spare for what each look asks.
-    for _ in 0..QUESTIONS_MAX / 16 {
+    // What goes further than this device has: once it has as much, that is compared.
+    let mut ahead: BTreeMap<SafeId, Word> = BTreeMap::new();
+    let mut looked = Instant::now();
+    for _ in 0..QUESTIONS_MAX {
         let ends = known.iter().map(|(safe, counts)| KnownEnds { safe: *safe, counts: *counts });
         talk.say(&Question::Ends { known: ends.collect() }).await?;
         match talk.hear(ANSWER_MAX_BYTES, ENDS_WAIT).await? {
             Answer::Ends { safe, word } if known.contains_key(&safe) => {
-                let counts = word.counts();
-                if taking::look(session, talk, member, safe, word).await? {
-                    known.insert(safe, counts);
+                known.insert(safe, word.counts());
+                if comparing::look(session, member, safe, &word).await? {
+                    ahead.remove(&safe);
                 } else {
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                    ahead.insert(safe, word);
                 }
             }
             Answer::Nothing {} => {}
             _ => return Err(TalkError::Misbehaved("an answer is to another question".to_owned())),
+        }
+        if looked.elapsed() >= LOOK_AGAIN {
+            looked = Instant::now();
+            for (safe, word) in std::mem::take(&mut ahead) {
+                if !comparing::look(session, member, safe, &word).await? {
+                    ahead.insert(safe, word);
+                }
+            }
         }
         // A safe that was shared since, or a key that came, is shown with a new knock.
         let now = who::knock(session, talk.ends()).await;
@@ -213,7 +244,7 @@ async fn contents(
         };
         let bytes = given.iter().map(|(_, sealed)| sealed.len() as u64).sum();
         if bytes > 0 {
-            session.direct.came(safe, member.device, Came { bytes, ..Came::default() });
+            session.direct.came(safe, member.device, bytes);
         }
         // Whoever wanted them may have gone.
         let _ = answer.send(given);

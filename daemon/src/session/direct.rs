@@ -1,8 +1,8 @@
 //! Other devices of the safes that this one meets directly, for whoever wants something of them.
 //!
-//! Decides what is remembered of them: who is there now, and what came from whom since the device
-//! was unlocked. Says nothing about who is believed: what comes was compared with its hash, or
-//! judged as if the server had sent it, by who fetched it.
+//! Decides what is remembered of them: who is there now, and how much came from whom since the
+//! device was unlocked. Says nothing about who is believed: what comes was compared with its hash
+//! by who fetched it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,10 @@ const ASKED_MAX: usize = 64;
 /// How long one answer may take before another device is asked: one of the largest size over a slow
 /// wireless network.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// Safes for which one device's word may raise an alarm until this one is locked: as many as a
+/// person will look at. A member can make up what it has seen, anew with each word.
+const ALARMED_MAX: usize = 8;
 
 /// Sealed objects that came, each with its id; they have the hashes that were asked for.
 pub(crate) type Objects = Vec<(ObjectId, Vec<u8>)>;
@@ -46,10 +50,6 @@ struct There {
 /// What came from one device for one safe, since this one was unlocked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Came {
-    /// Certificates of the safe's log.
-    pub(crate) certificates: u64,
-    /// Records of its journal.
-    pub(crate) records: u64,
     /// Bytes of sealed contents.
     pub(crate) bytes: u64,
     /// When something came last; absent where nothing did.
@@ -61,6 +61,8 @@ struct State {
     next: u64,
     there: BTreeMap<u64, There>,
     came: BTreeMap<(SafeId, DeviceId), Came>,
+    /// Safes for which an alarm was raised at a device's word.
+    alarmed: BTreeMap<DeviceId, BTreeSet<SafeId>>,
 }
 
 /// The devices that are met directly.
@@ -104,14 +106,20 @@ impl Direct {
         Joined { state: Arc::clone(&self.state), number }
     }
 
-    /// Something came from a device.
-    pub(crate) fn came(&self, safe: SafeId, device: DeviceId, more: Came) {
+    /// Contents came from a device.
+    pub(crate) fn came(&self, safe: SafeId, device: DeviceId, bytes: u64) {
         let mut state = locked(&self.state);
         let came = state.came.entry((safe, device)).or_default();
-        came.certificates = came.certificates.saturating_add(more.certificates);
-        came.records = came.records.saturating_add(more.records);
-        came.bytes = came.bytes.saturating_add(more.bytes);
+        came.bytes = came.bytes.saturating_add(bytes);
         came.last = Some(clock::now());
+    }
+
+    /// Whether a device's word for another history of a safe may be an alarm: one for each safe,
+    /// and not of more than [`ALARMED_MAX`].
+    pub(crate) fn may_alarm(&self, device: DeviceId, safe: SafeId) -> bool {
+        let mut state = locked(&self.state);
+        let alarmed = state.alarmed.entry(device).or_default();
+        alarmed.len() < ALARMED_MAX && alarmed.insert(safe)
     }
 
     /// Devices that are there for a safe, or from which something came: whether they are there.
