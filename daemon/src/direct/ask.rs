@@ -135,7 +135,7 @@ async fn knocked(
     let knocking = knocking.map_err(|error| TalkError::Broken(error.to_string()))?;
     talk.say(&knocking.knock).await?;
     let met: Met = talk.hear(KNOCK_MAX_BYTES, ANSWER_WAIT).await?;
-    let member = who::met(session, talk.ends(), &knocking, &met).await;
+    let member = who::met(session, &knocking, &met).await;
     Ok((talk, knocking, member))
 }
 

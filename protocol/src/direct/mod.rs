@@ -7,7 +7,7 @@
 mod heads;
 mod hello;
 
-use minicbor::bytes::ByteVec;
+use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
 use crate::ids::{ObjectId, SafeId};
@@ -15,7 +15,9 @@ use crate::limits::BODY_MAX_BYTES;
 use crate::object_hash::ObjectHash;
 
 pub use heads::{SignedSafeHeads, Word};
-pub use hello::{ENTRY_BYTES, Ends, HELLO_BYTES, Hello, Side, Tag, random_entry, read_entry};
+pub use hello::{
+    ENTRY_BYTES, Ends, HELLO_BYTES, Hello, MEETING_NONCE_BYTES, Meeting, Side, Tag, random_entry, read_entry,
+};
 
 /// The name under which both sides speak.
 pub const PROTOCOL: &str = "/parsec/direct/1";
@@ -26,7 +28,7 @@ pub const KNOCK_STEP: usize = 16;
 /// check.
 pub const KNOCK_MAX: usize = 256;
 /// Largest encoding of a knock, and of the answer to it.
-pub const KNOCK_MAX_BYTES: usize = 8 + KNOCK_MAX * (ENTRY_BYTES + 8);
+pub const KNOCK_MAX_BYTES: usize = 8 + MEETING_NONCE_BYTES + KNOCK_MAX * (ENTRY_BYTES + 8);
 /// Epochs whose keys still open a knock: as many as a device may have slept through. Who has such
 /// a key and no role any more is answered like a stranger.
 pub const EPOCHS_KNOWN: u64 = 16;
@@ -42,18 +44,24 @@ pub const QUESTIONS_MAX: u32 = 10_000;
 /// The first frame of who opens a stream: for each of its safes an entry that only members can
 /// read, among random ones.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(transparent)]
-pub struct Knock(#[n(0)] pub Vec<ByteVec>);
+pub struct Knock {
+    /// Drawn for this knock: no two have the same tags.
+    #[n(0)]
+    pub nonce: ByteArray<MEETING_NONCE_BYTES>,
+    /// Each of [`ENTRY_BYTES`] bytes.
+    #[n(1)]
+    pub entries: Vec<ByteVec>,
+}
 
 impl Knock {
     /// Whether it has the shape that every knock has.
     #[must_use]
     pub fn is_shaped(&self) -> bool {
-        let count = self.0.len();
+        let count = self.entries.len();
         count > 0
             && count <= KNOCK_MAX
             && count.is_multiple_of(KNOCK_STEP)
-            && self.0.iter().all(|entry| entry.len() == ENTRY_BYTES)
+            && self.entries.iter().all(|entry| entry.len() == ENTRY_BYTES)
     }
 }
 
@@ -183,14 +191,15 @@ mod tests {
     #[test]
     fn a_knock_of_another_shape_is_none() {
         let entry = || ByteVec::from(vec![0; ENTRY_BYTES]);
-        assert!(Knock(vec![entry(); KNOCK_STEP]).is_shaped());
-        let largest = Knock(vec![entry(); KNOCK_MAX]);
+        let knock = |entries| Knock { nonce: [7; MEETING_NONCE_BYTES].into(), entries };
+        assert!(knock(vec![entry(); KNOCK_STEP]).is_shaped());
+        let largest = knock(vec![entry(); KNOCK_MAX]);
         assert!(largest.is_shaped());
         assert_eq!(codec::decode(&codec::encode(&largest), KNOCK_MAX_BYTES), Ok(largest));
-        assert!(!Knock(Vec::new()).is_shaped());
-        assert!(!Knock(vec![entry(); KNOCK_STEP - 1]).is_shaped());
-        assert!(!Knock(vec![entry(); KNOCK_MAX + KNOCK_STEP]).is_shaped());
-        assert!(!Knock(vec![vec![0; ENTRY_BYTES + 1].into(); KNOCK_STEP]).is_shaped());
+        assert!(!knock(Vec::new()).is_shaped());
+        assert!(!knock(vec![entry(); KNOCK_STEP - 1]).is_shaped());
+        assert!(!knock(vec![entry(); KNOCK_MAX + KNOCK_STEP]).is_shaped());
+        assert!(!knock(vec![vec![0; ENTRY_BYTES + 1].into(); KNOCK_STEP]).is_shaped());
         let met = Met(vec![MetSafe { entry: 255, hello: vec![0; HELLO_BYTES].into() }; KNOCK_MAX]);
         assert!(codec::encode(&met).len() <= KNOCK_MAX_BYTES);
     }
