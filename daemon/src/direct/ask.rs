@@ -42,6 +42,9 @@ const LOOK_LEAST: Duration = Duration::from_millis(200);
 /// When it is compared again what goes further than this device has: the server may have shown as
 /// much meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How long a stream for contents may be idle and be used again: half of what the other side waits
+/// for a question.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Wishes for contents that may wait for one device.
 const WANTED_MAX: usize = 16;
 
@@ -218,6 +221,11 @@ async fn follow(
     Ok(Round::Changed)
 }
 
+async fn asked_on(talk: &mut Talk, question: &Question) -> Result<Answer, TalkError> {
+    talk.say(question).await?;
+    talk.hear(ANSWER_MAX_BYTES, ANSWER_WAIT).await
+}
+
 /// Asks for contents that somebody here wants, on a stream of its own.
 async fn contents(
     session: &Session,
@@ -226,18 +234,37 @@ async fn contents(
     member: &Member,
     wishes: &mut mpsc::Receiver<Wanted>,
 ) -> Result<Round, TalkError> {
-    let mut stream: Option<Talk> = None;
+    let mut stream: Option<(Talk, Instant)> = None;
     while let Some(Wanted { safe, objects, answer }) = wishes.recv().await {
-        let mut talk = match stream.take() {
-            Some(talk) => talk,
+        // Whoever wanted them waits no more: nothing is loaded for nobody.
+        if answer.is_closed() {
+            continue;
+        }
+        let asked = objects.iter().map(|(object, blake3)| AskedObject { object: *object, blake3: *blake3 });
+        let question = Question::Objects { safe, objects: asked.collect() };
+        // The other side ends what is silent for long: a stream that was used may be gone, and is
+        // no reason to fail.
+        let mut again = None;
+        if let Some((mut talk, used)) = stream.take()
+            && used.elapsed() < IDLE_MAX
+        {
+            match asked_on(&mut talk, &question).await {
+                Ok(answer) => again = Some((talk, answer)),
+                Err(TalkError::Broken(why)) => tracing::debug!(why, "a stream is opened anew"),
+                Err(error) => return Err(error),
+            }
+        }
+        let (talk, answered) = match again {
+            Some(done) => done,
             None => match knocked(session, lan, peer).await? {
-                (talk, _, Some(same)) if same.device == member.device => talk,
+                (mut talk, _, Some(same)) if same.device == member.device => {
+                    let answer = asked_on(&mut talk, &question).await?;
+                    (talk, answer)
+                }
                 _ => return Ok(Round::Over),
             },
         };
-        let asked = objects.iter().map(|(object, blake3)| AskedObject { object: *object, blake3: *blake3 });
-        talk.say(&Question::Objects { safe, objects: asked.collect() }).await?;
-        let given = match talk.hear(ANSWER_MAX_BYTES, ANSWER_WAIT).await? {
+        let given = match answered {
             Answer::Objects { objects: given } => right(&objects, given)?,
             Answer::Nothing {} => Objects::new(),
             _ => return Err(TalkError::Misbehaved("an answer is to another question".to_owned())),
@@ -248,7 +275,7 @@ async fn contents(
         }
         // Whoever wanted them may have gone.
         let _ = answer.send(given);
-        stream = Some(talk);
+        stream = Some((talk, Instant::now()));
     }
     Ok(Round::Over)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use parsec_protocol::ids::{DeviceId, ObjectId, SafeId, Timestamp};
 use parsec_protocol::object_hash::ObjectHash;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Session;
 use crate::os::clock;
@@ -19,7 +20,9 @@ use crate::os::clock;
 const ASKED_MAX: usize = 64;
 /// How long one answer may take before another device is asked: one of the largest size over a slow
 /// wireless network.
-const ANSWER_WAIT: Duration = Duration::from_secs(30);
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
+/// How long all of them may take: who is slow must not keep a person from the server.
+const FETCH_WAIT: Duration = Duration::from_secs(30);
 
 /// Safes for which one device's word may raise an alarm until this one is locked: as many as a
 /// person will look at. A member can make up what it has seen, anew with each word.
@@ -139,12 +142,13 @@ impl Direct {
     }
 
     /// Those of some objects that devices which are there have: of at most `most` bytes, and what
-    /// the last answer brought beyond.
+    /// the last answer brought beyond; as long as `go_on` says so.
     pub(crate) async fn fetch(
         &self,
         safe: SafeId,
         wanted: &[(ObjectId, ObjectHash)],
         most: usize,
+        go_on: impl Fn() -> bool + Send,
     ) -> Objects {
         let asked: Vec<_> = {
             let state = locked(&self.state);
@@ -152,15 +156,21 @@ impl Direct {
             there.map(|there| there.wanted.clone()).collect()
         };
         let (mut missing, mut found) = (wanted.to_vec(), Objects::new());
+        let deadline = Instant::now() + FETCH_WAIT;
         for device in asked {
             // As long as it has some.
             while !missing.is_empty() && found.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() < most {
+                if !go_on() || Instant::now() >= deadline {
+                    return found;
+                }
                 let objects = missing.iter().copied().take(ASKED_MAX).collect();
                 let (answer, came) = oneshot::channel();
-                if device.send(Wanted { safe, objects, answer }).await.is_err() {
-                    break;
-                }
-                let Ok(Ok(came)) = tokio::time::timeout(ANSWER_WAIT, came).await else { break };
+                let asked = async {
+                    device.send(Wanted { safe, objects, answer }).await.ok()?;
+                    came.await.ok()
+                };
+                let until = deadline.min(Instant::now() + ANSWER_WAIT);
+                let Ok(Some(came)) = tokio::time::timeout_at(until, asked).await else { break };
                 if came.is_empty() {
                     break;
                 }

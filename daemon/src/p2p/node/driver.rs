@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::convert::{both, by_way_of, id_of, key_of, socket_of};
-use super::gather::Gather;
+use super::gather::{Gather, is_near};
 use super::library::{Behaviour, BehaviourEvent};
 use super::{Command, Link, NodeError, Peer, Status};
 
@@ -371,6 +371,12 @@ impl Driver {
             Link::Tcp
         };
         let inbound = endpoint.is_listener();
+        // The port is open on every network: whoever comes from outside a private one is nobody who
+        // is looked for.
+        if inbound && self.gather.is_some() && !is_near(address) {
+            self.swarm.close_connection(connection);
+            return;
+        }
         if inbound {
             self.accepted = self.accepted.saturating_add(1);
             if self.accepted == ACCEPTED_MAX {

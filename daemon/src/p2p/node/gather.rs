@@ -26,6 +26,12 @@ const ADDRESSES_MAX: usize = 4;
 const PAUSE_FIRST: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
+/// Whether a connection comes from a private network, or this machine.
+pub(super) fn is_near(address: &Multiaddr) -> bool {
+    let ip = socket_of(address).map(|address| address.ip().to_canonical());
+    ip.is_some_and(|ip| ip.is_loopback() || !is_public(&ip))
+}
+
 #[derive(Debug)]
 struct Known {
     addresses: Vec<SocketAddr>,
@@ -124,6 +130,17 @@ mod tests {
         }
         gather.found(PeerId::random(), &at("/ip4/10.0.0.1/tcp/4001"));
         assert!(gather.due().is_some());
+    }
+
+    #[test]
+    fn who_comes_from_outside_is_not_let_in() {
+        for near in ["/ip4/192.168.1.7/tcp/4001", "/ip4/127.0.0.1/tcp/4001", "/ip6/fd00::1/udp/4001/quic-v1"]
+        {
+            assert!(is_near(&at(near)), "{near}");
+        }
+        for far in ["/ip4/198.51.100.7/tcp/4001", "/ip6/2001:db8::1/tcp/4001", "/dns4/inside/tcp/4001"] {
+            assert!(!is_near(&at(far)), "{far}");
+        }
     }
 
     #[tokio::test]
