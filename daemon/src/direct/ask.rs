@@ -160,7 +160,7 @@ async fn round(session: &Arc<Session>, lan: &Lan, peer: PeerKey) -> Result<Round
     tracing::info!(device = %member.device, safes = member.safes.len(), "a device of one's safes is met");
     tell(session, &member).await;
     let done = tokio::select! {
-        done = follow(session, &mut talk, &knocking, &member) => done,
+        done = follow(session, lan, &mut talk, &knocking, &member) => done,
         done = contents(session, lan, peer, &member, &mut wishes) => done,
     };
     drop(there);
@@ -180,6 +180,7 @@ async fn tell(session: &Session, member: &Member) {
 /// Follows where the other device's logs end, and compares them with what is here.
 async fn follow(
     session: &Arc<Session>,
+    lan: &Lan,
     talk: &mut Talk,
     knocking: &Knocking,
     member: &Member,
@@ -210,6 +211,10 @@ async fn follow(
                     ahead.insert(safe, word);
                 }
             }
+        }
+        if !who::is_member_still(session, member).await {
+            lan.unproven(talk.peer());
+            return Ok(Round::Over);
         }
         // A safe that was shared since, or a key that came, is shown with a new knock.
         let now = who::knock(session, talk.ends()).await;

@@ -32,6 +32,9 @@ use crate::store::{Store, StoreError};
 const ANSWERING_PER_PEER_MAX: usize = 4;
 /// Streams answered at once: each holds an answer, one megabyte, so 32 MiB.
 const ANSWERING_MAX: usize = 32;
+/// Knocks on a connection that nobody has proven anything on: each is looked for under all keys of
+/// all safes. A device that has newer keys each time needs fewer in the time that it may stay.
+const KNOCKS_UNPROVEN_MAX: u32 = 8;
 /// How long a knock may take to begin.
 const KNOCK_WAIT: Duration = Duration::from_secs(10);
 /// How long a stream may be silent.
@@ -43,6 +46,7 @@ const ENDS_WAIT: Duration = Duration::from_secs(30);
 pub(super) async fn serve(session: Arc<Session>, lan: Lan, mut knocks: Knocks) {
     let mut answering = JoinSet::new();
     let mut by_peer: BTreeMap<PeerKey, usize> = BTreeMap::new();
+    let mut unproven: BTreeMap<PeerKey, u32> = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
@@ -58,6 +62,9 @@ pub(super) async fn serve(session: Arc<Session>, lan: Lan, mut knocks: Knocks) {
             next = lan.next(&mut knocks), if answering.len() < ANSWERING_MAX => {
                 let Some(talk) = next else { return };
                 let peer = talk.peer();
+                if !may_knock(&lan, &mut unproven, peer) {
+                    continue;
+                }
                 let count = by_peer.entry(peer).or_default();
                 if *count < ANSWERING_PER_PEER_MAX {
                     *count += 1;
@@ -77,6 +84,19 @@ pub(super) async fn serve(session: Arc<Session>, lan: Lan, mut knocks: Knocks) {
     }
 }
 
+/// Whether somebody may knock once more: a member's device always, others a few times.
+fn may_knock(lan: &Lan, unproven: &mut BTreeMap<PeerKey, u32>, peer: PeerKey) -> bool {
+    let peers = lan.status().borrow().peers.clone();
+    // Who is gone, or has proven what it is, begins anew.
+    unproven.retain(|key, _| peers.iter().any(|there| there.peer == *key && !there.proven));
+    if peers.iter().any(|there| there.peer == peer && there.proven) {
+        return true;
+    }
+    let knocks = unproven.entry(peer).or_default();
+    *knocks = knocks.saturating_add(1);
+    *knocks <= KNOCKS_UNPROVEN_MAX
+}
+
 /// One stream, from its knock to its end.
 async fn answer(session: &Session, lan: &Lan, mut talk: Talk) -> Result<(), TalkError> {
     let knock: Knock = talk.hear(KNOCK_MAX_BYTES, KNOCK_WAIT).await?;
@@ -93,6 +113,11 @@ async fn answer(session: &Session, lan: &Lan, mut talk: Talk) -> Result<(), Talk
         let question: Question = talk.hear(QUESTION_MAX_BYTES, QUESTION_WAIT).await?;
         let given = given(session, &member, question).await;
         talk.say(&given).await?;
+        // Who was taken out of all is a stranger from here on, and may not stay.
+        if given == (Answer::Nothing {}) && !who::is_member_still(session, &member).await {
+            lan.unproven(talk.peer());
+            return Ok(());
+        }
     }
     Ok(())
 }

@@ -93,6 +93,18 @@ pub(super) async fn may_still(session: &Session, safe: &OpenSafe, device: &Devic
     is_ours(session, &memory) && verify_key(&session.log(), &memory.verified, device).is_some()
 }
 
+/// The same of all safes for which a device has shown to be there: whether any of them is left.
+pub(super) async fn is_member_still(session: &Session, member: &Member) -> bool {
+    for id in &member.safes {
+        if let Some(safe) = session.safes.get(*id)
+            && may_still(session, &safe, &member.device).await
+        {
+            return true;
+        }
+    }
+    false
+}
+
 fn hello(session: &Session, key: &EpochKey<'_>, side: Side, at: Meeting) -> Hello {
     let open = &session.open;
     Hello::of(key, side, at, open.summary.device, |context, message| {
