@@ -274,7 +274,7 @@ async fn contents(
             Answer::Nothing {} => Objects::new(),
             _ => return Err(TalkError::Misbehaved("an answer is to another question".to_owned())),
         };
-        let bytes = given.iter().map(|(_, sealed)| sealed.len() as u64).sum();
+        let bytes: u64 = given.iter().map(|(_, sealed)| sealed.len() as u64).sum();
         if bytes > 0 {
             session.direct.came(safe, member.device, bytes);
         }

@@ -50,7 +50,7 @@ pub(super) async fn look(
         Err(HeadFault::Elsewhere) if head.count > log.count() => false,
         Err(HeadFault::Elsewhere) => {
             let what = format!("another log of the organisation than this device, with {}", in_words(head));
-            forked(session, member, id, what).await;
+            forked(session, member, (id, None), what).await;
             return Ok(true);
         }
         // Told only now, in the log that is here: it may have been revoked meanwhile.
@@ -70,7 +70,7 @@ pub(super) async fn look(
             let what = format!(
                 "another history of safe {id} than this device: {log} of its log and {journal} of its journal, where here are {own_log} and {own_journal}"
             );
-            forked(session, member, id, what).await;
+            forked(session, member, (id, Some(id)), what).await;
             Ok(true)
         }
         Err(problem) => {
@@ -84,10 +84,15 @@ fn in_words(head: Head) -> String {
     format!("{} items ({})", head.count, head.hash)
 }
 
-/// An alarm of its own that two devices have seen different things: behind one that a member made
-/// up, none of another device or safe hides.
-async fn forked(session: &Arc<Session>, member: &Member, safe: SafeId, what: String) {
-    if !session.direct.may_alarm(member.device, safe) {
+/// An alarm of its own that two devices have seen different things, of a safe or of the
+/// organisation's log: behind one that a member made up, none of another device or safe hides.
+async fn forked(
+    session: &Arc<Session>,
+    member: &Member,
+    (safe, about): (SafeId, Option<SafeId>),
+    what: String,
+) {
+    if !session.direct.may_alarm(member.device, about) {
         tracing::warn!(device = %member.device, %safe, what, "two devices have verified different things");
         return;
     }

@@ -1,8 +1,9 @@
 //! What this device gives to others of the same safe.
 //!
 //! Decides that contents of accepted records are given, of the safes that both have shown to have,
-//! and a word for where their logs end, never an item of a log; and that whoever is no member's device any more is told nothing from the next question on.
-//! Refuses what is asked too slowly, too often or in another shape.
+//! and a word for where their logs end, never an item of a log; and that whoever is no member's
+//! device any more is told nothing from the next question on. Refuses what is asked too slowly, too
+//! often or in another shape.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(15);
 /// How long all of them may take: who is slow must not keep a person from the server.
 const FETCH_WAIT: Duration = Duration::from_secs(30);
 
-/// Safes for which one device's word may raise an alarm until this one is locked: as many as a
+/// Histories for which one device's word may raise an alarm until this one is locked: as many as a
 /// person will look at. A member can make up what it has seen, anew with each word.
 const ALARMED_MAX: usize = 8;
 
@@ -64,8 +64,8 @@ struct State {
     next: u64,
     there: BTreeMap<u64, There>,
     came: BTreeMap<(SafeId, DeviceId), Came>,
-    /// Safes for which an alarm was raised at a device's word.
-    alarmed: BTreeMap<DeviceId, BTreeSet<SafeId>>,
+    /// Safes for which an alarm was raised at a device's word; none for the organisation's log.
+    alarmed: BTreeMap<DeviceId, BTreeSet<Option<SafeId>>>,
 }
 
 /// The devices that are met directly.
@@ -117,12 +117,12 @@ impl Direct {
         came.last = Some(clock::now());
     }
 
-    /// Whether a device's word for another history of a safe may be an alarm: one for each safe,
-    /// and not of more than [`ALARMED_MAX`].
-    pub(crate) fn may_alarm(&self, device: DeviceId, safe: SafeId) -> bool {
+    /// Whether a device's word for another history, of a safe or else of the organisation's log,
+    /// may be an alarm: one for each, and not of more than [`ALARMED_MAX`].
+    pub(crate) fn may_alarm(&self, device: DeviceId, about: Option<SafeId>) -> bool {
         let mut state = locked(&self.state);
         let alarmed = state.alarmed.entry(device).or_default();
-        alarmed.len() < ALARMED_MAX && alarmed.insert(safe)
+        alarmed.len() < ALARMED_MAX && alarmed.insert(about)
     }
 
     /// Devices that are there for a safe, or from which something came: whether they are there.
@@ -188,5 +188,23 @@ impl Session {
     pub(crate) fn server_is_away(&self) -> bool {
         let server = (self.open.summary.organisation.clone(), self.member.server().address());
         self.net.reach([server]).iter().any(|reach| reach.reachable == Some(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_devices_words_raise_few_alarms_and_hide_nobody_elses() {
+        let direct = Direct::default();
+        let (liar, other) = (DeviceId::from_bytes([1; 16]), DeviceId::from_bytes([2; 16]));
+        let safe = |number| Some(SafeId::from_bytes([number; 16]));
+        assert!(direct.may_alarm(liar, None));
+        let raised = (0..100).filter(|number| direct.may_alarm(liar, safe(*number))).count();
+        assert_eq!(raised, ALARMED_MAX - 1);
+        assert!(direct.may_alarm(other, safe(0)));
+        assert!(!direct.may_alarm(other, safe(0)), "once for each");
+        assert!(direct.may_alarm(other, safe(1)) && direct.may_alarm(other, None));
     }
 }

@@ -249,7 +249,7 @@ mod tests {
         let key = EpochKey::new(&organisation, &safe, 3, &secret);
         let signing = DeviceSigningKey::from_bytes(&mut [7; 32]);
         let device = DeviceId::from_bytes([2; 16]);
-        let at = |asker, answerer, nonce| Meeting {
+        let at = |asker, answerer, nonce: u8| Meeting {
             ends: Ends { asker: peer(asker), answerer: peer(answerer) },
             nonce: [nonce; MEETING_NONCE_BYTES].into(),
         };

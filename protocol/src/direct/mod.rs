@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_knock_of_another_shape_is_none() {
         let entry = || ByteVec::from(vec![0; ENTRY_BYTES]);
-        let knock = |entries| Knock { nonce: [7; MEETING_NONCE_BYTES].into(), entries };
+        let knock = |entries| Knock { nonce: [7_u8; MEETING_NONCE_BYTES].into(), entries };
         assert!(knock(vec![entry(); KNOCK_STEP]).is_shaped());
         let largest = knock(vec![entry(); KNOCK_MAX]);
         assert!(largest.is_shaped());

@@ -184,7 +184,7 @@ fn nobody_but_a_members_device_is_told_anything() {
     let mut visit = visit();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let shapeless = Knock { nonce: [7; MEETING_NONCE_BYTES].into(), entries: Vec::new() };
+        let shapeless = Knock { nonce: [7_u8; MEETING_NONCE_BYTES].into(), entries: Vec::new() };
         // Rubbish is not answered, and a stranger's knock is, with nothing.
         for junk in [u32::MAX.to_be_bytes().to_vec(), vec![0, 0, 0, 3, 1, 2, 3], frame(&shapeless)] {
             let stranger = visit.come().await;
