@@ -64,8 +64,8 @@ pub struct Arguments {
     /// Never meet other devices directly: ceremonies go over the server alone
     #[arg(long)]
     pub no_p2p: bool,
-    /// Meet other devices of one's safes on the local network: what the server lacks, or can't give
-    /// because it is away, comes from them [default: off]
+    /// Meet other devices of one's safes on the local network: contents that the server lacks, or
+    /// can't give because it is away, come from them [default: off]
     #[arg(long)]
     pub direct: bool,
     /// A relay through which this machine can be met from outside,

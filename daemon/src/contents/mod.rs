@@ -280,7 +280,10 @@ impl<'a> HereAndThere<'a> {
         let asked: Vec<_> =
             missing.iter().filter_map(|object| Some((*object, *hashes.get(object)?))).collect();
         let most = left.load(Ordering::Relaxed);
-        let came = self.session.direct.fetch(self.safe, &asked, most).await;
+        // Where it is asked for because the server is away, only as long as that is so.
+        let was_away = self.session.server_is_away();
+        let go_on = || !was_away || self.session.server_is_away();
+        let came = self.session.direct.fetch(self.safe, &asked, most, go_on).await;
         let came: Vec<Came> = came
             .into_iter()
             .filter(|(object, _)| missing.remove(object))

@@ -8,24 +8,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::PeerView;
+use parsec_protocol::control::{Carrier, Direction, PeerView};
 use parsec_protocol::direct::{
     ANSWER_MAX_BYTES, Answer, AskedObject, GivenObject, KNOCK_MAX_BYTES, KnownEnds, Met, QUESTIONS_MAX,
-    Question,
+    Question, Word,
 };
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::PeerKey;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::taking;
+use super::comparing;
 use super::who::{self, Knocking, Member};
 use crate::network::Guard;
-use crate::p2p::{Lan, Talk, TalkError};
+use crate::os::clock;
+use crate::p2p::{Lan, Link, Peer, Talk, TalkError, peer_id};
 use crate::safes::views;
 use crate::session::Session;
-use crate::session::direct::{Came, Objects, Wanted};
+use crate::session::direct::{Objects, Wanted};
 
 /// How long an answer may take to begin.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
@@ -37,9 +39,12 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// The least time between two looks at one device: who names other ends all the time is asked no
 /// oftener.
 const LOOK_LEAST: Duration = Duration::from_millis(200);
-/// When it is looked again at what could not be taken in: the server may be found to be away, or
-/// back, meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// When it is compared again what goes further than this device has: the server may have shown as
+/// much meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How long a stream for contents may be idle and be used again: half of what the other side waits
+/// for a question.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Wishes for contents that may wait for one device.
 const WANTED_MAX: usize = 16;
 
@@ -54,7 +59,7 @@ pub(super) async fn meet(session: Arc<Session>, lan: Lan) {
         shown.retain(|key, _| peers.iter().any(|peer| peer.peer == *key));
         for peer in peers {
             let view = shown.entry(peer.peer);
-            let view = view.or_insert_with(|| session.net.peer(taking::shown(&peer)).ok());
+            let view = view.or_insert_with(|| session.net.peer(shown_as(&peer)).ok());
             if let Some(view) = view {
                 view.change(|view| view.proven |= peer.proven);
             }
@@ -74,6 +79,25 @@ pub(super) async fn meet(session: Arc<Session>, lan: Lan) {
                 }
             }
         }
+    }
+}
+
+/// A connection, as the local API shows it.
+fn shown_as(peer: &Peer) -> PeerView {
+    let carrier = match peer.link {
+        Link::Quic => Carrier::Quic,
+        Link::Tcp => Carrier::Tcp,
+        Link::Relay => Carrier::Relay,
+    };
+    PeerView {
+        token: None,
+        ceremony: None,
+        peer: peer_id(&peer.peer),
+        address: peer.address.clone(),
+        direction: if peer.inbound { Direction::In } else { Direction::Out },
+        carrier,
+        proven: peer.proven,
+        since: clock::now(),
     }
 }
 
@@ -114,7 +138,7 @@ async fn knocked(
     let knocking = knocking.map_err(|error| TalkError::Broken(error.to_string()))?;
     talk.say(&knocking.knock).await?;
     let met: Met = talk.hear(KNOCK_MAX_BYTES, ANSWER_WAIT).await?;
-    let member = who::met(session, talk.ends(), &knocking, &met).await;
+    let member = who::met(session, &knocking, &met).await;
     Ok((talk, knocking, member))
 }
 
@@ -136,7 +160,7 @@ async fn round(session: &Arc<Session>, lan: &Lan, peer: PeerKey) -> Result<Round
     tracing::info!(device = %member.device, safes = member.safes.len(), "a device of one's safes is met");
     tell(session, &member).await;
     let done = tokio::select! {
-        done = follow(session, &mut talk, &knocking, &member) => done,
+        done = follow(session, lan, &mut talk, &knocking, &member) => done,
         done = contents(session, lan, peer, &member, &mut wishes) => done,
     };
     drop(there);
@@ -153,29 +177,44 @@ async fn tell(session: &Session, member: &Member) {
     }
 }
 
-/// Follows where the other device's logs end, and takes in what is new.
+/// Follows where the other device's logs end, and compares them with what is here.
 async fn follow(
     session: &Arc<Session>,
+    lan: &Lan,
     talk: &mut Talk,
     knocking: &Knocking,
     member: &Member,
 ) -> Result<Round, TalkError> {
     let mut known: BTreeMap<SafeId, [u64; 3]> = member.safes.iter().map(|safe| (*safe, [0; 3])).collect();
-    // Another stream begins with questions to spare for what each look asks.
-    for _ in 0..QUESTIONS_MAX / 16 {
+    // What goes further than this device has: once it has as much, that is compared.
+    let mut ahead: BTreeMap<SafeId, Word> = BTreeMap::new();
+    let mut looked = Instant::now();
+    for _ in 0..QUESTIONS_MAX {
         let ends = known.iter().map(|(safe, counts)| KnownEnds { safe: *safe, counts: *counts });
         talk.say(&Question::Ends { known: ends.collect() }).await?;
         match talk.hear(ANSWER_MAX_BYTES, ENDS_WAIT).await? {
             Answer::Ends { safe, word } if known.contains_key(&safe) => {
-                let counts = word.counts();
-                if taking::look(session, talk, member, safe, word).await? {
-                    known.insert(safe, counts);
+                known.insert(safe, word.counts());
+                if comparing::look(session, member, safe, &word).await? {
+                    ahead.remove(&safe);
                 } else {
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                    ahead.insert(safe, word);
                 }
             }
             Answer::Nothing {} => {}
             _ => return Err(TalkError::Misbehaved("an answer is to another question".to_owned())),
+        }
+        if looked.elapsed() >= LOOK_AGAIN {
+            looked = Instant::now();
+            for (safe, word) in std::mem::take(&mut ahead) {
+                if !comparing::look(session, member, safe, &word).await? {
+                    ahead.insert(safe, word);
+                }
+            }
+        }
+        if !who::is_member_still(session, member).await {
+            lan.unproven(talk.peer());
+            return Ok(Round::Over);
         }
         // A safe that was shared since, or a key that came, is shown with a new knock.
         let now = who::knock(session, talk.ends()).await;
@@ -187,6 +226,11 @@ async fn follow(
     Ok(Round::Changed)
 }
 
+async fn asked_on(talk: &mut Talk, question: &Question) -> Result<Answer, TalkError> {
+    talk.say(question).await?;
+    talk.hear(ANSWER_MAX_BYTES, ANSWER_WAIT).await
+}
+
 /// Asks for contents that somebody here wants, on a stream of its own.
 async fn contents(
     session: &Session,
@@ -195,29 +239,48 @@ async fn contents(
     member: &Member,
     wishes: &mut mpsc::Receiver<Wanted>,
 ) -> Result<Round, TalkError> {
-    let mut stream: Option<Talk> = None;
+    let mut stream: Option<(Talk, Instant)> = None;
     while let Some(Wanted { safe, objects, answer }) = wishes.recv().await {
-        let mut talk = match stream.take() {
-            Some(talk) => talk,
+        // Whoever wanted them waits no more: nothing is loaded for nobody.
+        if answer.is_closed() {
+            continue;
+        }
+        let asked = objects.iter().map(|(object, blake3)| AskedObject { object: *object, blake3: *blake3 });
+        let question = Question::Objects { safe, objects: asked.collect() };
+        // The other side ends what is silent for long: a stream that was used may be gone, and is
+        // no reason to fail.
+        let mut again = None;
+        if let Some((mut talk, used)) = stream.take()
+            && used.elapsed() < IDLE_MAX
+        {
+            match asked_on(&mut talk, &question).await {
+                Ok(answer) => again = Some((talk, answer)),
+                Err(TalkError::Broken(why)) => tracing::debug!(why, "a stream is opened anew"),
+                Err(error) => return Err(error),
+            }
+        }
+        let (talk, answered) = match again {
+            Some(done) => done,
             None => match knocked(session, lan, peer).await? {
-                (talk, _, Some(same)) if same.device == member.device => talk,
+                (mut talk, _, Some(same)) if same.device == member.device => {
+                    let answer = asked_on(&mut talk, &question).await?;
+                    (talk, answer)
+                }
                 _ => return Ok(Round::Over),
             },
         };
-        let asked = objects.iter().map(|(object, blake3)| AskedObject { object: *object, blake3: *blake3 });
-        talk.say(&Question::Objects { safe, objects: asked.collect() }).await?;
-        let given = match talk.hear(ANSWER_MAX_BYTES, ANSWER_WAIT).await? {
+        let given = match answered {
             Answer::Objects { objects: given } => right(&objects, given)?,
             Answer::Nothing {} => Objects::new(),
             _ => return Err(TalkError::Misbehaved("an answer is to another question".to_owned())),
         };
-        let bytes = given.iter().map(|(_, sealed)| sealed.len() as u64).sum();
+        let bytes: u64 = given.iter().map(|(_, sealed)| sealed.len() as u64).sum();
         if bytes > 0 {
-            session.direct.came(safe, member.device, Came { bytes, ..Came::default() });
+            session.direct.came(safe, member.device, bytes);
         }
         // Whoever wanted them may have gone.
         let _ = answer.send(given);
-        stream = Some(talk);
+        stream = Some((talk, Instant::now()));
     }
     Ok(Round::Over)
 }

@@ -2,13 +2,13 @@
 //! exchange*).
 //!
 //! Decides that an unlocked device looks for others while its owner has switched that on, and gives
-//! what it has of a safe to devices of that safe's members alone. The server's order stays the
-//! order: what comes is judged as if the server had sent it, and a device that has seen another
-//! order than this one is an alarm. Nothing is ever written for somebody else.
+//! contents that it has of a safe to devices of that safe's members alone. The server's order stays
+//! the order: nothing of a log is taken from a device, and one that has seen another order than
+//! this one is an alarm. Nothing is ever written for somebody else.
 
 mod ask;
+mod comparing;
 mod serve;
-mod taking;
 #[cfg(test)]
 mod tests;
 mod who;

@@ -1,22 +1,23 @@
 //! What this device gives to others of the same safe.
 //!
-//! Decides that only what was verified here is given, of the safes that both have shown to have,
-//! and that whoever is no member's device any more is told nothing from the next question on.
-//! Refuses what is asked too slowly, too often or in another shape.
+//! Decides that contents of accepted records are given, of the safes that both have shown to have,
+//! and a word for where their logs end, never an item of a log; and that whoever is no member's
+//! device any more is told nothing from the next question on. Refuses what is asked too slowly, too
+//! often or in another shape.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::control::Problem;
 use parsec_protocol::direct::{
     Answer, AskedObject, GivenObject, KNOCK_MAX, KNOCK_MAX_BYTES, Knock, KnownEnds, OBJECTS_ASKED_MAX,
-    ORGANISATION_PAGE_MAX_BYTES, QUESTION_MAX_BYTES, QUESTIONS_MAX, Question, SignedSafeHeads, Word,
+    QUESTION_MAX_BYTES, QUESTIONS_MAX, Question, SignedSafeHeads, Word,
 };
 use parsec_protocol::ids::SafeId;
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::public_keys::{Hash, PeerKey};
-use parsec_protocol::relay::{JOURNAL_PAGE_MAX_BYTES, JournalPage, LogPage, OBJECTS_MAX_BYTES};
+use parsec_protocol::public_keys::PeerKey;
+use parsec_protocol::relay::OBJECTS_MAX_BYTES;
 use tokio::task::JoinSet;
 
 use super::who::{self, Member};
@@ -32,21 +33,21 @@ use crate::store::{Store, StoreError};
 const ANSWERING_PER_PEER_MAX: usize = 4;
 /// Streams answered at once: each holds an answer, one megabyte, so 32 MiB.
 const ANSWERING_MAX: usize = 32;
+/// Knocks on a connection that nobody has proven anything on: each is looked for under all keys of
+/// all safes. A device that has newer keys each time needs fewer in the time that it may stay.
+const KNOCKS_UNPROVEN_MAX: u32 = 8;
 /// How long a knock may take to begin.
 const KNOCK_WAIT: Duration = Duration::from_secs(10);
 /// How long a stream may be silent.
 const QUESTION_WAIT: Duration = Duration::from_secs(120);
 /// How long it is waited for logs that go on, before it is said that they don't.
 const ENDS_WAIT: Duration = Duration::from_secs(30);
-/// Certificates of a safe in one answer: of the largest size, they fit it.
-const CERTIFICATES_MAX: u64 = 200;
-/// Records that are read from the disk at once.
-const RECORDS_STEP: u64 = 4;
 
 /// Answers whoever opens a stream, for as long as the node is there.
 pub(super) async fn serve(session: Arc<Session>, lan: Lan, mut knocks: Knocks) {
     let mut answering = JoinSet::new();
     let mut by_peer: BTreeMap<PeerKey, usize> = BTreeMap::new();
+    let mut unproven: BTreeMap<PeerKey, u32> = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
@@ -62,6 +63,9 @@ pub(super) async fn serve(session: Arc<Session>, lan: Lan, mut knocks: Knocks) {
             next = lan.next(&mut knocks), if answering.len() < ANSWERING_MAX => {
                 let Some(talk) = next else { return };
                 let peer = talk.peer();
+                if !may_knock(&lan, &mut unproven, peer) {
+                    continue;
+                }
                 let count = by_peer.entry(peer).or_default();
                 if *count < ANSWERING_PER_PEER_MAX {
                     *count += 1;
@@ -81,6 +85,19 @@ pub(super) async fn serve(session: Arc<Session>, lan: Lan, mut knocks: Knocks) {
     }
 }
 
+/// Whether somebody may knock once more: a member's device always, others a few times.
+fn may_knock(lan: &Lan, unproven: &mut BTreeMap<PeerKey, u32>, peer: PeerKey) -> bool {
+    let peers = lan.status().borrow().peers.clone();
+    // Who is gone, or has proven what it is, begins anew.
+    unproven.retain(|key, _| peers.iter().any(|there| there.peer == *key && !there.proven));
+    if peers.iter().any(|there| there.peer == peer && there.proven) {
+        return true;
+    }
+    let knocks = unproven.entry(peer).or_default();
+    *knocks = knocks.saturating_add(1);
+    *knocks <= KNOCKS_UNPROVEN_MAX
+}
+
 /// One stream, from its knock to its end.
 async fn answer(session: &Session, lan: &Lan, mut talk: Talk) -> Result<(), TalkError> {
     let knock: Knock = talk.hear(KNOCK_MAX_BYTES, KNOCK_WAIT).await?;
@@ -97,18 +114,21 @@ async fn answer(session: &Session, lan: &Lan, mut talk: Talk) -> Result<(), Talk
         let question: Question = talk.hear(QUESTION_MAX_BYTES, QUESTION_WAIT).await?;
         let given = given(session, &member, question).await;
         talk.say(&given).await?;
+        // Who was taken out of all is a stranger from here on, and may not stay.
+        if given == (Answer::Nothing {}) && !who::is_member_still(session, &member).await {
+            lan.unproven(talk.peer());
+            return Ok(());
+        }
     }
     Ok(())
 }
 
 /// What this device has of what is asked; nothing where it has none, where it is not for this
 /// member, and where the store fails.
-pub(super) async fn given(session: &Session, member: &Member, question: Question) -> Answer {
-    let Some(id) = question.safe() else {
-        return match question {
-            Question::Ends { known } => gone_on(session, member, known).await,
-            _ => Answer::Nothing {},
-        };
+async fn given(session: &Session, member: &Member, question: Question) -> Answer {
+    let (id, asked) = match question {
+        Question::Ends { known } => return gone_on(session, member, known).await,
+        Question::Objects { safe, objects } => (safe, objects),
     };
     let Some(safe) = session.safes.get(id).filter(|_| member.safes.contains(&id)) else {
         return Answer::Nothing {};
@@ -116,8 +136,8 @@ pub(super) async fn given(session: &Session, member: &Member, question: Question
     if !who::may_still(session, &safe, &member.device).await {
         return Answer::Nothing {};
     }
-    match of_safe(session, &safe, question).await {
-        Ok(answer) => answer.unwrap_or(Answer::Nothing {}),
+    match objects(session, &safe, asked).await {
+        Ok(objects) => Answer::Objects { objects },
         Err(error) => {
             tracing::warn!(safe = %id, %error, "another device can't be answered");
             Answer::Nothing {}
@@ -125,83 +145,20 @@ pub(super) async fn given(session: &Session, member: &Member, question: Question
     }
 }
 
-async fn of_safe(
+async fn objects(
     session: &Session,
     safe: &OpenSafe,
-    question: Question,
-) -> Result<Option<Answer>, parsec_protocol::control::Problem> {
-    let (id, log) = (safe.id, session.log());
-    let (present, base) = {
-        let memory = safe.memory().await;
-        (memory.verified.present().copied(), memory.base.clone())
-    };
-    let Some(present) = present else { return Ok(None) };
+    asked: Vec<AskedObject>,
+) -> Result<Vec<GivenObject>, Problem> {
+    let (id, base) = (safe.id, safe.memory().await.base.clone());
     let open = Arc::clone(&session.open);
     blocking_in(&session.tasks, move || {
-        let store = &open.store;
-        Ok::<_, StoreError>(match question {
-            Question::Ends { .. } => None,
-            Question::Organisation { from, .. } => organisation_page(store, &log, from)?,
-            Question::Log { from, .. } => {
-                let certificates = store.safe_certificates_page(id, from, CERTIFICATES_MAX)?;
-                let certificates = certificates.into_iter().map(Into::into).collect();
-                Some(Answer::Log { page: LogPage { count: present.log.count, certificates } })
-            }
-            Question::Journal { from, .. } => {
-                let records = journal_page(store, id, from, present.journal.count)?;
-                Some(Answer::Journal { page: JournalPage { seq: present.journal.count, records } })
-            }
-            Question::Ring { hash, .. } => {
-                let kept = store.kept_ring(id, &hash)?.filter(|bytes| Hash::of(&[bytes]) == hash);
-                kept.map(|bytes| Answer::Ring { bytes: bytes.into() })
-            }
-            Question::Objects { objects, .. } => {
-                // What no accepted record has added is this device's own business.
-                let asked = objects.into_iter().take(OBJECTS_ASKED_MAX);
-                let asked: Vec<_> = asked.filter(|asked| base.has_object(asked.object)).collect();
-                Some(Answer::Objects { objects: objects_here(store, id, &asked)? })
-            }
-        })
+        // What no accepted record has added is this device's own business.
+        let asked = asked.into_iter().take(OBJECTS_ASKED_MAX);
+        let asked: Vec<_> = asked.filter(|asked| base.has_object(asked.object)).collect();
+        objects_here(&open.store, id, &asked)
     })
     .await
-}
-
-fn organisation_page(store: &Store, log: &VerifiedLog, from: u64) -> Result<Option<Answer>, StoreError> {
-    let (_, mut envelopes) = store.page(from)?;
-    // The store may be a page ahead of what was verified.
-    envelopes.truncate(usize::try_from(log.count().saturating_sub(from)).unwrap_or(usize::MAX));
-    let mut bytes = 0_usize;
-    envelopes.retain(|envelope| {
-        bytes = bytes.saturating_add(envelope.len());
-        bytes <= ORGANISATION_PAGE_MAX_BYTES
-    });
-    let certificates = envelopes.into_iter().map(Into::into).collect();
-    Ok(Some(Answer::Log { page: LogPage { count: log.count(), certificates } }))
-}
-
-fn journal_page(
-    store: &Store,
-    safe: SafeId,
-    from: u64,
-    to: u64,
-) -> Result<Vec<minicbor::bytes::ByteVec>, StoreError> {
-    let (mut records, mut bytes) = (Vec::new(), 0_usize);
-    let mut after = from;
-    while after < to {
-        let step = store.safe_records(safe, after, RECORDS_STEP.min(to.saturating_sub(after)))?;
-        if step.is_empty() {
-            break;
-        }
-        for record in step {
-            bytes = bytes.saturating_add(record.envelope.len());
-            if bytes > JOURNAL_PAGE_MAX_BYTES && !records.is_empty() {
-                return Ok(records);
-            }
-            records.push(record.envelope.into());
-            after = after.saturating_add(1);
-        }
-    }
-    Ok(records)
 }
 
 fn objects_here(store: &Store, safe: SafeId, asked: &[AskedObject]) -> Result<Vec<GivenObject>, StoreError> {

@@ -1,4 +1,4 @@
-//! What is compared with what: objects with their hashes, ends with ends, words with what is here.
+//! What is compared with what: objects with their hashes, heads with what is here.
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, SEALED_NAME_BYTES};
@@ -12,10 +12,9 @@ use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::Hash;
 
 use super::ask::right;
-use super::taking::{follows, passes};
+use super::comparing::passes;
 use super::who::verify_key;
 use crate::p2p::TalkError;
-use crate::session::safe_items::Batch;
 
 #[test]
 fn an_object_that_is_not_the_one_is_nobodys_mistake() {
@@ -44,17 +43,8 @@ fn a_fork_is_found_at_any_place() {
     assert!(!passes(own, head(5, b"other"), never).unwrap());
     assert!(passes(own, head(3, b"third"), at(b"third")).unwrap());
     assert!(!passes(own, head(3, b"other"), at(b"third")).unwrap());
-    // What goes further is judged by what it brings.
+    // What goes further can be compared once the server has shown as much.
     assert!(passes(own, head(9, b"other"), never).unwrap());
-}
-
-#[test]
-fn what_names_no_end_follows_nothing() {
-    let ends = [Head { count: 1, hash: Hash::of(&[b"log"]) }, Head { count: 0, hash: Hash::of(&[b"j"]) }];
-    assert!(follows(&Batch::default(), ends));
-    // Nothing that can be read: the rules refuse it, and it is nobody's word for a fork.
-    let junk = Batch { certificates: vec![b"junk".to_vec()], records: vec![b"junk".to_vec()] };
-    assert!(follows(&junk, ends));
 }
 
 #[test]

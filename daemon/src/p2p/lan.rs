@@ -111,6 +111,11 @@ impl Lan {
         self.0.proven(peer);
     }
 
+    /// This peer's device is a member's no more.
+    pub fn unproven(&self, peer: PeerKey) {
+        self.0.unproven(peer);
+    }
+
     /// This peer is hung up on.
     pub fn dismiss(&self, peer: PeerKey) {
         self.0.dismiss(peer);

@@ -231,12 +231,12 @@ pub(super) fn rebased(
 
 /// What folding came to.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) notices: Vec<Notice>,
+pub(super) struct Outcome {
+    pub(super) notices: Vec<Notice>,
     /// Whether the tree is another one.
-    pub(crate) grown: bool,
+    pub(super) grown: bool,
     /// What was dropped on the way.
-    pub(crate) dropped: Dropped,
+    pub(super) dropped: Dropped,
 }
 
 /// What one step of folding came to.
@@ -371,7 +371,7 @@ pub(super) fn stand_on(
 /// # Errors
 /// `safe_key_missing`, `safe_too_new`: what comes before is folded. `safe_full` where a change that
 /// waits has no room any more: nothing of what would take it is folded. The store's.
-pub(crate) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcome, Problem> {
+pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcome, Problem> {
     let mut memory = safe.memory().await;
     let open = Arc::clone(&session.open);
     let id = safe.id;

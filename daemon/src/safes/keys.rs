@@ -54,7 +54,7 @@ pub(super) fn take_stored(store: &Store, safe: SafeId, memory: &mut Memory) -> R
 ///
 /// # Errors
 /// The server's and the store's. That a key is not to be had is none: whoever needs it says so.
-pub(crate) async fn complete(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+pub(super) async fn complete(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     let (record, own, missing) = {
         let mut memory = safe.memory().await;
         let (open, id) = (Arc::clone(&session.open), safe.id);
@@ -131,13 +131,7 @@ pub(super) async fn ring(
     safe: &OpenSafe,
     record: &EpochRecord,
 ) -> Result<Option<RingHead>, Problem> {
-    let asked = async {
-        match kept(session, safe.id, &record.key.ring).await {
-            Some(bytes) => Ok(bytes),
-            None => answered(|| session.member.safe_ring(safe.id, &record.key.ring)).await,
-        }
-    };
-    let bytes = match asked.await {
+    let bytes = match answered(|| session.member.safe_ring(safe.id, &record.key.ring)).await {
         Ok(bytes) => bytes,
         Err(error) if error.code() == Some(ErrorCode::RingMissing) => return Ok(None),
         Err(TransportError::Misbehaved(_)) => return Ok(None),
@@ -158,21 +152,9 @@ pub(super) async fn ring(
     Ok(head)
 }
 
-/// The head or a part of a ring that is kept here, for a restored server or because another device
-/// has it: by its hash it is the one. While the server is there it is asked, so that what it has
-/// lost is noticed.
-async fn kept(session: &Session, safe: SafeId, hash: &Hash) -> Option<Vec<u8>> {
-    if !session.server_is_away() {
-        return None;
-    }
-    let named = *hash;
-    let kept = session.store(move |store| store.kept_ring(safe, &named)).await.ok().flatten();
-    kept.filter(|bytes| Hash::of(&[bytes]) == *hash)
-}
-
 /// Keeps the head or parts of a ring for a server that is restored one day. What can't be kept is
 /// kept by others.
-pub(crate) async fn keep_ring(session: &Session, safe: SafeId, epoch: u64, pieces: Vec<(Hash, Vec<u8>)>) {
+pub(super) async fn keep_ring(session: &Session, safe: SafeId, epoch: u64, pieces: Vec<(Hash, Vec<u8>)>) {
     if let Err(error) = session.store(move |store| store.keep_ring(safe, epoch, &pieces)).await {
         tracing::info!(%safe, %error, "a ring is not kept");
     }
@@ -190,13 +172,7 @@ pub(super) async fn part(
     number: usize,
 ) -> Result<Option<RingPart>, Problem> {
     let Some(hash) = head.parts.get(number) else { return Ok(None) };
-    let asked = async {
-        match kept(session, safe.id, hash).await {
-            Some(bytes) => Ok(bytes),
-            None => answered(|| session.member.safe_part(safe.id, hash)).await,
-        }
-    };
-    match asked.await {
+    match answered(|| session.member.safe_part(safe.id, hash)).await {
         Ok(bytes) => {
             let part = RingPart::decode(&bytes).ok().filter(|part| head.part_fits(number, part).is_ok());
             if part.is_some() {

@@ -160,45 +160,16 @@ fn taken(
     }
 }
 
-/// Who gave items. Both are judged by the same rules; but a server that gives what isn't valid is
-/// an alarm and may halt the safe, and a member's device could do so to everybody it meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// The server, which orders them.
-    Server,
-    /// Another device, by what the server has ordered for it.
-    #[cfg_attr(not(feature = "p2p"), allow(dead_code, reason = "nobody is met in this build"))]
-    Device,
-}
-
-/// Verifies items of the server's and keeps those that stand; how many. The caller holds the safe's
-/// turn.
+/// Verifies items and keeps those that stand; how many. The caller holds the safe's turn.
 ///
 /// # Errors
 /// As [`read`]; what stood before the item that was refused is kept all the same.
 pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Result<usize, Problem> {
-    take_from(session, safe, batch, Source::Server).await
-}
-
-/// The same of items that anybody gave.
-///
-/// # Errors
-/// As [`take`]; those of a device raise no alarm and halt nothing.
-pub(crate) async fn take_from(
-    session: &Session,
-    safe: &OpenSafe,
-    batch: Batch,
-    source: Source,
-) -> Result<usize, Problem> {
     if batch.is_empty() {
         return Ok(0);
     }
     let mut members = session.log();
     if batch.seen() > members.count() {
-        if source == Source::Device {
-            let text = "Another device has seen more of the organisation's log.";
-            return Err(Problem::new(ProblemKind::ServerUnreachable, text));
-        }
         members = session.sync().await?;
     }
     let (before, was_known) = {
@@ -231,9 +202,6 @@ pub(crate) async fn take_from(
         let gave = verified.gave_role;
         let marked = kept.and_then(|stored| stored.marked).filter(|_| !is_by_word);
         if !meets(marked, from, &verified) {
-            if source == Source::Device {
-                return Err(not_taken(safe.id, "it is not the one that another device of yours has seen"));
-            }
             let found = "The server shows another safe here than it showed to another device of yours.";
             let halt = Halt { found: found.to_owned(), heads: now, ..of_items(&verified) };
             return Err(halt_for(session, safe.id, halt).await);
@@ -272,11 +240,6 @@ pub(crate) async fn take_from(
             let text = "An owner of the safe has raised it to a format that this Parsec does not know.";
             Err(Problem::new(ProblemKind::SafeTooNew, text))
         }
-        Some(Refused { why: why @ (NotTaken::Fault(_) | NotTaken::BelowFloor(_)), .. })
-            if source == Source::Device =>
-        {
-            Err(not_taken(id, &why.to_string()))
-        }
         Some(Refused { why: why @ NotTaken::Fault(_), .. }) => {
             let text = format!("What the server shows of safe {id} is not valid: {why}.");
             let problem = Problem::new(ProblemKind::ChainInvalid, text);
@@ -296,12 +259,6 @@ pub(crate) async fn take_from(
             Err(halt_for(session, id, halt).await)
         }
     }
-}
-
-/// What another device shows is not believed, and that is all.
-fn not_taken(safe: SafeId, why: &str) -> Problem {
-    let text = format!("What another device shows of safe {safe} is not taken in: {why}.");
-    Problem::new(ProblemKind::ChainInvalid, text)
 }
 
 /// What was made of a batch.

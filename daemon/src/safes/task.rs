@@ -287,7 +287,6 @@ async fn settled(session: &Session, safe: &Arc<OpenSafe>, between: &mut Between)
     if safe.memory().await.started.is_some() {
         return Ok(());
     }
-    between.dropped.append(&mut safe.memory().await.dropped);
     keeping::look_behind(session, safe, &between.dropped, &mut between.endangered).await?;
     between.dropped.clear();
     for _ in 0..=MOVED_ON_MAX {

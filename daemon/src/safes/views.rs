@@ -27,7 +27,7 @@ use crate::session::open_safes::{Memory, OpenSafe};
 use crate::store::{Standing, StoreError};
 
 /// Tells of conflict copies that a rebase has made.
-pub(crate) fn notify(session: &Session, safe: &OpenSafe, notices: Vec<Notice>) {
+pub(super) fn notify(session: &Session, safe: &OpenSafe, notices: Vec<Notice>) {
     for Notice { what, entry, .. } in notices {
         tracing::info!(safe = %safe.id, %entry, ?what, "a change met another one");
         if what == What::ConflictName {

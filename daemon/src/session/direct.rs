@@ -1,8 +1,8 @@
 //! Other devices of the safes that this one meets directly, for whoever wants something of them.
 //!
-//! Decides what is remembered of them: who is there now, and what came from whom since the device
-//! was unlocked. Says nothing about who is believed: what comes was compared with its hash, or
-//! judged as if the server had sent it, by who fetched it.
+//! Decides what is remembered of them: who is there now, and how much came from whom since the
+//! device was unlocked. Says nothing about who is believed: what comes was compared with its hash
+//! by who fetched it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use parsec_protocol::ids::{DeviceId, ObjectId, SafeId, Timestamp};
 use parsec_protocol::object_hash::ObjectHash;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Session;
 use crate::os::clock;
@@ -19,7 +20,13 @@ use crate::os::clock;
 const ASKED_MAX: usize = 64;
 /// How long one answer may take before another device is asked: one of the largest size over a slow
 /// wireless network.
-const ANSWER_WAIT: Duration = Duration::from_secs(30);
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
+/// How long all of them may take: who is slow must not keep a person from the server.
+const FETCH_WAIT: Duration = Duration::from_secs(30);
+
+/// Histories for which one device's word may raise an alarm until this one is locked: as many as a
+/// person will look at. A member can make up what it has seen, anew with each word.
+const ALARMED_MAX: usize = 8;
 
 /// Sealed objects that came, each with its id; they have the hashes that were asked for.
 pub(crate) type Objects = Vec<(ObjectId, Vec<u8>)>;
@@ -46,10 +53,6 @@ struct There {
 /// What came from one device for one safe, since this one was unlocked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Came {
-    /// Certificates of the safe's log.
-    pub(crate) certificates: u64,
-    /// Records of its journal.
-    pub(crate) records: u64,
     /// Bytes of sealed contents.
     pub(crate) bytes: u64,
     /// When something came last; absent where nothing did.
@@ -61,6 +64,8 @@ struct State {
     next: u64,
     there: BTreeMap<u64, There>,
     came: BTreeMap<(SafeId, DeviceId), Came>,
+    /// Safes for which an alarm was raised at a device's word; none for the organisation's log.
+    alarmed: BTreeMap<DeviceId, BTreeSet<Option<SafeId>>>,
 }
 
 /// The devices that are met directly.
@@ -104,14 +109,20 @@ impl Direct {
         Joined { state: Arc::clone(&self.state), number }
     }
 
-    /// Something came from a device.
-    pub(crate) fn came(&self, safe: SafeId, device: DeviceId, more: Came) {
+    /// Contents came from a device.
+    pub(crate) fn came(&self, safe: SafeId, device: DeviceId, bytes: u64) {
         let mut state = locked(&self.state);
         let came = state.came.entry((safe, device)).or_default();
-        came.certificates = came.certificates.saturating_add(more.certificates);
-        came.records = came.records.saturating_add(more.records);
-        came.bytes = came.bytes.saturating_add(more.bytes);
+        came.bytes = came.bytes.saturating_add(bytes);
         came.last = Some(clock::now());
+    }
+
+    /// Whether a device's word for another history, of a safe or else of the organisation's log,
+    /// may be an alarm: one for each, and not of more than [`ALARMED_MAX`].
+    pub(crate) fn may_alarm(&self, device: DeviceId, about: Option<SafeId>) -> bool {
+        let mut state = locked(&self.state);
+        let alarmed = state.alarmed.entry(device).or_default();
+        alarmed.len() < ALARMED_MAX && alarmed.insert(about)
     }
 
     /// Devices that are there for a safe, or from which something came: whether they are there.
@@ -131,12 +142,13 @@ impl Direct {
     }
 
     /// Those of some objects that devices which are there have: of at most `most` bytes, and what
-    /// the last answer brought beyond.
+    /// the last answer brought beyond; as long as `go_on` says so.
     pub(crate) async fn fetch(
         &self,
         safe: SafeId,
         wanted: &[(ObjectId, ObjectHash)],
         most: usize,
+        go_on: impl Fn() -> bool + Send,
     ) -> Objects {
         let asked: Vec<_> = {
             let state = locked(&self.state);
@@ -144,15 +156,21 @@ impl Direct {
             there.map(|there| there.wanted.clone()).collect()
         };
         let (mut missing, mut found) = (wanted.to_vec(), Objects::new());
+        let deadline = Instant::now() + FETCH_WAIT;
         for device in asked {
             // As long as it has some.
             while !missing.is_empty() && found.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() < most {
+                if !go_on() || Instant::now() >= deadline {
+                    return found;
+                }
                 let objects = missing.iter().copied().take(ASKED_MAX).collect();
                 let (answer, came) = oneshot::channel();
-                if device.send(Wanted { safe, objects, answer }).await.is_err() {
-                    break;
-                }
-                let Ok(Ok(came)) = tokio::time::timeout(ANSWER_WAIT, came).await else { break };
+                let asked = async {
+                    device.send(Wanted { safe, objects, answer }).await.ok()?;
+                    came.await.ok()
+                };
+                let until = deadline.min(Instant::now() + ANSWER_WAIT);
+                let Ok(Some(came)) = tokio::time::timeout_at(until, asked).await else { break };
                 if came.is_empty() {
                     break;
                 }
@@ -170,5 +188,23 @@ impl Session {
     pub(crate) fn server_is_away(&self) -> bool {
         let server = (self.open.summary.organisation.clone(), self.member.server().address());
         self.net.reach([server]).iter().any(|reach| reach.reachable == Some(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_devices_words_raise_few_alarms_and_hide_nobody_elses() {
+        let direct = Direct::default();
+        let (liar, other) = (DeviceId::from_bytes([1; 16]), DeviceId::from_bytes([2; 16]));
+        let safe = |number| Some(SafeId::from_bytes([number; 16]));
+        assert!(direct.may_alarm(liar, None));
+        let raised = (0..100).filter(|number| direct.may_alarm(liar, safe(*number))).count();
+        assert_eq!(raised, ALARMED_MAX - 1);
+        assert!(direct.may_alarm(other, safe(0)));
+        assert!(!direct.may_alarm(other, safe(0)), "once for each");
+        assert!(direct.may_alarm(other, safe(1)) && direct.may_alarm(other, None));
     }
 }

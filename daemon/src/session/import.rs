@@ -9,8 +9,7 @@ use std::sync::Arc;
 use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
 use parsec_protocol::codec;
 use parsec_protocol::control::{
-    DeviceSelector, FileBytes, PART_MAX_BYTES, PART_MAX_CERTIFICATES, Problem, ProblemKind, TrustImport,
-    TrustImported,
+    PART_MAX_BYTES, PART_MAX_CERTIFICATES, Problem, ProblemKind, TrustImport, TrustImported,
 };
 use parsec_protocol::evidence::head::SIGNED_HEAD_MAX_BYTES;
 
@@ -41,26 +40,6 @@ impl Session {
     pub async fn import(&self, request: TrustImport) -> Result<TrustImported, SyncError> {
         let done = self.take_part(request).await;
         self.watched(done).await
-    }
-
-    /// Takes in certificates behind the first `from`, as another device has verified them. No alarm
-    /// comes of what fails; what is added is durable when this returns.
-    ///
-    /// # Errors
-    /// `rolled_back` where they show another log; `invalid_request` where they don't go on.
-    #[cfg_attr(not(feature = "p2p"), allow(dead_code, reason = "nobody is met in this build"))]
-    pub(crate) async fn take_from_device(&self, from: u64, envelopes: Vec<Vec<u8>>) -> Result<(), Problem> {
-        let log = self.log();
-        let request = TrustImport {
-            select: DeviceSelector::default(),
-            organisation: log.organisation().clone(),
-            root: *log.root(),
-            from,
-            certificates: envelopes.into_iter().map(FileBytes).collect(),
-            head: None,
-        };
-        self.take_part(request).await?;
-        Ok(())
     }
 
     async fn take_part(&self, request: TrustImport) -> Result<TrustImported, SyncError> {

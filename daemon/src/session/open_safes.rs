@@ -105,9 +105,6 @@ pub struct Memory {
     pub gave_role: Option<(UserId, Option<Role>)>,
     /// Whether somebody took the safe over, and it was not told yet.
     pub taken_over: bool,
-    /// What records dropped that came directly, with the device of each: its task looks whether
-    /// something names it all the same.
-    pub dropped: Vec<(DeviceId, Vec<ObjectId>)>,
     /// What keeps it from going on.
     pub problem: Option<Problem>,
     /// When the server last said where its logs end.
@@ -139,7 +136,6 @@ impl Memory {
             started: None,
             gave_role: None,
             taken_over: false,
-            dropped: Vec::new(),
             problem: None,
             heard: None,
             looked: None,

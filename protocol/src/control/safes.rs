@@ -404,7 +404,7 @@ pub struct SafeWaiting {
     /// started from a snapshot: until that is done nothing can be saved there. Absent where it is.
     #[serde(default)]
     pub verifying: Option<u64>,
-    /// Other devices of the safe that are met directly, or from which something came since this one
+    /// Other devices of the safe that are met directly, or from which contents came since this one
     /// was unlocked.
     #[serde(default)]
     pub direct: Vec<SafePeer>,
@@ -420,10 +420,6 @@ pub struct SafePeer {
     pub by: String,
     /// Whether it is there now.
     pub connected: bool,
-    /// Certificates of the safe that came from it.
-    pub certificates: u64,
-    /// Records of its journal that came from it: the server had put them in order before.
-    pub records: u64,
     /// Bytes of sealed contents that came from it.
     pub bytes: u64,
     /// When something came last; absent where nothing did.

@@ -1,7 +1,7 @@
 //! A device's word for where a safe's logs end, and the organisation's beside it.
 //!
-//! Decides what is signed, and when two words can't be of one safe. Believes none of it: a head is
-//! compared, and what lies before it is fetched and judged as ever.
+//! Decides what is signed. Believes none of it: a head is compared with what the server has shown
+//! here, and nothing of it is taken in.
 
 use minicbor::{Decode, Encode};
 

@@ -1,14 +1,15 @@
 //! How two devices of one safe show each other who they are, and nobody else anything.
 //!
-//! Decides what is bound: organisation, safe, epoch, which side says it, and the peer keys of both
-//! ends as the connection proves them. A hello that somebody overheard, kept, or was sent by a node
-//! in the middle is one for another connection. To who lacks the safe's key all of it is random
-//! bytes. Whether the device is a member's, its caller asks the logs.
+//! Decides what is bound: organisation, safe, epoch, which side says it, the peer keys of both ends
+//! as the connection proves them, and the one knock. A hello that somebody overheard, kept, or was
+//! sent by a node in the middle is one for another connection. To who lacks the safe's key all of
+//! it is random bytes. Whether the device is a member's, its caller asks the logs.
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
 use minicbor::Encode;
+use minicbor::bytes::ByteArray;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -20,6 +21,8 @@ use crate::safes::keys::{Epoch, EpochKey};
 
 /// Bytes of a tag.
 const TAG_BYTES: usize = 16;
+/// Bytes of a knock's own nonce: no two knocks on a connection have the same.
+pub const MEETING_NONCE_BYTES: usize = 16;
 /// Bytes of the nonce of a hello.
 const NONCE_BYTES: usize = 24;
 /// Bytes of what is sealed: a device's id and its signature.
@@ -47,6 +50,28 @@ pub struct Ends {
     pub answerer: PeerKey,
 }
 
+/// One knock on one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode)]
+pub struct Meeting {
+    /// Both ends of the connection.
+    #[n(0)]
+    pub ends: Ends,
+    /// Drawn for the knock by who asks: without it the tags of two knocks on one connection would
+    /// be the same, and random entries others, so that anybody could count the safes.
+    #[n(1)]
+    pub nonce: ByteArray<MEETING_NONCE_BYTES>,
+}
+
+impl Meeting {
+    /// A knock that is made now.
+    ///
+    /// # Errors
+    /// [`NoEntropy`].
+    pub fn draw(ends: Ends, entropy: &mut dyn Entropy) -> Result<Self, NoEntropy> {
+        Ok(Self { ends, nonce: random::<MEETING_NONCE_BYTES>(entropy)?.into() })
+    }
+}
+
 /// Who of the two speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode)]
 #[cbor(index_only)]
@@ -67,7 +92,7 @@ struct Bound {
     #[n(1)]
     side: Side,
     #[n(2)]
-    ends: Ends,
+    at: Meeting,
 }
 
 /// A device says that it is at one end of a connection, and has a safe.
@@ -85,18 +110,18 @@ impl Hello {
     pub fn of(
         key: &EpochKey<'_>,
         side: Side,
-        ends: Ends,
+        at: Meeting,
         device: DeviceId,
         sign: impl FnOnce(Context, &[u8]) -> Signature,
     ) -> Self {
-        let message = codec::encode(&Bound { epoch: key.epoch(), side, ends });
+        let message = codec::encode(&Bound { epoch: key.epoch(), side, at });
         Self { device, signature: sign(Context::Direct, &[device.as_bytes(), message.as_slice()].concat()) }
     }
 
     /// Whether the device with this key said it, on this side of this connection, of this safe.
     #[must_use]
-    pub fn is_by(&self, key: &EpochKey<'_>, side: Side, ends: Ends, by: &VerifyKey) -> bool {
-        let message = codec::encode(&Bound { epoch: key.epoch(), side, ends });
+    pub fn is_by(&self, key: &EpochKey<'_>, side: Side, at: Meeting, by: &VerifyKey) -> bool {
+        let message = codec::encode(&Bound { epoch: key.epoch(), side, at });
         let message = [self.device.as_bytes(), message.as_slice()].concat();
         by.verify(Context::Direct, &message, &self.signature).is_ok()
     }
@@ -109,12 +134,12 @@ impl Hello {
         &self,
         key: &EpochKey<'_>,
         side: Side,
-        ends: Ends,
+        at: Meeting,
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<u8>, NoEntropy> {
         let nonce: [u8; NONCE_BYTES] = random(entropy)?;
         let plain = Zeroizing::new([self.device.as_bytes().as_slice(), self.signature.as_bytes()].concat());
-        let ad = codec::encode(&Bound { epoch: key.epoch(), side, ends });
+        let ad = codec::encode(&Bound { epoch: key.epoch(), side, at });
         let seal = sealing_key(key);
         let text = Payload { msg: &plain, aad: &ad };
         #[expect(clippy::expect_used, reason = "fails only above 256 GiB; these are 80 bytes")]
@@ -127,9 +152,9 @@ impl Hello {
 
     /// Opens one; none where it is not sealed under this key, for this side of this connection.
     #[must_use]
-    pub fn open(key: &EpochKey<'_>, side: Side, ends: Ends, sealed: &[u8]) -> Option<Self> {
+    pub fn open(key: &EpochKey<'_>, side: Side, at: Meeting, sealed: &[u8]) -> Option<Self> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        let ad = codec::encode(&Bound { epoch: key.epoch(), side, ends });
+        let ad = codec::encode(&Bound { epoch: key.epoch(), side, at });
         let seal = sealing_key(key);
         let text = Payload { msg: sealed, aad: &ad };
         let plain = then_wipe_stack(|| {
@@ -148,18 +173,18 @@ impl Hello {
     pub fn entry(
         &self,
         key: &EpochKey<'_>,
-        ends: Ends,
+        at: Meeting,
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<u8>, NoEntropy> {
-        Ok([key.direct_tag(ends).as_slice(), &self.seal(key, Side::Asker, ends, entropy)?].concat())
+        Ok([key.direct_tag(at).as_slice(), &self.seal(key, Side::Asker, at, entropy)?].concat())
     }
 }
 
 impl EpochKey<'_> {
-    /// By what an entry of a knock is found that was made with this key for a connection.
+    /// By what an entry of a knock is found that was made with this key for this knock.
     #[must_use]
-    pub fn direct_tag(&self, ends: Ends) -> Tag {
-        let whole = mac(self, TAG_CONTEXT, &codec::encode(&ends));
+    pub fn direct_tag(&self, at: Meeting) -> Tag {
+        let whole = mac(self, TAG_CONTEXT, &codec::encode(&at));
         let mut tag = [0; TAG_BYTES];
         tag.iter_mut().zip(whole.iter()).for_each(|(to, from)| *to = *from);
         tag
@@ -224,7 +249,11 @@ mod tests {
         let key = EpochKey::new(&organisation, &safe, 3, &secret);
         let signing = DeviceSigningKey::from_bytes(&mut [7; 32]);
         let device = DeviceId::from_bytes([2; 16]);
-        let ends = Ends { asker: peer(1), answerer: peer(2) };
+        let at = |asker, answerer, nonce: u8| Meeting {
+            ends: Ends { asker: peer(asker), answerer: peer(answerer) },
+            nonce: [nonce; MEETING_NONCE_BYTES].into(),
+        };
+        let ends = at(1, 2, 7);
         let by = signing.verify_key();
         let hello =
             Hello::of(&key, Side::Asker, ends, device, |context, message| signing.sign(context, message));
@@ -235,12 +264,8 @@ mod tests {
         assert_eq!(found, key.direct_tag(ends));
         assert_eq!(Hello::open(&key, Side::Asker, ends, sealed), Some(hello.clone()));
 
-        // Replayed at another connection, from either end or in the middle.
-        for other in [
-            Ends { asker: peer(3), answerer: peer(2) },
-            Ends { asker: peer(1), answerer: peer(3) },
-            Ends { asker: peer(2), answerer: peer(1) },
-        ] {
+        // Replayed at another connection, from either end or in the middle, or in another knock.
+        for other in [at(3, 2, 7), at(1, 3, 7), at(2, 1, 7), at(1, 2, 8)] {
             assert!(!hello.is_by(&key, Side::Asker, other, &by), "{other:?}");
             assert_eq!(Hello::open(&key, Side::Asker, other, sealed), None);
             assert_ne!(found, key.direct_tag(other));

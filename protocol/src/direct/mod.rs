@@ -7,17 +7,17 @@
 mod heads;
 mod hello;
 
-use minicbor::bytes::ByteVec;
+use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
 use crate::ids::{ObjectId, SafeId};
 use crate::limits::BODY_MAX_BYTES;
 use crate::object_hash::ObjectHash;
-use crate::public_keys::Hash;
-use crate::relay::{JournalPage, LogPage};
 
 pub use heads::{SignedSafeHeads, Word};
-pub use hello::{ENTRY_BYTES, Ends, HELLO_BYTES, Hello, Side, Tag, random_entry, read_entry};
+pub use hello::{
+    ENTRY_BYTES, Ends, HELLO_BYTES, Hello, MEETING_NONCE_BYTES, Meeting, Side, Tag, random_entry, read_entry,
+};
 
 /// The name under which both sides speak.
 pub const PROTOCOL: &str = "/parsec/direct/1";
@@ -28,7 +28,7 @@ pub const KNOCK_STEP: usize = 16;
 /// check.
 pub const KNOCK_MAX: usize = 256;
 /// Largest encoding of a knock, and of the answer to it.
-pub const KNOCK_MAX_BYTES: usize = 8 + KNOCK_MAX * (ENTRY_BYTES + 8);
+pub const KNOCK_MAX_BYTES: usize = 8 + MEETING_NONCE_BYTES + KNOCK_MAX * (ENTRY_BYTES + 8);
 /// Epochs whose keys still open a knock: as many as a device may have slept through. Who has such
 /// a key and no role any more is answered like a stranger.
 pub const EPOCHS_KNOWN: u64 = 16;
@@ -36,28 +36,32 @@ pub const EPOCHS_KNOWN: u64 = 16;
 pub const OBJECTS_ASKED_MAX: usize = 64;
 /// Largest question: the ends of as many safes as a knock has.
 pub const QUESTION_MAX_BYTES: usize = 64 + KNOCK_MAX * 64;
-/// Largest answer: a page of records, or objects of as many bytes as the server gives in one.
+/// Largest answer: objects of as many bytes as the server gives in one.
 pub const ANSWER_MAX_BYTES: usize = BODY_MAX_BYTES;
-/// Bytes of certificates in a page of the organisation's log.
-pub const ORGANISATION_PAGE_MAX_BYTES: usize = 384 * 1024;
 /// Questions on one stream; who has more opens another one, and shows anew who it is.
 pub const QUESTIONS_MAX: u32 = 10_000;
 
 /// The first frame of who opens a stream: for each of its safes an entry that only members can
 /// read, among random ones.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(transparent)]
-pub struct Knock(#[n(0)] pub Vec<ByteVec>);
+pub struct Knock {
+    /// Drawn for this knock: no two have the same tags.
+    #[n(0)]
+    pub nonce: ByteArray<MEETING_NONCE_BYTES>,
+    /// Each of [`ENTRY_BYTES`] bytes.
+    #[n(1)]
+    pub entries: Vec<ByteVec>,
+}
 
 impl Knock {
     /// Whether it has the shape that every knock has.
     #[must_use]
     pub fn is_shaped(&self) -> bool {
-        let count = self.0.len();
+        let count = self.entries.len();
         count > 0
             && count <= KNOCK_MAX
             && count.is_multiple_of(KNOCK_STEP)
-            && self.0.iter().all(|entry| entry.len() == ENTRY_BYTES)
+            && self.entries.iter().all(|entry| entry.len() == ENTRY_BYTES)
     }
 }
 
@@ -123,48 +127,8 @@ pub enum Question {
         #[n(0)]
         known: Vec<KnownEnds>,
     },
-    /// A page of the organisation's log.
-    #[n(1)]
-    Organisation {
-        /// Id of the safe.
-        #[n(0)]
-        safe: SafeId,
-        /// Position of the first certificate wanted.
-        #[n(1)]
-        from: u64,
-    },
-    /// A page of the safe's log.
-    #[n(2)]
-    Log {
-        /// Id of the safe.
-        #[n(0)]
-        safe: SafeId,
-        /// Position of the first certificate wanted.
-        #[n(1)]
-        from: u64,
-    },
-    /// A page of the journal.
-    #[n(3)]
-    Journal {
-        /// Id of the safe.
-        #[n(0)]
-        safe: SafeId,
-        /// Records that are known.
-        #[n(1)]
-        from: u64,
-    },
-    /// The head or a part of a ring.
-    #[n(4)]
-    Ring {
-        /// Id of the safe.
-        #[n(0)]
-        safe: SafeId,
-        /// SHA-256 of its encoding.
-        #[n(1)]
-        hash: Hash,
-    },
     /// Objects of accepted records.
-    #[n(5)]
+    #[n(1)]
     Objects {
         /// Id of the safe.
         #[n(0)]
@@ -173,21 +137,6 @@ pub enum Question {
         #[n(1)]
         objects: Vec<AskedObject>,
     },
-}
-
-impl Question {
-    /// The one safe that it is about; none where it is about several.
-    #[must_use]
-    pub const fn safe(&self) -> Option<SafeId> {
-        match self {
-            Self::Ends { .. } => None,
-            Self::Organisation { safe, .. }
-            | Self::Log { safe, .. }
-            | Self::Journal { safe, .. }
-            | Self::Ring { safe, .. }
-            | Self::Objects { safe, .. } => Some(*safe),
-        }
-    }
 }
 
 /// What is answered to a question.
@@ -206,29 +155,8 @@ pub enum Answer {
         #[n(1)]
         word: Word,
     },
-    /// A page of a log.
-    #[n(2)]
-    Log {
-        /// From the position that was asked for.
-        #[n(0)]
-        page: LogPage,
-    },
-    /// A page of the journal.
-    #[n(3)]
-    Journal {
-        /// Behind the record that was named.
-        #[n(0)]
-        page: JournalPage,
-    },
-    /// The bytes that have the hash.
-    #[n(4)]
-    Ring {
-        /// As they are encoded.
-        #[n(0)]
-        bytes: ByteVec,
-    },
     /// Those of the objects that are here, as many as one answer takes.
-    #[n(5)]
+    #[n(2)]
     Objects {
         /// In the order of the question.
         #[n(0)]
@@ -247,25 +175,14 @@ mod tests {
         let asked = AskedObject { object: ObjectId::from_bytes([2; 16]), blake3: ObjectHash::of(b"sealed") };
         let questions = [
             Question::Ends { known: vec![KnownEnds { safe, counts: [u64::MAX; 3] }; KNOCK_MAX] },
-            Question::Organisation { safe, from: 1 },
-            Question::Log { safe, from: 2 },
-            Question::Journal { safe, from: 3 },
-            Question::Ring { safe, hash: Hash::of(&[b"ring"]) },
             Question::Objects { safe, objects: vec![asked; OBJECTS_ASKED_MAX] },
         ];
         for question in questions {
             let bytes = codec::encode(&question);
-            assert_eq!(codec::decode(&bytes, QUESTION_MAX_BYTES), Ok(question.clone()));
-            assert!(question.safe().is_none_or(|of| of == safe));
+            assert_eq!(codec::decode(&bytes, QUESTION_MAX_BYTES), Ok(question));
         }
         let given = GivenObject { object: asked.object, sealed: b"sealed".to_vec().into() };
-        let answers = [
-            Answer::Nothing {},
-            Answer::Log { page: LogPage { count: 1, certificates: vec![vec![7].into()] } },
-            Answer::Journal { page: JournalPage { seq: 1, records: vec![vec![7].into()] } },
-            Answer::Ring { bytes: vec![8].into() },
-            Answer::Objects { objects: vec![given] },
-        ];
+        let answers = [Answer::Nothing {}, Answer::Objects { objects: vec![given] }];
         for answer in answers {
             assert_eq!(codec::decode(&codec::encode(&answer), ANSWER_MAX_BYTES), Ok(answer));
         }
@@ -274,14 +191,15 @@ mod tests {
     #[test]
     fn a_knock_of_another_shape_is_none() {
         let entry = || ByteVec::from(vec![0; ENTRY_BYTES]);
-        assert!(Knock(vec![entry(); KNOCK_STEP]).is_shaped());
-        let largest = Knock(vec![entry(); KNOCK_MAX]);
+        let knock = |entries| Knock { nonce: [7_u8; MEETING_NONCE_BYTES].into(), entries };
+        assert!(knock(vec![entry(); KNOCK_STEP]).is_shaped());
+        let largest = knock(vec![entry(); KNOCK_MAX]);
         assert!(largest.is_shaped());
         assert_eq!(codec::decode(&codec::encode(&largest), KNOCK_MAX_BYTES), Ok(largest));
-        assert!(!Knock(Vec::new()).is_shaped());
-        assert!(!Knock(vec![entry(); KNOCK_STEP - 1]).is_shaped());
-        assert!(!Knock(vec![entry(); KNOCK_MAX + KNOCK_STEP]).is_shaped());
-        assert!(!Knock(vec![vec![0; ENTRY_BYTES + 1].into(); KNOCK_STEP]).is_shaped());
+        assert!(!knock(Vec::new()).is_shaped());
+        assert!(!knock(vec![entry(); KNOCK_STEP - 1]).is_shaped());
+        assert!(!knock(vec![entry(); KNOCK_MAX + KNOCK_STEP]).is_shaped());
+        assert!(!knock(vec![vec![0; ENTRY_BYTES + 1].into(); KNOCK_STEP]).is_shaped());
         let met = Met(vec![MetSafe { entry: 255, hello: vec![0; HELLO_BYTES].into() }; KNOCK_MAX]);
         assert!(codec::encode(&met).len() <= KNOCK_MAX_BYTES);
     }

@@ -11,10 +11,12 @@ use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::{PeerId, Stream};
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
-use parsec_protocol::control::{DeviceSelector, NetStatus, SafeRole, SecretText, UserRevoke, method};
+use parsec_protocol::control::{
+    DeviceRevoke, DeviceSelector, Member, NetStatus, SafeRole, SecretText, method,
+};
 use parsec_protocol::direct::{
-    ANSWER_MAX_BYTES, Answer, AskedObject, ENTRY_BYTES, Ends, Hello, KNOCK_MAX_BYTES, KNOCK_STEP, Knock,
-    KnownEnds, Met, PROTOCOL, Question, Side,
+    ANSWER_MAX_BYTES, Answer, AskedObject, ENTRY_BYTES, Ends, HELLO_BYTES, Hello, KNOCK_MAX_BYTES,
+    KNOCK_STEP, Knock, KnownEnds, MEETING_NONCE_BYTES, Meeting, Met, PROTOCOL, Question, Side,
 };
 use parsec_protocol::ids::{DeviceId, ObjectId, SafeId};
 use parsec_protocol::keys::{Entropy, NoEntropy};
@@ -111,11 +113,11 @@ async fn say<T: Encode<()>>(stream: &mut Stream, value: &T) -> bool {
 }
 
 /// A knock with this entry among random ones.
-fn among(entry: Vec<u8>) -> Knock {
+fn among(at: Meeting, entry: Vec<u8>) -> Knock {
     let random = || parsec_protocol::direct::random_entry(&mut System).unwrap().into();
     let mut entries: Vec<_> = (1..KNOCK_STEP).map(|_| random()).collect();
     entries.push(entry.into());
-    Knock(entries)
+    Knock { nonce: at.nonce, entries }
 }
 
 impl Visit {
@@ -123,18 +125,30 @@ impl Visit {
         Stranger::come(self.target, false, "parsec").await.expect("a connection")
     }
 
-    fn ends(&self, stranger: &Stranger) -> Ends {
-        Ends { asker: stranger.key, answerer: ed25519_of(&self.target.peer) }
+    fn at(&self, stranger: &Stranger) -> Meeting {
+        let ends = Ends { asker: stranger.key, answerer: ed25519_of(&self.target.peer) };
+        Meeting::draw(ends, &mut System).unwrap()
     }
 
-    /// What Bob's device knocks with, or whoever has its keys: as the device that is named, for
-    /// these ends.
-    fn entry(&self, as_device: DeviceId, ends: Ends) -> Vec<u8> {
+    fn with_key<T>(&self, work: impl FnOnce(&EpochKey<'_>) -> T) -> T {
         let keys = self.bob.store.safe_keys(self.safe).unwrap();
         let (epoch, secret) = keys.last().unwrap();
-        let key = EpochKey::new(&self.bob.summary.organisation, &self.safe, *epoch, secret);
+        work(&EpochKey::new(&self.bob.summary.organisation, &self.safe, *epoch, secret))
+    }
+
+    /// What Bob's device knocks with, or whoever has its keys: as the device that is named, in this
+    /// knock.
+    fn entry(&self, as_device: DeviceId, at: Meeting) -> Vec<u8> {
         let sign = |context, message: &[u8]| self.bob.keys.signing_key.sign(context, message);
-        Hello::of(&key, Side::Asker, ends, as_device, sign).entry(&key, ends, &mut System).unwrap()
+        self.with_key(|key| {
+            Hello::of(key, Side::Asker, at, as_device, sign).entry(key, at, &mut System).unwrap()
+        })
+    }
+
+    /// The answer to a knock with an entry, by who claims to be a device.
+    async fn claimed(&self, stranger: &Stranger, as_device: DeviceId) -> Met {
+        let at = self.at(stranger);
+        self.knock(stranger, &among(at, self.entry(as_device, at))).await.0
     }
 
     /// The answer to a knock, and the stream; an empty answer is one.
@@ -147,10 +161,17 @@ impl Visit {
     /// Bob's device as it is, on a connection of its own.
     async fn bob(&self) -> (Met, Stream, Stranger) {
         let stranger = self.come().await;
-        let entry = self.entry(self.bob.summary.device, self.ends(&stranger));
-        let (met, stream) = self.knock(&stranger, &among(entry)).await;
+        let at = self.at(&stranger);
+        let entry = self.entry(self.bob.summary.device, at);
+        let (met, stream) = self.knock(&stranger, &among(at, entry)).await;
         (met, stream, stranger)
     }
+}
+
+/// A question that a member is answered for its safes, though with no object.
+fn objects_of(safe: SafeId) -> Question {
+    let unknown = AskedObject { object: ObjectId::from_bytes([7; 16]), blake3: ObjectHash::of(b"anything") };
+    Question::Objects { safe, objects: vec![unknown] }
 }
 
 async fn ask(stream: &mut Stream, question: Question) -> Answer {
@@ -163,8 +184,9 @@ fn nobody_but_a_members_device_is_told_anything() {
     let mut visit = visit();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
+        let shapeless = Knock { nonce: [7_u8; MEETING_NONCE_BYTES].into(), entries: Vec::new() };
         // Rubbish is not answered, and a stranger's knock is, with nothing.
-        for junk in [u32::MAX.to_be_bytes().to_vec(), vec![0, 0, 0, 3, 1, 2, 3], frame(&Knock(Vec::new()))] {
+        for junk in [u32::MAX.to_be_bytes().to_vec(), vec![0, 0, 0, 3, 1, 2, 3], frame(&shapeless)] {
             let stranger = visit.come().await;
             let mut stream = stranger.stream_of(PROTOCOL).await.unwrap();
             stream.write_all(&junk).await.unwrap();
@@ -172,10 +194,11 @@ fn nobody_but_a_members_device_is_told_anything() {
             assert_eq!(hear::<Met>(&mut stream, KNOCK_MAX_BYTES).await, None);
         }
         let stranger = visit.come().await;
-        let (met, mut stream) = visit.knock(&stranger, &among(vec![7; ENTRY_BYTES])).await;
+        let (met, mut stream) =
+            visit.knock(&stranger, &among(visit.at(&stranger), vec![7; ENTRY_BYTES])).await;
         assert!(met.0.is_empty());
         // Who was told nothing is heard no more.
-        let _ = say(&mut stream, &Question::Journal { safe: visit.safe, from: 0 }).await;
+        let _ = say(&mut stream, &objects_of(visit.safe)).await;
         assert_eq!(hear::<Answer>(&mut stream, ANSWER_MAX_BYTES).await, None);
 
         // Bob's device is answered, by Alice's.
@@ -184,39 +207,26 @@ fn nobody_but_a_members_device_is_told_anything() {
         let known = vec![KnownEnds { safe: visit.safe, counts: [0; 3] }];
         let Answer::Ends { safe, word } = ask(&mut stream, Question::Ends { known }).await else { panic!() };
         assert_eq!((safe, word.safe.device), (visit.safe, visit.alice));
-        let Answer::Journal { page } = ask(&mut stream, Question::Journal { safe, from: 0 }).await else {
-            panic!()
-        };
-        assert_eq!(page.seq, word.counts()[2]);
         // Not of another safe of hers, and not what no record has added.
-        for question in [
-            Question::Journal { safe: visit.own, from: 0 },
-            Question::Organisation { safe: visit.own, from: 0 },
-            Question::Ring { safe: visit.own, hash: parsec_protocol::public_keys::Hash::of(&[b"x"]) },
-        ] {
-            assert_eq!(ask(&mut stream, question).await, Answer::Nothing {});
-        }
-        let unknown =
-            AskedObject { object: ObjectId::from_bytes([7; 16]), blake3: ObjectHash::of(b"anything") };
-        let asked = Question::Objects { safe, objects: vec![unknown] };
-        assert_eq!(ask(&mut stream, asked).await, Answer::Objects { objects: Vec::new() });
+        assert_eq!(ask(&mut stream, objects_of(visit.own)).await, Answer::Nothing {});
+        assert_eq!(ask(&mut stream, objects_of(safe)).await, Answer::Objects { objects: Vec::new() });
 
-        // Its hello again, from another connection; the same keys under another device's name; and
-        // for other ends than those of the connection.
-        let kept = visit.entry(visit.bob.summary.device, visit.ends(&bobs));
+        // Its hello again, from another connection: as it was, and where its tag is made anew by
+        // who has the key; and the same keys under another device's name.
+        let kept = visit.entry(visit.bob.summary.device, visit.at(&bobs));
         let thief = visit.come().await;
-        assert!(visit.knock(&thief, &among(kept)).await.0.0.is_empty(), "a replay");
-        let claimed = visit.entry(visit.alice, visit.ends(&thief));
-        assert!(visit.knock(&thief, &among(claimed)).await.0.0.is_empty(), "the answerer itself");
-        let nobody = visit.entry(DeviceId::from_bytes([9; 16]), visit.ends(&thief));
-        assert!(visit.knock(&thief, &among(nobody)).await.0.0.is_empty(), "no device");
-        let own = visit.entry(visit.bob.summary.device, visit.ends(&thief));
-        assert_eq!(visit.knock(&thief, &among(own)).await.0.0.len(), 1, "its own");
+        let at = visit.at(&thief);
+        assert!(visit.knock(&thief, &among(at, kept.clone())).await.0.0.is_empty(), "a replay");
+        let tag = visit.with_key(|key| key.direct_tag(at));
+        let tagged = [&tag[..], &kept[ENTRY_BYTES - HELLO_BYTES..]].concat();
+        assert!(visit.knock(&thief, &among(at, tagged)).await.0.0.is_empty(), "a replay that is found");
+        assert!(visit.claimed(&thief, visit.alice).await.0.is_empty(), "the answerer itself");
+        assert!(visit.claimed(&thief, DeviceId::from_bytes([9; 16])).await.0.is_empty(), "no device");
+        assert_eq!(visit.claimed(&thief, visit.bob.summary.device).await.0.len(), 1, "its own");
 
         // Bob is taken out: from the next question on it is as if he had never been one.
         Safe { device: &visit.fixture.alice, name: PLANS }.unshare(BOB_EMAIL).unwrap();
-        let question = || Question::Journal { safe: visit.safe, from: 0 };
-        assert_eq!(ask(&mut stream, question()).await, Answer::Nothing {});
+        assert_eq!(ask(&mut stream, objects_of(visit.safe)).await, Answer::Nothing {});
         let (met, ..) = visit.bob().await;
         assert!(met.0.is_empty(), "a former member");
     });
@@ -231,10 +241,9 @@ fn a_revoked_device_is_told_nothing() {
     runtime.block_on(async {
         let (met, mut stream, _bobs) = visit.bob().await;
         assert_eq!(met.0.len(), 1);
-        let asked = UserRevoke { select: DeviceSelector::default(), user: visit.bob.summary.user };
-        let _: serde_json::Value = visit.fixture.alice.call(method::USER_REVOKE, asked).unwrap();
-        let question = Question::Journal { safe: visit.safe, from: 0 };
-        assert_eq!(ask(&mut stream, question).await, Answer::Nothing {});
+        let asked = DeviceRevoke { select: DeviceSelector::default(), device: visit.bob.summary.device };
+        let _: Member = visit.fixture.alice.call(method::DEVICE_REVOKE, asked).unwrap();
+        assert_eq!(ask(&mut stream, objects_of(visit.safe)).await, Answer::Nothing {});
         assert!(visit.bob().await.0.0.is_empty());
     });
 }

@@ -295,8 +295,7 @@ fn waiting(context: &Context<'_>, safe: &SafeWaiting) -> String {
 fn directly(peer: &SafePeer) -> String {
     let there = if peer.connected { "is met directly" } else { "was met directly" };
     let last = peer.last.map_or_else(String::new, |last| format!(", last {}", moment(last)));
-    let items = peer.certificates.saturating_add(peer.records);
-    format!("{} {there}: {items} changes and {} came from it{last}", escaped(&peer.by), human(peer.bytes))
+    format!("{} {there}: {} of contents came from it{last}", escaped(&peer.by), human(peer.bytes))
 }
 
 /// What a change is, and whether it waits for a person.

@@ -203,8 +203,6 @@ fn peers(session: &Session, safe: SafeId) -> Vec<SafePeer> {
         device,
         by: names.device_in_words(&device),
         connected,
-        certificates: came.certificates,
-        records: came.records,
         bytes: came.bytes,
         last: came.last,
     };

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::convert::{both, by_way_of, id_of, key_of, socket_of};
-use super::gather::Gather;
+use super::gather::{Gather, is_near};
 use super::library::{Behaviour, BehaviourEvent};
 use super::{Command, Link, NodeError, Peer, Status};
 
@@ -148,6 +148,7 @@ impl Driver {
                 event = self.swarm.select_next_some() => self.happened(event),
                 command = commands.recv() => match command {
                     Some(Command::Proven(key)) => self.proven(&key),
+                    Some(Command::Unproven(key)) => self.unproven(&key),
                     Some(Command::Dismiss(key)) => self.dismiss(&key),
                     None => return,
                 },
@@ -266,8 +267,27 @@ impl Driver {
         self.show();
     }
 
+    /// Whoever has proven something is a stranger again, who has little time to do so anew.
+    fn unproven(&mut self, key: &PeerKey) {
+        let Ok(peer) = id_of(key) else { return };
+        let mut was_proven = false;
+        for (whose, there) in self.connections.values_mut() {
+            if *whose == peer {
+                was_proven |= there.proven;
+                there.proven = false;
+            }
+        }
+        if was_proven {
+            self.unproven.insert(peer, Instant::now() + PROOF_WAIT);
+            self.show();
+        }
+    }
+
     fn dismiss(&mut self, key: &PeerKey) {
         let Ok(peer) = id_of(key) else { return };
+        if let Some(gather) = &mut self.gather {
+            gather.dismissed(&peer);
+        }
         let _ = self.swarm.disconnect_peer_id(peer);
     }
 
@@ -371,6 +391,12 @@ impl Driver {
             Link::Tcp
         };
         let inbound = endpoint.is_listener();
+        // The port is open on every network: whoever comes from outside a private one is nobody who
+        // is looked for.
+        if inbound && self.gather.is_some() && !is_near(address) {
+            self.swarm.close_connection(connection);
+            return;
+        }
         if inbound {
             self.accepted = self.accepted.saturating_add(1);
             if self.accepted == ACCEPTED_MAX {

@@ -26,12 +26,20 @@ const ADDRESSES_MAX: usize = 4;
 const PAUSE_FIRST: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
+/// Whether a connection comes from a private network, or this machine.
+pub(super) fn is_near(address: &Multiaddr) -> bool {
+    let ip = socket_of(address).map(|address| address.ip().to_canonical());
+    ip.is_some_and(|ip| ip.is_loopback() || !is_public(&ip))
+}
+
 #[derive(Debug)]
 struct Known {
     addresses: Vec<SocketAddr>,
     /// When to dial next; nothing while a dial or a connection lasts.
     next: Option<Instant>,
     pause: Duration,
+    /// It was hung up on: that it proves who it is brings it no nearer.
+    misbehaved: bool,
 }
 
 /// What is known of the local network.
@@ -51,8 +59,12 @@ impl Gather {
             least.map(|least| self.0.remove(&least));
         }
         let now = Some(Instant::now());
-        let known =
-            self.0.entry(peer).or_insert(Known { addresses: Vec::new(), next: now, pause: PAUSE_FIRST });
+        let known = self.0.entry(peer).or_insert(Known {
+            addresses: Vec::new(),
+            next: now,
+            pause: PAUSE_FIRST,
+            misbehaved: false,
+        });
         if known.addresses.len() < ADDRESSES_MAX && !known.addresses.contains(&address) {
             known.addresses.push(address);
         }
@@ -87,11 +99,18 @@ impl Gather {
         }
     }
 
+    /// It did what no device of ours does: it is dialled later and later, whatever it proves.
+    pub(super) fn dismissed(&mut self, peer: &PeerId) {
+        if let Some(known) = self.0.get_mut(peer) {
+            known.misbehaved = true;
+        }
+    }
+
     /// Not connected, or not any more. Who turned out to be a member's device is looked for again
     /// soon, others later and later.
     pub(super) fn lost(&mut self, peer: &PeerId, was_proven: bool) {
         if let Some(known) = self.0.get_mut(peer) {
-            if was_proven {
+            if was_proven && !known.misbehaved {
                 known.pause = PAUSE_FIRST;
             }
             known.next = Some(Instant::now() + known.pause);
@@ -124,6 +143,32 @@ mod tests {
         }
         gather.found(PeerId::random(), &at("/ip4/10.0.0.1/tcp/4001"));
         assert!(gather.due().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_misbehaves_is_dialled_later_and_later_though_it_proves_who_it_is() {
+        let mut gather = Gather::default();
+        let peer = PeerId::random();
+        gather.found(peer, &at("/ip4/10.0.0.1/tcp/4001"));
+        let pause = |gather: &Gather| gather.0[&peer].pause;
+        gather.lost(&peer, true);
+        gather.lost(&peer, true);
+        assert_eq!(pause(&gather), 2 * PAUSE_FIRST);
+        gather.dismissed(&peer);
+        gather.lost(&peer, true);
+        gather.lost(&peer, true);
+        assert_eq!(pause(&gather), 8 * PAUSE_FIRST);
+    }
+
+    #[test]
+    fn who_comes_from_outside_is_not_let_in() {
+        for near in ["/ip4/192.168.1.7/tcp/4001", "/ip4/127.0.0.1/tcp/4001", "/ip6/fd00::1/udp/4001/quic-v1"]
+        {
+            assert!(is_near(&at(near)), "{near}");
+        }
+        for far in ["/ip4/198.51.100.7/tcp/4001", "/ip6/2001:db8::1/tcp/4001", "/dns4/inside/tcp/4001"] {
+            assert!(!is_near(&at(far)), "{far}");
+        }
     }
 
     #[tokio::test]

@@ -90,6 +90,7 @@ pub struct Status {
 
 enum Command {
     Proven(PeerKey),
+    Unproven(PeerKey),
     Dismiss(PeerKey),
 }
 
@@ -218,6 +219,11 @@ impl Node {
     pub(super) fn proven(&self, peer: PeerKey) {
         // A full queue means a flood of proofs: who is not noted is asked again.
         let _ = self.commands.try_send(Command::Proven(peer));
+    }
+
+    /// This peer has proven something that counts no more.
+    pub(super) fn unproven(&self, peer: PeerKey) {
+        let _ = self.commands.try_send(Command::Unproven(peer));
     }
 
     /// This peer does not hold the link.
