@@ -127,7 +127,7 @@ where
     // minicbor passes over extra array elements and absent optional ones; this does not. Secrets
     // decode through here too: the copy is wiped, and has its room from the start, so that growing
     // leaves no other.
-    let mut again = zeroize::Zeroizing::new(Vec::with_capacity(bytes.len()));
+    let mut again = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let written = minicbor::encode(&value, &mut *again);
     if written.is_ok() && again.as_slice() == bytes { Ok(value) } else { Err(CodecError::NotCanonical) }
 }
