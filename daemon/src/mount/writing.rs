@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parsec_protocol::control::Problem;
-use parsec_protocol::ids::EntryId;
+use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::safes::change::{Change, ConflictOf, Kind};
 use parsec_protocol::safes::content::{BUFFER_BYTES, CHUNK_LENGTH, EarlierPage, chunk_length};
 use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, PAGE_REFERENCES, References};
@@ -220,11 +220,11 @@ impl Mount {
             Node::Local(_, name) if is_confined(name.as_bytes()) => return Ok(()),
             Node::Entry(_) | Node::Local(..) | Node::Former(..) => {}
         }
-        let (mut written, taken) = self.seal(&file, written).await?;
-        let objects = taken.objects.clone();
+        let (mut written, taken, made) = self.seal(&file, written).await?;
         let put = self.put(ino, &file, &mut written, taken).await;
         if put.is_err() {
-            self.forget_objects(objects).await;
+            // Never those that were sealed before to make room: the draft names them still.
+            self.forget_objects(made).await;
         }
         put
     }
@@ -235,12 +235,13 @@ impl Mount {
         Some((Arc::clone(inode.file.as_ref()?), inode.node.clone()))
     }
 
-    /// Seals all of a file that was written, durably; nothing names it yet.
+    /// Seals all of a file that was written, durably; nothing names it yet. Says which objects it
+    /// made: those alone are dropped where the content is not saved.
     pub(super) async fn seal(
         self: &Arc<Self>,
         file: &Arc<OpenFile>,
         written: OwnedMutexGuard<Written>,
-    ) -> Result<(OwnedMutexGuard<Written>, Taken), Fail> {
+    ) -> Result<(OwnedMutexGuard<Written>, Taken, Vec<ObjectId>), Fail> {
         self.has_room(written.unsaved.min(written.draft.size()))?;
         let (epoch, keys) = self.keys().await;
         let accepted = self.safe.memory().await.base.clone();
@@ -303,8 +304,9 @@ impl Mount {
             });
             match (taken, failed) {
                 (Ok(mut taken), _) => {
+                    let made = taken.objects.clone();
                     taken.objects.extend(written.draft.sealed_objects().iter().map(|found| found.object));
-                    Ok::<_, Problem>(Ok((written, taken)))
+                    Ok::<_, Problem>(Ok((written, taken, made)))
                 }
                 (Err(_), Some(fail)) => Ok(Err(fail)),
                 (Err(problem), None) => Err(problem),
@@ -313,7 +315,7 @@ impl Mount {
         sealed.await?
     }
 
-    /// Puts a sealed content where its inode is now.
+    /// Puts a sealed content where its inode is now. An error says that nothing was queued.
     async fn put(&self, ino: Ino, file: &OpenFile, written: &mut Written, taken: Taken) -> Result<(), Fail> {
         let mut names = self.names.lock().await;
         let node = names.inodes.get(ino).map(|inode| inode.node.clone()).ok_or(Fail::NotOpen)?;
@@ -341,9 +343,14 @@ impl Mount {
             let other = tree.entry(entry).filter(|found| found.executable != executable);
             other.map(|found| found.mtime)
         };
-        if let Some(mtime) = other {
-            let change = Change::Attributes { operation: acts::operation()?, entry, mtime, executable };
-            self.queue(&mut names, memory, vec![(change, Vec::new())]).await?;
+        // The content is saved: an error from here on would have its objects dropped.
+        if let Some(mtime) = other
+            && let Ok(operation) = acts::operation()
+        {
+            let change = Change::Attributes { operation, entry, mtime, executable };
+            if let Err(fail) = self.queue(&mut names, memory, vec![(change, Vec::new())]).await {
+                tracing::warn!(%fail, "whether a saved file is a program is not saved");
+            }
         }
         Ok(())
     }
@@ -438,7 +445,7 @@ impl Mount {
     }
 
     /// Drops objects that nothing names.
-    pub(super) async fn forget_objects(&self, objects: Vec<parsec_protocol::ids::ObjectId>) {
+    pub(super) async fn forget_objects(&self, objects: Vec<ObjectId>) {
         let id = self.safe.id;
         if let Err(problem) = self.session.store(move |store| store.drop_objects(id, &objects)).await {
             // Dropped when the device is unlocked next.
