@@ -110,6 +110,8 @@ pub(crate) async fn start(
             if tokio::time::timeout(DROPPING, dropping).await.is_err() {
                 tracing::warn!("the kernel did not drop the pages of a mount in time");
             }
+        } else {
+            mount.save_rest().await;
         }
     });
     Ok(())

@@ -198,7 +198,14 @@ impl Mount {
                 (None, None) => return Err(Fail::NotFound),
             },
         };
-        inode.told = told;
+        // Of an open file the kernel hears the size that is open.
+        inode.sized = match &inode.file {
+            Some(file) => file.base().version,
+            None => told.as_ref().and_then(|told| told.version),
+        };
+        // The name that it was looked up under is told apart (`changes`).
+        let known = inode.told.take().and_then(|known| known.place);
+        inode.told = told.map(|told| Told { place: known.or(told.place), ..told });
         Ok(Attr { ino, shape, looks })
     }
 

@@ -148,26 +148,24 @@ impl Mount {
     pub(super) async fn set(self: &Arc<Self>, ino: Ino, set: Set) -> Result<Attr, Fail> {
         self.writable().await?;
         if let Some(size) = set.size {
-            let (file, is_open) = self
+            let file = self
                 .tree(|names, tree| {
                     let file = self.file(&mut names.inodes, tree, ino)?;
-                    let is_open = names.inodes.get(ino).is_some_and(|inode| inode.opens > 0);
-                    Ok::<_, Fail>((file, is_open))
+                    let inode = names.inodes.get_mut(ino).ok_or(Fail::NotFound)?;
+                    let is_open = inode.opens > 0;
+                    // Whoever closes it meanwhile is not the last, and does not drop what is cut.
+                    inode.opens += 1;
+                    // Nobody has asked whether the kernel's pages are of this version.
+                    inode.pages = inode.pages.filter(|_| is_open);
+                    Ok::<_, Fail>(file)
                 })
                 .await?;
-            self.has_room(0)?;
-            self.cut(&file, size).await?;
-            if !is_open {
-                let saved = self.save(ino).await;
-                let mut names = self.names.lock().await;
-                if let Some(inode) = names.inodes.get_mut(ino)
-                    && inode.opens == 0
-                    && matches!(inode.node, Node::Entry(_))
-                {
-                    inode.file = None;
-                }
-                saved?;
-            }
+            let cut = match self.has_room(0) {
+                Ok(()) => self.cut(&file, size).await,
+                Err(fail) => Err(fail),
+            };
+            let saved = self.let_go(ino).await;
+            cut.and(saved)?;
         }
         if set.mtime.is_some() || set.executable.is_some() {
             self.set_looks(ino, set).await?;
@@ -322,6 +320,10 @@ impl Mount {
         let memory = self.safe.memory().await;
         self.may_write(&memory)?;
         let content = taken.content.clone();
+        let wished = match &node {
+            Node::Local(folder, name) | Node::Former(_, folder, name) => Some((*folder, name.clone())),
+            Node::Entry(_) | Node::Gone => None,
+        };
         let (mut entry, acts) = self.acts_of(&memory, &node, file, taken)?;
         let place = match acts.first() {
             Some((Change::Add { parent, name, .. }, _)) => Some((*parent, name.clone())),
@@ -334,6 +336,12 @@ impl Mount {
             entry = overlay::view(&memory).child(parent, &name).unwrap_or(entry);
         }
         self.stands(&mut names, ino, file, entry, content).await;
+        // Under another name than the kernel knows, it is told (`changes`).
+        if let (Some(told), true) =
+            (names.inodes.get_mut(ino).and_then(|inode| inode.told.as_mut()), wished.is_some())
+        {
+            told.place = wished;
+        }
         self.saved(written, file);
         // A file that has the place of another one has its own bit all the same.
         let memory = self.safe.memory().await;

@@ -233,8 +233,10 @@ impl Filesystem for Served {
         self.work(
             reply,
             move |mount| async move { mount.open(ino.0, writes).await },
-            // Whoever changes it elsewhere has the pages dropped.
-            |reply, handle| reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+            |reply, (handle, keeps)| {
+                let kept = if keeps { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
+                reply.opened(FileHandle(handle), kept);
+            },
         );
     }
 
