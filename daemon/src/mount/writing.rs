@@ -322,7 +322,7 @@ impl Mount {
         let content = taken.content.clone();
         let wished = match &node {
             Node::Local(folder, name) | Node::Former(_, folder, name) => Some((*folder, name.clone())),
-            Node::Entry(_) | Node::Gone => None,
+            Node::Entry(_) | Node::Gone => names.inodes.get(ino).and_then(|inode| inode.told.clone()?.place),
         };
         let (mut entry, acts) = self.acts_of(&memory, &node, file, taken)?;
         let place = match acts.first() {
@@ -337,10 +337,8 @@ impl Mount {
         }
         self.stands(&mut names, ino, file, entry, content).await;
         // Under another name than the kernel knows, it is told (`changes`).
-        if let (Some(told), true) =
-            (names.inodes.get_mut(ino).and_then(|inode| inode.told.as_mut()), wished.is_some())
-        {
-            told.place = wished;
+        if let Some(told) = names.inodes.get_mut(ino).and_then(|inode| inode.told.as_mut()) {
+            told.place = wished.or(told.place.take());
         }
         self.saved(written, file);
         // A file that has the place of another one has its own bit all the same.
