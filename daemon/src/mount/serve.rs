@@ -313,8 +313,8 @@ impl Mount {
         file.next.store(wanted.end, Ordering::Relaxed);
         let came = random::chunks(&self.session, &self.safe, &keys, content, wanted.clone());
         let came = match bounded(came).await {
-            // What is behind it is nobody's need yet.
-            Err(_) if ahead > 1 => {
+            // What is behind it is nobody's need yet. A silent server is not asked twice.
+            Err(fail) if ahead > 1 && fail != Fail::TimedOut => {
                 let one = number..number.saturating_add(1);
                 bounded(random::chunks(&self.session, &self.safe, &keys, content, one)).await?
             }
@@ -383,6 +383,12 @@ pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, Problem>>) -
             Err(Fail::TimedOut)
         }
     }
+}
+
+/// The same for a whole request, however many waits it is of, also behind other requests. Only for
+/// one that may be cut off at any of them: what it has done by then stands.
+pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
+    tokio::time::timeout(WAIT, work).await.unwrap_or(Err(Fail::TimedOut))
 }
 
 /// Numbers of what was counted, for whoever takes a share of the memory.
