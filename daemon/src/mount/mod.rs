@@ -111,7 +111,11 @@ pub(crate) async fn start(
                 tracing::warn!("the kernel did not drop the pages of a mount in time");
             }
         } else {
-            mount.save_rest().await;
+            // Locking does not wait for it.
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = mount.save_rest() => {}
+            }
         }
     });
     Ok(())
