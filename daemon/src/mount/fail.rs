@@ -59,6 +59,9 @@ pub(super) enum Fail {
     /// EBADF
     #[error("not open for that")]
     NotOpen,
+    /// ESTALE
+    #[error("changed since it was looked up")]
+    Stale,
 }
 
 impl From<Problem> for Fail {

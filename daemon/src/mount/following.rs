@@ -86,6 +86,12 @@ impl Mount {
             match (now, file) {
                 (Some(entry), Some(file)) => {
                     let base = file.base();
+                    // A bit that nobody has set here is not taken back when the file is saved.
+                    let executable = known.looks.2;
+                    if entry.executable != executable && file.looks().executable == executable {
+                        file.look(|looks| looks.executable = entry.executable);
+                        words.push(Tell::Inode(ino));
+                    }
                     if entry.version != base.version {
                         // Written elsewhere while it is open here.
                         let place = known.place.clone().or(place);
@@ -101,7 +107,9 @@ impl Mount {
                         file.set_base(Base { content: Arc::new(content.clone()), version: base.version });
                     }
                     if let Some(inode) = names.inodes.get_mut(ino) {
-                        inode.told = Some(Told { place: told_now.and_then(|told| told.place), ..known });
+                        let looks = (known.looks.0, known.looks.1, entry.executable);
+                        let place = told_now.and_then(|told| told.place);
+                        inode.told = Some(Told { place, looks, ..known });
                     }
                 }
                 (Some(entry), None) => {

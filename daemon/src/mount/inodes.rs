@@ -59,6 +59,10 @@ pub(super) struct Inode {
     pub(super) link: Option<LinkTarget>,
     /// What the kernel was told.
     pub(super) told: Option<Told>,
+    /// The version whose size the kernel was told last.
+    pub(super) sized: Option<OperationId>,
+    /// The version that the kernel's pages are of.
+    pub(super) pages: Option<OperationId>,
 }
 
 /// All inodes of a mount.
@@ -79,7 +83,16 @@ impl Inodes {
     }
 
     fn insert(&mut self, ino: Ino, node: Node) {
-        let inode = Inode { node, lookups: 0, opens: 0, file: None, link: None, told: None };
+        let inode = Inode {
+            node,
+            lookups: 0,
+            opens: 0,
+            file: None,
+            link: None,
+            told: None,
+            sized: None,
+            pages: None,
+        };
         self.all.insert(ino, inode);
     }
 

@@ -110,6 +110,12 @@ pub(crate) async fn start(
             if tokio::time::timeout(DROPPING, dropping).await.is_err() {
                 tracing::warn!("the kernel did not drop the pages of a mount in time");
             }
+        } else {
+            // Locking does not wait for it.
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = mount.save_rest() => {}
+            }
         }
     });
     Ok(())

@@ -5,6 +5,7 @@
 //! that lead out of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::safes::change::{Change, Kind};
@@ -22,6 +23,8 @@ use crate::session::open_safes::MemoryGuard;
 
 /// Names that are handed to the kernel in one piece.
 const PAGE: usize = 256;
+/// After a close that could not save, it is tried again: a full disk is seldom empty sooner.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// One name of a folder, as the kernel gets it.
 pub(super) struct Item {
@@ -108,7 +111,13 @@ impl Mount {
                     Ok(entry) => names.inodes.of_entry(entry),
                     Err(ino) => ino,
                 };
+                let before = names.inodes.get(ino).map(|inode| (inode.told.clone(), inode.sized));
                 let Ok(attr) = self.attr(&mut names.inodes, tree, ino) else { continue };
+                // Whether the kernel takes it is not known yet: it may believe what it did before.
+                if let (Some((told, sized)), Some(inode)) = (before, names.inodes.get_mut(ino)) {
+                    inode.told = told.or(inode.told.take());
+                    inode.sized = sized;
+                }
                 items.push(Item { name: listed.name.clone(), attr, next: at as u64 + 1 });
             }
             Ok(items)
@@ -127,17 +136,34 @@ impl Mount {
         }
     }
 
-    /// Opens a file.
-    pub(super) async fn open(&self, ino: Ino, writes: bool) -> Result<u64, Fail> {
+    /// Opens a file; whether the kernel's pages are of what is opened.
+    ///
+    /// # Errors
+    /// [`Fail::Stale`]: the kernel knows another size. It looks the name up anew and asks again.
+    pub(super) async fn open(&self, ino: Ino, writes: bool) -> Result<(u64, bool), Fail> {
         if writes {
             self.writable().await?;
         }
         self.tree(|names, tree| {
-            self.file(&mut names.inodes, tree, ino)?;
+            let was_open = names.inodes.get(ino).is_some_and(|inode| inode.file.is_some());
+            let version = self.file(&mut names.inodes, tree, ino)?.base().version;
+            let mut keeps = names.inodes.get(ino).is_some_and(|inode| inode.pages.is_some());
+            if let Some(inode) = names.inodes.get_mut(ino)
+                && !was_open
+            {
+                // Else an append would land at the size before somebody else's change, and take
+                // their bytes away with no conflict.
+                if inode.sized != version {
+                    inode.file = None;
+                    return Err(Fail::Stale);
+                }
+                keeps = inode.pages == version;
+                inode.pages = version;
+            }
             if let Some(inode) = names.inodes.get_mut(ino) {
                 inode.opens += 1;
             }
-            Ok(names.open(Handle::File(ino)))
+            Ok((names.open(Handle::File(ino)), keeps))
         })
         .await
     }
@@ -149,9 +175,57 @@ impl Mount {
             Some(Handle::Folder(_)) | None => return,
         };
         // What a mapping wrote after the file was closed.
-        if let Err(fail) = self.save(ino).await {
-            tracing::warn!(%fail, "what a program wrote at last is not saved");
+        if let Err(fail) = self.let_go(ino).await {
+            tracing::warn!(%fail, "what a program wrote at last is not saved yet");
         }
+    }
+
+    /// One who had a file open has done with it; the last one saves. What can't be saved now stays,
+    /// and is tried again: nobody is there any more who could write it once more.
+    ///
+    /// # Errors
+    /// [`Fail`]: it is not saved yet.
+    pub(super) async fn let_go(self: &Arc<Self>, ino: Ino) -> Result<(), Fail> {
+        {
+            let mut names = self.names.lock().await;
+            let Some(inode) = names.inodes.get_mut(ino) else { return Ok(()) };
+            if inode.opens > 1 {
+                inode.opens -= 1;
+                return Ok(());
+            }
+        }
+        let saved = self.save(ino).await;
+        if saved.is_ok() {
+            self.has_let_go(ino).await;
+        } else {
+            let mount = Arc::clone(self);
+            self.session.run(async move {
+                loop {
+                    tokio::time::sleep(SAVE_AGAIN).await;
+                    if mount.save(ino).await.is_ok() {
+                        break;
+                    }
+                }
+                mount.has_let_go(ino).await;
+            });
+        }
+        saved
+    }
+
+    /// Saves what is still open, or here alone, when the mount ends.
+    pub(super) async fn save_rest(self: &Arc<Self>) {
+        let all = self.names.lock().await.inodes.numbers();
+        for ino in all {
+            if let Err(fail) = self.save(ino).await {
+                tracing::warn!(%fail, "what was open when a mount ended is not saved");
+            }
+        }
+        // Nothing follows for which it would wait.
+        self.safe.memory().await.quiet_until = None;
+        self.safe.wanted.notify_one();
+    }
+
+    async fn has_let_go(&self, ino: Ino) {
         let mut names = self.names.lock().await;
         let Some(inode) = names.inodes.get_mut(ino) else { return };
         inode.opens = inode.opens.saturating_sub(1);
@@ -346,6 +420,8 @@ impl Mount {
             self.version_of(names, ino).await;
         }
         self.soon.notify_one();
+        // Another mount of the same safe shows it too.
+        self.safe.went_on();
         Ok(())
     }
 
@@ -358,7 +434,10 @@ impl Mount {
         let tree = overlay::view(&memory);
         let entry = tree.entry(id);
         if let Some(file) = &inode.file {
-            file.set_version(entry.and_then(|entry| entry.version));
+            let version = entry.and_then(|entry| entry.version);
+            file.set_version(version);
+            // What the kernel has is what its own programs wrote, over pages that it had.
+            (inode.sized, inode.pages) = (version, inode.pages.and(version));
         }
         inode.told = entry.and_then(told);
     }

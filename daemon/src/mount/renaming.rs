@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::ids::EntryId;
+use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::safes::change::{Change, Kind};
 use parsec_protocol::safes::name::EntryName;
 use parsec_protocol::safes::tree::Tree;
@@ -51,17 +51,21 @@ impl Mount {
         no_replace: bool,
     ) -> Result<(), Fail> {
         self.writable().await?;
-        let sealed = self.sealed_for(&from, &to).await?;
-        let objects = sealed.as_ref().map(|(_, _, taken)| taken.objects.clone()).unwrap_or_default();
+        let (sealed, made) = self.sealed_for(&from, &to).await?.unzip();
         let done = self.renamed(from, to, no_replace, sealed).await;
-        if done.is_err() && !objects.is_empty() {
-            self.forget_objects(objects).await;
+        // An error says that nothing was queued. What was sealed before is the draft's still.
+        if let Some(made) = made.filter(|made| done.is_err() && !made.is_empty()) {
+            self.forget_objects(made).await;
         }
         done
     }
 
-    /// Of a file that is here alone and won't be: its content, sealed.
-    async fn sealed_for(self: &Arc<Self>, from: &Named, to: &Named) -> Result<Option<Sealed>, Fail> {
+    /// Of a file that is here alone and won't be: its content, sealed, and the objects made for it.
+    async fn sealed_for(
+        self: &Arc<Self>,
+        from: &Named,
+        to: &Named,
+    ) -> Result<Option<(Sealed, Vec<ObjectId>)>, Fail> {
         let file = self.tree(|names, tree| {
             let source = folder(&names.inodes, tree, from.parent)?;
             let target = folder(&names.inodes, tree, to.parent)?;
@@ -74,8 +78,8 @@ impl Mount {
         });
         let Some(file) = file.await? else { return Ok(None) };
         let written = Arc::clone(&file.written).lock_owned().await;
-        let (written, taken) = self.seal(&file, written).await?;
-        Ok(Some((file, written, taken)))
+        let (written, taken, made) = self.seal(&file, written).await?;
+        Ok(Some(((file, written, taken), made)))
     }
 
     async fn renamed(
@@ -111,8 +115,9 @@ impl Mount {
                 let now = {
                     let memory = self.safe.memory().await;
                     let tree = overlay::view(&memory);
-                    let target = folder(&names.inodes, &tree, to.parent)?;
-                    tree.child(target, &to.name).unwrap_or(entry)
+                    // No error: what was queued names the objects.
+                    let target = folder(&names.inodes, &tree, to.parent).ok();
+                    target.and_then(|target| tree.child(target, &to.name)).unwrap_or(entry)
                 };
                 // What stood under the name is only open any more.
                 if let Some(over) = over {

@@ -198,7 +198,14 @@ impl Mount {
                 (None, None) => return Err(Fail::NotFound),
             },
         };
-        inode.told = told;
+        // Of an open file the kernel hears the size that is open.
+        inode.sized = match &inode.file {
+            Some(file) => file.base().version,
+            None => told.as_ref().and_then(|told| told.version),
+        };
+        // The name that it was looked up under is told apart (`changes`).
+        let known = inode.told.take().and_then(|known| known.place);
+        inode.told = told.map(|told| Told { place: known.or(told.place), ..told });
         Ok(Attr { ino, shape, looks })
     }
 
@@ -306,8 +313,8 @@ impl Mount {
         file.next.store(wanted.end, Ordering::Relaxed);
         let came = random::chunks(&self.session, &self.safe, &keys, content, wanted.clone());
         let came = match bounded(came).await {
-            // What is behind it is nobody's need yet.
-            Err(_) if ahead > 1 => {
+            // What is behind it is nobody's need yet. A silent server is not asked twice.
+            Err(fail) if ahead > 1 && fail != Fail::TimedOut => {
                 let one = number..number.saturating_add(1);
                 bounded(random::chunks(&self.session, &self.safe, &keys, content, one)).await?
             }
@@ -376,6 +383,12 @@ pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, Problem>>) -
             Err(Fail::TimedOut)
         }
     }
+}
+
+/// The same for a whole request, however many waits it is of, also behind other requests. Only for
+/// one that may be cut off at any of them: what it has done by then stands.
+pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
+    tokio::time::timeout(WAIT, work).await.unwrap_or(Err(Fail::TimedOut))
 }
 
 /// Numbers of what was counted, for whoever takes a share of the memory.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parsec_protocol::control::Problem;
-use parsec_protocol::ids::EntryId;
+use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::safes::change::{Change, ConflictOf, Kind};
 use parsec_protocol::safes::content::{BUFFER_BYTES, CHUNK_LENGTH, EarlierPage, chunk_length};
 use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, PAGE_REFERENCES, References};
@@ -148,26 +148,24 @@ impl Mount {
     pub(super) async fn set(self: &Arc<Self>, ino: Ino, set: Set) -> Result<Attr, Fail> {
         self.writable().await?;
         if let Some(size) = set.size {
-            let (file, is_open) = self
+            let file = self
                 .tree(|names, tree| {
                     let file = self.file(&mut names.inodes, tree, ino)?;
-                    let is_open = names.inodes.get(ino).is_some_and(|inode| inode.opens > 0);
-                    Ok::<_, Fail>((file, is_open))
+                    let inode = names.inodes.get_mut(ino).ok_or(Fail::NotFound)?;
+                    let is_open = inode.opens > 0;
+                    // Whoever closes it meanwhile is not the last, and does not drop what is cut.
+                    inode.opens += 1;
+                    // Nobody has asked whether the kernel's pages are of this version.
+                    inode.pages = inode.pages.filter(|_| is_open);
+                    Ok::<_, Fail>(file)
                 })
                 .await?;
-            self.has_room(0)?;
-            self.cut(&file, size).await?;
-            if !is_open {
-                let saved = self.save(ino).await;
-                let mut names = self.names.lock().await;
-                if let Some(inode) = names.inodes.get_mut(ino)
-                    && inode.opens == 0
-                    && matches!(inode.node, Node::Entry(_))
-                {
-                    inode.file = None;
-                }
-                saved?;
-            }
+            let cut = match self.has_room(0) {
+                Ok(()) => self.cut(&file, size).await,
+                Err(fail) => Err(fail),
+            };
+            let saved = self.let_go(ino).await;
+            cut.and(saved)?;
         }
         if set.mtime.is_some() || set.executable.is_some() {
             self.set_looks(ino, set).await?;
@@ -220,11 +218,11 @@ impl Mount {
             Node::Local(_, name) if is_confined(name.as_bytes()) => return Ok(()),
             Node::Entry(_) | Node::Local(..) | Node::Former(..) => {}
         }
-        let (mut written, taken) = self.seal(&file, written).await?;
-        let objects = taken.objects.clone();
+        let (mut written, taken, made) = self.seal(&file, written).await?;
         let put = self.put(ino, &file, &mut written, taken).await;
         if put.is_err() {
-            self.forget_objects(objects).await;
+            // Never those that were sealed before to make room: the draft names them still.
+            self.forget_objects(made).await;
         }
         put
     }
@@ -235,12 +233,13 @@ impl Mount {
         Some((Arc::clone(inode.file.as_ref()?), inode.node.clone()))
     }
 
-    /// Seals all of a file that was written, durably; nothing names it yet.
+    /// Seals all of a file that was written, durably; nothing names it yet. Says which objects it
+    /// made: those alone are dropped where the content is not saved.
     pub(super) async fn seal(
         self: &Arc<Self>,
         file: &Arc<OpenFile>,
         written: OwnedMutexGuard<Written>,
-    ) -> Result<(OwnedMutexGuard<Written>, Taken), Fail> {
+    ) -> Result<(OwnedMutexGuard<Written>, Taken, Vec<ObjectId>), Fail> {
         self.has_room(written.unsaved.min(written.draft.size()))?;
         let (epoch, keys) = self.keys().await;
         let accepted = self.safe.memory().await.base.clone();
@@ -303,8 +302,9 @@ impl Mount {
             });
             match (taken, failed) {
                 (Ok(mut taken), _) => {
+                    let made = taken.objects.clone();
                     taken.objects.extend(written.draft.sealed_objects().iter().map(|found| found.object));
-                    Ok::<_, Problem>(Ok((written, taken)))
+                    Ok::<_, Problem>(Ok((written, taken, made)))
                 }
                 (Err(_), Some(fail)) => Ok(Err(fail)),
                 (Err(problem), None) => Err(problem),
@@ -313,13 +313,17 @@ impl Mount {
         sealed.await?
     }
 
-    /// Puts a sealed content where its inode is now.
+    /// Puts a sealed content where its inode is now. An error says that nothing was queued.
     async fn put(&self, ino: Ino, file: &OpenFile, written: &mut Written, taken: Taken) -> Result<(), Fail> {
         let mut names = self.names.lock().await;
         let node = names.inodes.get(ino).map(|inode| inode.node.clone()).ok_or(Fail::NotOpen)?;
         let memory = self.safe.memory().await;
         self.may_write(&memory)?;
         let content = taken.content.clone();
+        let wished = match &node {
+            Node::Local(folder, name) | Node::Former(_, folder, name) => Some((*folder, name.clone())),
+            Node::Entry(_) | Node::Gone => names.inodes.get(ino).and_then(|inode| inode.told.clone()?.place),
+        };
         let (mut entry, acts) = self.acts_of(&memory, &node, file, taken)?;
         let place = match acts.first() {
             Some((Change::Add { parent, name, .. }, _)) => Some((*parent, name.clone())),
@@ -332,6 +336,10 @@ impl Mount {
             entry = overlay::view(&memory).child(parent, &name).unwrap_or(entry);
         }
         self.stands(&mut names, ino, file, entry, content).await;
+        // Under another name than the kernel knows, it is told (`changes`).
+        if let Some(told) = names.inodes.get_mut(ino).and_then(|inode| inode.told.as_mut()) {
+            told.place = wished.or(told.place.take());
+        }
         self.saved(written, file);
         // A file that has the place of another one has its own bit all the same.
         let memory = self.safe.memory().await;
@@ -341,9 +349,14 @@ impl Mount {
             let other = tree.entry(entry).filter(|found| found.executable != executable);
             other.map(|found| found.mtime)
         };
-        if let Some(mtime) = other {
-            let change = Change::Attributes { operation: acts::operation()?, entry, mtime, executable };
-            self.queue(&mut names, memory, vec![(change, Vec::new())]).await?;
+        // The content is saved: an error from here on would have its objects dropped.
+        if let Some(mtime) = other
+            && let Ok(operation) = acts::operation()
+        {
+            let change = Change::Attributes { operation, entry, mtime, executable };
+            if let Err(fail) = self.queue(&mut names, memory, vec![(change, Vec::new())]).await {
+                tracing::warn!(%fail, "whether a saved file is a program is not saved");
+            }
         }
         Ok(())
     }
@@ -438,7 +451,7 @@ impl Mount {
     }
 
     /// Drops objects that nothing names.
-    pub(super) async fn forget_objects(&self, objects: Vec<parsec_protocol::ids::ObjectId>) {
+    pub(super) async fn forget_objects(&self, objects: Vec<ObjectId>) {
         let id = self.safe.id;
         if let Err(problem) = self.session.store(move |store| store.drop_objects(id, &objects)).await {
             // Dropped when the device is unlocked next.

@@ -107,6 +107,8 @@ pub(crate) async fn save(
     })
     .await?;
     safe.wanted.notify_one();
+    // A mount of it shows what was saved beside it at once.
+    safe.went_on();
     Ok(operations)
 }
 

@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 use super::draft::Plain;
 use super::fail::Fail;
 use super::renaming::Named;
-use super::serve::{Mount, Shape};
+use super::serve::{Mount, Shape, in_time};
 use super::tether::Tether;
 use super::writing::Set;
 pub(super) use kernel::{Told, begin};
@@ -233,8 +233,10 @@ impl Filesystem for Served {
         self.work(
             reply,
             move |mount| async move { mount.open(ino.0, writes).await },
-            // Whoever changes it elsewhere has the pages dropped.
-            |reply, handle| reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
+            |reply, (handle, keeps)| {
+                let kept = if keeps { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
+                reply.opened(FileHandle(handle), kept);
+            },
         );
     }
 
@@ -275,7 +277,7 @@ impl Filesystem for Served {
         let length = usize::try_from(size).unwrap_or_default();
         self.work(
             reply,
-            move |mount| async move { mount.read(ino.0, offset, length).await },
+            move |mount| async move { in_time(mount.read(ino.0, offset, length)).await },
             |reply, bytes| reply.data(&bytes),
         );
     }
@@ -296,7 +298,7 @@ impl Filesystem for Served {
         let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
         self.work(
             reply,
-            move |mount| async move { mount.write(ino.0, offset, &data).await },
+            move |mount| async move { in_time(mount.write(ino.0, offset, &data)).await },
             move |reply, ()| reply.written(length),
         );
     }

@@ -37,6 +37,7 @@ pub(super) fn errno(fail: Fail) -> Errno {
         Fail::TooLarge => Errno::EFBIG,
         Fail::Busy => Errno::EBUSY,
         Fail::NotOpen => Errno::EBADF,
+        Fail::Stale => Errno::ESTALE,
     }
 }
 
