@@ -133,9 +133,11 @@ impl Mount {
         let now = Instant::now();
         let latest = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let over = memory.quiet_until.is_none_or(|until| until <= now);
+            // Until a record was tried (`post` clears this) it is one wait: a program that never
+            // rests would else hold back everything for good.
+            let waits = memory.quiet_until.is_some() && !memory.queue.is_empty();
             match *held {
-                Some(since) if !over => since + AT_LATEST,
+                Some(since) if waits => since + AT_LATEST,
                 Some(_) | None => {
                     *held = Some(now);
                     now + AT_LATEST

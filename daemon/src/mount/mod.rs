@@ -110,6 +110,10 @@ pub(crate) async fn start(
             if tokio::time::timeout(DROPPING, dropping).await.is_err() {
                 tracing::warn!("the kernel did not drop the pages of a mount in time");
             }
+        } else {
+            // What was saved last waits for nothing more, and `send` ends with the mount.
+            mount.safe.memory().await.quiet_until = None;
+            mount.safe.wanted.notify_one();
         }
     });
     Ok(())
