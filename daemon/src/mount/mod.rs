@@ -7,6 +7,7 @@
 //! matter. One folder, `fuse`, names the library.
 
 mod cache;
+mod ceiling;
 mod draft;
 mod fail;
 mod file;
