@@ -34,8 +34,9 @@ pub(super) enum Tell {
     Name(Ino, EntryName),
     /// This inode has other bytes, or looks otherwise.
     Inode(Ino),
-    /// All of these are to be forgotten, and nothing comes after that. Answered by being dropped.
-    All(Vec<Ino>, tokio::sync::oneshot::Sender<()>),
+    /// All of these are to be forgotten, inodes and names, and nothing comes after that. Answered by
+    /// being dropped.
+    All(Vec<Ino>, Vec<(Ino, EntryName)>, tokio::sync::oneshot::Sender<()>),
 }
 
 /// By what the tree that was looked at last is known again.
