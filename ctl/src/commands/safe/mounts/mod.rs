@@ -12,6 +12,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use parsec_protocol::control::{
     Empty, MountListResult, MountSelector, MountStart, MountView, ProblemKind, SafeShowResult, SafeView,
@@ -26,6 +27,8 @@ use crate::text::{escaped, moment};
 
 /// Where mounts can be seen.
 const SEE_MOUNTS: &str = "`parsecctl safe mounts` shows what is mounted.";
+/// Before a wait that broke off is begun again: a daemon that refuses it must not be kept busy.
+const WAIT_AGAIN: Duration = Duration::from_secs(2);
 /// The folder in the person's home that safes are mounted in.
 const SAFES: &str = "Safes";
 
@@ -189,20 +192,23 @@ pub(crate) fn attend(context: &Context<'_>, attend: &Attend) -> Result<(), Failu
     // Apart from the terminal: what ends there does not end this. Fails where it is so already.
     let _ = rustix::process::setsid();
     let asked = MountSelector { select: context.global.select(), mount: attend.mount };
-    let ended: Result<Empty, Failure> = context.call(method::MOUNT_WAIT, &asked);
-    let is_over = |folder: &Path| match &ended {
-        // The daemon serves it no more. Where it is in the list all the same, nobody else will.
-        Ok(_) => kernel::is_dead(folder),
-        Err(_) => kernel::is_over(folder),
-    };
-    let on_top =
-        kernel::ours().unwrap_or_default().into_iter().rev().find(|found| found.folder == attend.folder);
-    match on_top {
-        // The kernel gives numbers anew: whatever still answers is another one.
-        Some(found) if found.id == attend.id && is_over(&attend.folder) => {
-            kernel::unmount(&attend.folder, true)
+    loop {
+        let ended: Result<Empty, Failure> = context.call(method::MOUNT_WAIT, &asked);
+        let is_over = match &ended {
+            // The daemon serves it no more. Where it is in the list all the same, nobody else will.
+            Ok(_) => kernel::is_dead(&attend.folder),
+            Err(_) => kernel::is_over(&attend.folder),
+        };
+        let ours = kernel::ours().unwrap_or_default();
+        match ours.into_iter().rev().find(|found| found.folder == attend.folder) {
+            // The kernel gives numbers anew: whatever still answers is another one.
+            Some(found) if found.id == attend.id && is_over => {
+                return kernel::unmount(&attend.folder, true);
+            }
+            // The wait broke off, and it is served all the same: it must not be left alone.
+            Some(found) if found.id == attend.id && ended.is_err() => std::thread::sleep(WAIT_AGAIN),
+            Some(_) | None => return Ok(()),
         }
-        Some(_) | None => Ok(()),
     }
 }
 
