@@ -359,6 +359,14 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_in_a_hole_can_be_sealed_to_make_room() {
+        let mut draft = Draft::over(0);
+        assert!(draft.write(0, b"x") && draft.write(2 * CHUNK_BYTES, b"y"));
+        assert_eq!(draft.whole(u64::MAX), [0]);
+        assert!(draft.whole(0).is_empty());
+    }
+
+    #[test]
     fn a_file_is_no_longer_than_a_safe_takes() {
         let mut draft = Draft::over(0);
         assert!(!draft.write(FILE_MAX_BYTES, b"x") && !draft.write(u64::MAX, b"x"));

@@ -5,6 +5,7 @@
 //! open keeps what they opened, and who opens it next gets what is there. Decides, too, when what
 //! was saved goes out: a moment after the last act, so that a save of several steps is one record.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -100,6 +101,14 @@ impl Mount {
                     {
                         // The same bytes, sealed anew under another key.
                         file.set_base(Base { content: Arc::new(content.clone()), version: base.version });
+                    }
+                    // Set elsewhere, and by nobody here.
+                    if entry.version == base.version
+                        && entry.executable != file.looks().executable
+                        && !file.sets_executable.load(Ordering::Relaxed)
+                    {
+                        file.look(|looks| looks.executable = entry.executable);
+                        words.push(Tell::Inode(ino));
                     }
                     if let Some(inode) = names.inodes.get_mut(ino) {
                         inode.told = Some(Told { place: told_now.and_then(|told| told.place), ..known });

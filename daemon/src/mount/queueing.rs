@@ -48,6 +48,8 @@ pub(super) async fn save(
     open_objects: BTreeSet<ObjectId>,
 ) -> Result<Queueing, Problem> {
     let (open, id) = (Arc::clone(&session.open), safe.id);
+    // What programs have open through another mount of it is not known here.
+    let elsewhere = session.mounts.all().iter().filter(|mounted| mounted.safe == id).count() > 1;
     blocking_in(&session.tasks, move || {
         let mut all = Queueing::default();
         let mut acts = acts.into_iter();
@@ -60,7 +62,7 @@ pub(super) async fn save(
                     folding::requeue(&open, id, &mut memory, queue)?;
                     all.swapped = swapped;
                     // What somebody has open they go on reading. Dropped with the next unlocking.
-                    let freed = if freed.iter().any(|object| open_objects.contains(object)) {
+                    let freed = if elsewhere || freed.iter().any(|object| open_objects.contains(object)) {
                         Vec::new()
                     } else {
                         freed

@@ -189,6 +189,7 @@ impl Mount {
             });
             // With its content, where that is saved anyway.
             if file.written.try_lock().is_ok_and(|written| written.dirty) {
+                file.sets_executable.fetch_or(set.executable.is_some(), Ordering::Relaxed);
                 return Ok(());
             }
         }
@@ -370,6 +371,7 @@ impl Mount {
         let size = file.base().content.size;
         written.draft = Draft::over(size);
         (written.dirty, written.unsaved) = (false, 0);
+        file.sets_executable.store(false, Ordering::Relaxed);
         self.counted(written);
     }
 
@@ -395,7 +397,8 @@ impl Mount {
                     let operation = acts::operation()?;
                     let change = Change::Content { operation, entry: *entry, base, content, mtime };
                     let mut all = vec![(change, objects)];
-                    if found.executable != executable {
+                    // Else somebody elsewhere has set it, and it is theirs.
+                    if file.sets_executable.load(Ordering::Relaxed) && found.executable != executable {
                         let operation = acts::operation()?;
                         let entry = *entry;
                         all.push((Change::Attributes { operation, entry, mtime, executable }, Vec::new()));
