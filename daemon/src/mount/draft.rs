@@ -177,11 +177,13 @@ impl Draft {
         self.chunks.values().map(length).sum()
     }
 
-    /// Whole chunks in the clear, oldest place first, but for the last one written to: what can be
-    /// sealed to make room.
+    /// Chunks in the clear that the file goes on behind, or that are whole, oldest place first, but
+    /// for the last one written to: what can be sealed to make room, filled up with zeros.
     pub(super) fn whole(&self, but: u64) -> Vec<u64> {
         let whole = |(number, chunk): (&u64, &Chunk)| {
-            let is = matches!(chunk, Chunk::Plain(bytes) if bytes.len() == CHUNK_LENGTH);
+            // One in a hole never becomes whole by itself: a sparse file would stay in memory.
+            let inside = number.saturating_add(1).saturating_mul(CHUNK_BYTES) <= self.size;
+            let is = matches!(chunk, Chunk::Plain(bytes) if inside || bytes.len() == CHUNK_LENGTH);
             (is && *number != but).then_some(*number)
         };
         self.chunks.iter().filter_map(whole).collect()
@@ -354,6 +356,14 @@ mod tests {
         assert!(pair.bytes(0)[5..].iter().all(|byte| *byte == 0));
         pair.write(3, b"x");
         pair.agree();
+    }
+
+    #[test]
+    fn a_chunk_in_a_hole_can_be_sealed_to_make_room() {
+        let mut draft = Draft::over(0);
+        assert!(draft.write(0, b"x") && draft.write(2 * CHUNK_BYTES, b"y"));
+        assert_eq!(draft.whole(u64::MAX), [0]);
+        assert!(draft.whole(0).is_empty());
     }
 
     #[test]

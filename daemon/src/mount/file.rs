@@ -4,7 +4,7 @@
 //! Decides that there is one of these for an inode, whoever has it open: programs of one machine
 //! see each other's writes at once, as in every file system.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::ids::OperationId;
@@ -51,6 +51,8 @@ pub(super) struct OpenFile {
     pub(super) written: Arc<tokio::sync::Mutex<Written>>,
     base: Mutex<Base>,
     looks: Mutex<Looks>,
+    /// Whether somebody here has said that it is a program or none, which is not saved.
+    pub(super) sets_executable: AtomicBool,
     /// The chunk that is read next, where it is read in order; and held while some are fetched.
     pub(super) next: AtomicU64,
     /// One fetch at a time: whoever waits finds what it needs in the cache.
@@ -71,6 +73,7 @@ impl OpenFile {
             written: Arc::new(tokio::sync::Mutex::new(Written { draft, ..Written::default() })),
             base: Mutex::new(base),
             looks: Mutex::new(looks),
+            sets_executable: AtomicBool::new(false),
             next: AtomicU64::new(0),
             fetching: tokio::sync::Mutex::default(),
         }

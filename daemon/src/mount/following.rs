@@ -5,6 +5,7 @@
 //! open keeps what they opened, and who opens it next gets what is there. Decides, too, when what
 //! was saved goes out: a moment after the last act, so that a save of several steps is one record.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -34,8 +35,9 @@ pub(super) enum Tell {
     Name(Ino, EntryName),
     /// This inode has other bytes, or looks otherwise.
     Inode(Ino),
-    /// All of these are to be forgotten, and nothing comes after that. Answered by being dropped.
-    All(Vec<Ino>, tokio::sync::oneshot::Sender<()>),
+    /// All of these are to be forgotten, inodes and names, and nothing comes after that. Answered by
+    /// being dropped.
+    All(Vec<Ino>, Vec<(Ino, EntryName)>, tokio::sync::oneshot::Sender<()>),
 }
 
 /// By what the tree that was looked at last is known again.
@@ -106,6 +108,14 @@ impl Mount {
                         // The same bytes, sealed anew under another key.
                         file.set_base(Base { content: Arc::new(content.clone()), version: base.version });
                     }
+                    // Set elsewhere, and by nobody here.
+                    if entry.version == base.version
+                        && entry.executable != file.looks().executable
+                        && !file.sets_executable.load(Ordering::Relaxed)
+                    {
+                        file.look(|looks| looks.executable = entry.executable);
+                        words.push(Tell::Inode(ino));
+                    }
                     if let Some(inode) = names.inodes.get_mut(ino) {
                         let looks = (known.looks.0, known.looks.1, entry.executable);
                         let place = told_now.and_then(|told| told.place);
@@ -141,9 +151,11 @@ impl Mount {
         let now = Instant::now();
         let latest = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let over = memory.quiet_until.is_none_or(|until| until <= now);
+            // Until a record was tried (`post` clears this) it is one wait: a program that never
+            // rests would else hold back everything for good.
+            let waits = memory.quiet_until.is_some() && !memory.queue.is_empty();
             match *held {
-                Some(since) if !over => since + AT_LATEST,
+                Some(since) if waits => since + AT_LATEST,
                 Some(_) | None => {
                     *held = Some(now);
                     now + AT_LATEST

@@ -120,6 +120,18 @@ impl Inodes {
         self.all.keys().copied().collect()
     }
 
+    /// Every folder and name under which the kernel may have found something.
+    pub(super) fn places(&self) -> Vec<(Ino, EntryName)> {
+        let place = |inode: &Inode| {
+            let (folder, name) = match &inode.node {
+                Node::Local(folder, name) => (*folder, name.clone()),
+                Node::Entry(_) | Node::Former(..) | Node::Gone => inode.told.as_ref()?.place.clone()?,
+            };
+            Some((self.entry(folder)?, name))
+        };
+        self.all.values().filter_map(place).collect()
+    }
+
     /// Objects of the contents that programs have open.
     pub(super) fn open_objects(&self) -> BTreeSet<ObjectId> {
         let open = self.all.values().filter(|inode| inode.opens > 0).filter_map(|inode| inode.file.as_ref());
@@ -286,6 +298,7 @@ mod tests {
         inodes.forget(ino, 1);
         assert_eq!(inodes.local(entry(9), &name("a.part")), Some(ino));
         assert_eq!(inodes.locals_in(entry(9)), [(name("a.part"), ino)]);
+        assert_eq!(inodes.places(), [(ROOT, name("a.part"))]);
         inodes.becomes(ino, Node::Gone);
         assert_eq!(inodes.numbers(), [ROOT]);
     }

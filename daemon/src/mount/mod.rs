@@ -7,6 +7,7 @@
 //! matter. One folder, `fuse`, names the library.
 
 mod cache;
+mod ceiling;
 mod draft;
 mod fail;
 mod file;
@@ -160,11 +161,15 @@ fn serving(
     served.map(drop)
 }
 
-/// Tells the kernel to forget all that it knows: no page of a locked safe stays in its memory.
+/// Tells the kernel to forget all that it knows: no page and no name of a locked safe stays in its
+/// memory.
 async fn dropped(mount: &Mount, tell: &mpsc::Sender<Tell>) {
-    let all = mount.names.lock().await.inodes.numbers();
+    let (all, places) = {
+        let names = mount.names.lock().await;
+        (names.inodes.numbers(), names.inodes.places())
+    };
     let (done, dropped) = oneshot::channel();
-    if tell.send(Tell::All(all, done)).await.is_ok() {
+    if tell.send(Tell::All(all, places, done)).await.is_ok() {
         let _ = dropped.await;
     }
 }

@@ -22,8 +22,7 @@ const CONFINED: &[(&[u8], &[u8])] = &[
     // Kept for those who have it open.
     (b".nfs", b""),
     (b".fuse_hidden", b""),
-    // Downloads.
-    (b"", b".part"),
+    // Downloads of Chromium. Not `*.part`, which people's own files are called, too.
     (b"", b".crdownload"),
 ];
 
@@ -62,7 +61,7 @@ mod tests {
 
     #[test]
     fn notes_of_programs_stay_here_and_nothing_else_does() {
-        let own: [&[u8]; 9] = [
+        let own: [&[u8]; 8] = [
             b".~lock.report.odt#",
             b"~$report.docx",
             b".report.swp",
@@ -70,16 +69,16 @@ mod tests {
             b".#report",
             b"#report#",
             b".goutputstream-ABC",
-            b"film.part",
             b"film.crdownload",
         ];
         assert!(own.into_iter().all(is_confined));
         // What SQLite has committed may stand beside its database alone.
-        let shared: [&[u8]; 10] = [
+        let shared: [&[u8]; 11] = [
             b"report~",
             b".swp",
             b"part",
             b".part",
+            b"film.part",
             b"report.odt",
             b"#",
             b"##",

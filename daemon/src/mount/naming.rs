@@ -118,6 +118,9 @@ impl Mount {
                     inode.told = told.or(inode.told.take());
                     inode.sized = sized;
                 }
+                // At once: another listing, or a `forget`, would else take the number away before
+                // the kernel has it. `listed` takes back what the kernel does not get.
+                names.inodes.looked_up(ino);
                 items.push(Item { name: listed.name.clone(), attr, next: at as u64 + 1 });
             }
             Ok(items)
@@ -125,14 +128,11 @@ impl Mount {
         .await
     }
 
-    /// Those of a page that the kernel took count as looked up; the others are forgotten.
-    pub(super) async fn listed(&self, items: &[Item], taken: usize, counts: bool) {
+    /// Those of a page that the kernel took stay counted as looked up; the others are taken back.
+    pub(super) async fn listed(&self, items: &[Item], taken: usize) {
         let mut names = self.names.lock().await;
-        for (at, item) in items.iter().enumerate() {
-            if counts && at < taken {
-                names.inodes.looked_up(item.attr.ino);
-            }
-            names.inodes.tidy(item.attr.ino);
+        for item in items.iter().skip(taken) {
+            names.inodes.forget(item.attr.ino, 1);
         }
     }
 
@@ -397,8 +397,9 @@ impl Mount {
         names.inodes.becomes(ino, Node::Gone);
         if let Some(inode) = names.inodes.get_mut(ino)
             && inode.opens == 0
+            && let Some(file) = inode.file.take()
         {
-            inode.file = None;
+            self.given_back(&file);
         }
     }
 

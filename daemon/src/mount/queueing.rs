@@ -48,8 +48,8 @@ pub(super) async fn save(
     open_objects: BTreeSet<ObjectId>,
 ) -> Result<Queueing, Problem> {
     let (open, id) = (Arc::clone(&session.open), safe.id);
-    // What another mount of the safe has open is not known here.
-    let is_alone = session.mounts.all().iter().filter(|mounted| mounted.safe == id).count() <= 1;
+    // What programs have open through another mount of it is not known here.
+    let elsewhere = session.mounts.all().iter().filter(|mounted| mounted.safe == id).count() > 1;
     blocking_in(&session.tasks, move || {
         let mut all = Queueing::default();
         let mut acts = acts.into_iter();
@@ -62,8 +62,11 @@ pub(super) async fn save(
                     folding::requeue(&open, id, &mut memory, queue)?;
                     all.swapped = swapped;
                     // What somebody has open they go on reading. Dropped with the next unlocking.
-                    let is_open = freed.iter().any(|object| open_objects.contains(object));
-                    let freed = if is_open || !is_alone { Vec::new() } else { freed };
+                    let freed = if elsewhere || freed.iter().any(|object| open_objects.contains(object)) {
+                        Vec::new()
+                    } else {
+                        freed
+                    };
                     if let Err(error) = open.store.drop_objects(id, &freed) {
                         // Dropped when the device is unlocked next: nothing names them.
                         tracing::warn!(%error, "objects that nothing names stay for now");

@@ -53,6 +53,7 @@ impl Mount {
         let file = self.opened(ino).await?;
         let mut written = file.written.lock().await;
         self.has_room(written.unsaved.saturating_add(data.len() as u64))?;
+        self.make_room(&mut written, offset / CHUNK_BYTES, data.len()).await?;
         for number in written.draft.lacking(offset, data.len()) {
             let bytes = self.brought(&file, &written.draft, number).await?;
             written.draft.bring(number, bytes);
@@ -111,14 +112,15 @@ impl Mount {
         Ok(())
     }
 
-    fn counted(&self, written: &mut Written) {
+    /// Notes what a draft holds in the clear now.
+    pub(super) fn counted(&self, written: &mut Written) {
         let now = written.draft.plain_bytes();
         count(&self.plain, written.counted, now);
         written.counted = now;
     }
 
     /// Seals whole chunks to make room.
-    async fn spill(&self, written: &mut Written, but: u64) -> Result<(), Fail> {
+    pub(super) async fn spill(&self, written: &mut Written, but: u64) -> Result<(), Fail> {
         let numbers: Vec<u64> = written.draft.whole(but).into_iter().take(SPILL_CHUNKS).collect();
         if numbers.is_empty() {
             return Ok(());
@@ -127,6 +129,7 @@ impl Mount {
             ChunkBytes::Plain(bytes) => {
                 let mut copy = Plain::new(Vec::with_capacity(BUFFER_BYTES));
                 copy.extend_from_slice(bytes);
+                copy.resize(CHUNK_LENGTH, 0);
                 copy
             }
             ChunkBytes::Sealed(_) | ChunkBytes::Before(_) | ChunkBytes::Zeros => Plain::default(),
@@ -184,6 +187,7 @@ impl Mount {
             });
             // With its content, where that is saved anyway.
             if file.written.try_lock().is_ok_and(|written| written.dirty) {
+                file.sets_executable.fetch_or(set.executable.is_some(), Ordering::Relaxed);
                 return Ok(());
             }
         }
@@ -380,6 +384,7 @@ impl Mount {
         let size = file.base().content.size;
         written.draft = Draft::over(size);
         (written.dirty, written.unsaved) = (false, 0);
+        file.sets_executable.store(false, Ordering::Relaxed);
         self.counted(written);
     }
 
@@ -405,7 +410,8 @@ impl Mount {
                     let operation = acts::operation()?;
                     let change = Change::Content { operation, entry: *entry, base, content, mtime };
                     let mut all = vec![(change, objects)];
-                    if found.executable != executable {
+                    // Else somebody elsewhere has set it, and it is theirs.
+                    if file.sets_executable.load(Ordering::Relaxed) && found.executable != executable {
                         let operation = acts::operation()?;
                         let entry = *entry;
                         all.push((Change::Attributes { operation, entry, mtime, executable }, Vec::new()));

@@ -281,7 +281,7 @@ async fn unreadable(session: &Session, safe: &OpenSafe, problem: Problem) -> Res
 /// Why nothing can be written; the server's and the store's.
 pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Tried, Problem> {
     {
-        let memory = safe.memory().await;
+        let mut memory = safe.memory().await;
         if memory.queue.is_empty() || is_a_word(&memory) {
             return Ok(Tried::Nothing);
         }
@@ -289,6 +289,7 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
         if memory.quiet_until.is_some_and(|until| until > Instant::now()) {
             return Ok(Tried::Nothing);
         }
+        memory.quiet_until = None;
         may_write(&session.open, &memory)?;
         // Whoever made a key has read what came meanwhile: it is folded first.
         let end = memory.verified.present().map_or(0, |now| now.journal.count);

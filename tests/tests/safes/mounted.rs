@@ -171,7 +171,7 @@ fn notes_of_programs_stay_on_the_device() {
         return;
     }
     let (fixture, here) = mounted(FixtureOptions::default());
-    for name in [".~lock.a.odt#", ".a.swp", "film.part", "~$a.docx"] {
+    for name in [".~lock.a.odt#", ".a.swp", "film.crdownload", "~$a.docx"] {
         fs::write(here.path(name), b"a note").unwrap();
         assert_eq!(fs::read(here.path(name)).unwrap(), b"a note");
     }
@@ -179,7 +179,7 @@ fn notes_of_programs_stay_on_the_device() {
     assert_eq!(fs::read_dir(here.folder()).unwrap().count(), 5);
     let _ = safe(&fixture.alice).sync();
     assert!(safe(&fixture.alice).paths().unwrap().is_empty());
-    fs::rename(here.path("film.part"), here.path("film")).unwrap();
+    fs::rename(here.path("film.crdownload"), here.path("film")).unwrap();
     let _ = safe(&fixture.alice).sync();
     assert_eq!(safe(&fixture.alice).paths().unwrap(), ["/film"]);
     assert_eq!(safe(&fixture.alice).get("/film").unwrap(), b"a note");

@@ -63,9 +63,13 @@ impl Told {
                     self.0.inval_entry(INodeNo(folder), OsStr::from_bytes(name.as_bytes()))
                 }
                 Tell::Inode(ino) => self.0.inval_inode(INodeNo(ino), 0, 0),
-                Tell::All(all, done) => {
+                Tell::All(all, places, done) => {
                     for ino in all {
                         let _ = self.0.inval_inode(INodeNo(ino), 0, 0);
+                    }
+                    // Behind the pages: contents matter more than what they are called.
+                    for (folder, name) in places {
+                        let _ = self.0.inval_entry(INodeNo(folder), OsStr::from_bytes(name.as_bytes()));
                     }
                     drop(done);
                     return;

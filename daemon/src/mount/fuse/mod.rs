@@ -339,7 +339,7 @@ impl Filesystem for Served {
     fn readdir(&self, _: &Request, ino: INodeNo, handle: FileHandle, offset: u64, reply: ReplyDirectory) {
         let work = move |mount: Arc<Mount>| async move {
             let items = mount.list(handle.0, offset.saturating_sub(2)).await?;
-            mount.listed(&items, 0, false).await;
+            mount.listed(&items, 0).await;
             Ok(items)
         };
         self.work(reply, work, move |mut reply, items| {
@@ -391,6 +391,7 @@ impl Filesystem for Served {
             for (at, name) in [(0_u64, "."), (1, "..")] {
                 let attr = shown(owner, folder);
                 if at >= offset && reply.add(ino, at + 1, name, &BELIEVED, &attr, Generation(0)) {
+                    mount.listed(&items, 0).await;
                     return reply.ok();
                 }
             }
@@ -403,8 +404,7 @@ impl Filesystem for Served {
                 }
                 taken += 1;
             }
-            // Counted before the kernel can forget them.
-            mount.listed(&items, taken, true).await;
+            mount.listed(&items, taken).await;
             reply.ok();
         };
         self.runtime.spawn(tasks.track_future(whole));

@@ -12,6 +12,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use parsec_protocol::control::{
     Empty, MountListResult, MountSelector, MountStart, MountView, ProblemKind, SafeShowResult, SafeView,
@@ -26,6 +27,8 @@ use crate::text::{escaped, moment};
 
 /// Where mounts can be seen.
 const SEE_MOUNTS: &str = "`parsecctl safe mounts` shows what is mounted.";
+/// Before a wait that broke off is begun again: a daemon that refuses it must not be kept busy.
+const WAIT_AGAIN: Duration = Duration::from_secs(2);
 /// The folder in the person's home that safes are mounted in.
 const SAFES: &str = "Safes";
 
@@ -90,6 +93,32 @@ fn cleaned() -> Vec<PathBuf> {
     dead.filter(|found| kernel::unmount(&found.folder, true).is_ok()).map(|found| found.folder).collect()
 }
 
+/// Takes away a mount on this folder that gives nobody anything any more, because its device was
+/// locked and nobody waited beside it. Such a folder can't be looked at, so the path is compared as
+/// it is written, but for the folder above it.
+fn left_on(folder: &Path) -> Option<PathBuf> {
+    let plain = std::path::absolute(folder).ok()?;
+    let above = plain.parent().and_then(|above| std::fs::canonicalize(above).ok());
+    let real = above.zip(plain.file_name()).map_or_else(|| plain.clone(), |(above, name)| above.join(name));
+    let ours = kernel::ours().unwrap_or_default();
+    let left = ours.into_iter().rev().find(|found| found.folder == real)?.folder;
+    (kernel::is_over(&left) && kernel::unmount(&left, true).is_ok()).then_some(left)
+}
+
+/// Refuses a mount that lets its own user in nowhere: where the daemon is another user to the
+/// kernel, in a user namespace, each access would fail without a reason.
+fn lets_us_in(folder: &Path) -> Result<(), Failure> {
+    let why = match std::fs::metadata(folder) {
+        Ok(found) if found.uid() == rustix::process::geteuid().as_raw() => return Ok(()),
+        Ok(_) => "it belongs to another user".to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => error.to_string(),
+        // The device may have been locked meanwhile: whoever waits beside it sees to that.
+        Err(_) => return Ok(()),
+    };
+    let text = format!("The kernel does not let you into {}: {why}", shown(folder));
+    Err(refused(text).advised("The daemon runs as another user than you, perhaps in a user namespace."))
+}
+
 fn mount(
     context: &Context<'_>,
     safe: String,
@@ -104,6 +133,7 @@ fn mount(
         Some(folder) => folder,
         None => usual(&found.safe)?,
     };
+    let cleaned: Vec<PathBuf> = cleaned.into_iter().chain(left_on(&folder)).collect();
     let there = std::fs::canonicalize(&folder).ok();
     let ours = kernel::ours().unwrap_or_default();
     if ours.iter().any(|found| Some(&found.folder) == there.as_ref()) {
@@ -119,7 +149,7 @@ fn mount(
         // Nobody serves it: it must not stay.
         let _ = kernel::unmount(&folder, true);
     })?;
-    if let Err(failure) = attended(context, &view, &folder) {
+    if let Err(failure) = lets_us_in(&folder).and_then(|()| attended(context, &view, &folder)) {
         let _ = kernel::unmount(&folder, true);
         return Err(failure);
     }
@@ -162,19 +192,23 @@ pub(crate) fn attend(context: &Context<'_>, attend: &Attend) -> Result<(), Failu
     // Apart from the terminal: what ends there does not end this. Fails where it is so already.
     let _ = rustix::process::setsid();
     let asked = MountSelector { select: context.global.select(), mount: attend.mount };
-    let ended: Result<Empty, Failure> = context.call(method::MOUNT_WAIT, &asked);
-    if ended.is_ok() {
-        // Somebody has ended it, and something else may be mounted there by now.
-        return Ok(());
-    }
-    let on_top =
-        kernel::ours().unwrap_or_default().into_iter().rev().find(|found| found.folder == attend.folder);
-    match on_top {
-        // The kernel gives numbers anew: whatever still answers is another one.
-        Some(found) if found.id == attend.id && kernel::is_over(&attend.folder) => {
-            kernel::unmount(&attend.folder, true)
+    loop {
+        let ended: Result<Empty, Failure> = context.call(method::MOUNT_WAIT, &asked);
+        let is_over = match &ended {
+            // The daemon serves it no more. Where it is in the list all the same, nobody else will.
+            Ok(_) => kernel::is_dead(&attend.folder),
+            Err(_) => kernel::is_over(&attend.folder),
+        };
+        let ours = kernel::ours().unwrap_or_default();
+        match ours.into_iter().rev().find(|found| found.folder == attend.folder) {
+            // The kernel gives numbers anew: whatever still answers is another one.
+            Some(found) if found.id == attend.id && is_over => {
+                return kernel::unmount(&attend.folder, true);
+            }
+            // The wait broke off, and it is served all the same: it must not be left alone.
+            Some(found) if found.id == attend.id && ended.is_err() => std::thread::sleep(WAIT_AGAIN),
+            Some(_) | None => return Ok(()),
         }
-        Some(_) | None => Ok(()),
     }
 }
 
