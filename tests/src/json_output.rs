@@ -17,13 +17,15 @@ use parsec_protocol::control::{
     UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
-use parsec_protocol::lab::safes::SafeRun;
-use parsec_protocol::lab::{Listed, Series, Transcript};
+use parsec_protocol::lab::{Listed, Series, Transcript, safes::SafeRun};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use self::sign::sign;
 use crate::openrpc::{docs, sent};
+
+mod sign;
 
 /// The last line of a ceremony that was followed to its good end.
 #[derive(Serialize, JsonSchema)]
@@ -483,21 +485,8 @@ fn schema(kind: &DocumentKind) -> Value {
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!(kind.name);
     match schema.get_mut("oneOf").and_then(Value::as_array_mut) {
-        Some(forms) => forms.iter_mut().for_each(|form| sign(form, kind)),
-        None => sign(&mut schema, kind),
+        Some(forms) => forms.iter_mut().for_each(|form| sign(form, kind.name, kind.events)),
+        None => sign(&mut schema, kind.name, kind.events),
     }
     schema
-}
-
-/// Adds the fields that say what a line is.
-fn sign(schema: &mut Value, kind: &DocumentKind) {
-    schema["properties"]["schema"] = json!({"const": kind.name});
-    if !kind.events.is_empty() {
-        let about = "What happened; left out where a command has one result.";
-        schema["properties"]["event"] = json!({"enum": kind.events, "description": about});
-    }
-    if schema["required"].is_null() {
-        schema["required"] = json!([]);
-    }
-    schema["required"].as_array_mut().unwrap().insert(0, json!("schema"));
 }

@@ -45,6 +45,18 @@ impl Mount {
         self.plain.load(Ordering::Relaxed).saturating_add(more) > PLAIN_CEILING_BYTES
     }
 
+    /// Nobody has a file open any more: what was sealed to make room for it is dropped.
+    pub(super) async fn closed(&self, file: &OpenFile) {
+        let mut written = file.written.lock().await;
+        let objects: Vec<_> = written.draft.sealed_objects().iter().map(|found| found.object).collect();
+        written.draft = Draft::default();
+        self.counted(&mut written);
+        drop(written);
+        if !objects.is_empty() {
+            self.forget_objects(objects).await;
+        }
+    }
+
     /// As `closed`, for whoever holds the names and must not wait. A file that is still worked on
     /// keeps what it holds until the device is locked.
     pub(super) fn given_back(&self, file: &OpenFile) {

@@ -35,8 +35,8 @@ pub(super) enum Tell {
     Name(Ino, EntryName),
     /// This inode has other bytes, or looks otherwise.
     Inode(Ino),
-    /// All of these are to be forgotten, inodes and names, and nothing comes after that. Answered by
-    /// being dropped.
+    /// All of these are to be forgotten, inodes and names; nothing comes after. Answered by being
+    /// dropped.
     All(Vec<Ino>, Vec<(Ino, EntryName)>, tokio::sync::oneshot::Sender<()>),
 }
 

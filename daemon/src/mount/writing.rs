@@ -464,18 +464,6 @@ impl Mount {
             tracing::warn!(%problem, "objects that nothing names stay for now");
         }
     }
-
-    /// Nobody has a file open any more: what was sealed to make room for it is dropped.
-    pub(super) async fn closed(&self, file: &OpenFile) {
-        let mut written = file.written.lock().await;
-        let objects: Vec<_> = written.draft.sealed_objects().iter().map(|found| found.object).collect();
-        written.draft = Draft::default();
-        self.counted(&mut written);
-        drop(written);
-        if !objects.is_empty() {
-            self.forget_objects(objects).await;
-        }
-    }
 }
 
 /// A whole chunk of a large file that nobody has written to is named again, if what names it is of

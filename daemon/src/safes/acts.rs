@@ -107,8 +107,7 @@ pub(crate) async fn save(
     })
     .await?;
     safe.wanted.notify_one();
-    // A mount of it shows what was saved beside it at once.
-    safe.went_on();
+    safe.went_on(); // a mount of it shows what was saved beside it
     Ok(operations)
 }
 
