@@ -99,6 +99,7 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert alice.cache.show()["limit_bytes"] == 1 << 20
     assert alice.cache.clear()["limit_by"] == "device"
     assert alice.cache.set()["limit_by"] == "auto"
+    assert alice.mount.list()["mounts"] == []
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

@@ -118,6 +118,9 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
         "file.copy",
         "file.history",
         "file.restore",
+        // The latter ends when the former's mount does.
+        "mount.start",
+        "mount.wait",
     ];
     // A kit is split among two others at least, and two take part here: `safes::shares` and
     // `cli::json_output` have four.
