@@ -51,7 +51,7 @@ const EXPOSERS: &[(&str, &str)] = &[
         "makes words of a kit's seed, holds it against the root key, derives the kit's keys",
     ),
     (
-        "protocol/src/shares.rs",
+        "protocol/src/shares/mod.rs",
         "splits a kit's bytes, puts them together, and holds a share against its plan",
     ),
     (

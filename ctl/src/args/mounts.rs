@@ -40,7 +40,8 @@ pub(crate) enum Mounts {
         lazy: bool,
     },
     /// Show which safes are mounted, and where
-    Mounts,
+    #[command(name = "mounts")]
+    List,
 }
 
 /// `__attend`: waits until a mount has ended, and takes it away.

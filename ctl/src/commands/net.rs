@@ -56,7 +56,7 @@ fn described(status: &NetStatus, output: &Output) -> String {
     lines.extend(status.direct.iter().map(|node| {
         format!(
             "Other devices of its safes are met by device {} at {}",
-            short(&node.device.to_string()),
+            short(node.device.to_string()),
             list(&node.addresses)
         )
     }));

@@ -133,7 +133,9 @@ pub async fn greet(
         }
         Err(problem) => return context.shown.closed(problem),
     }
-    match greeter::run(&mut context, &transport, prologue, &invitation.link_secret, &issuer).await {
+    let run = greeter::run(&mut context, &transport, prologue, &invitation.link_secret, &issuer);
+    // It has the keys of a whole ceremony in it: too large for the stack of whoever waits.
+    match Box::pin(run).await {
         Ok(Greeted::Signed(sealed)) => {
             follow(context, &session, &transport, PendingEnrolment::new(attempt, token, *sealed)).await
         }

@@ -141,6 +141,7 @@ pub enum Question {
 
 /// What is answered to a question.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[expect(clippy::large_enum_variant, reason = "one is made for each answer, and none is kept")]
 pub enum Answer {
     /// Nothing: it isn't here, or isn't for who asks. Which, is told to nobody.
     #[n(0)]

@@ -162,10 +162,10 @@ impl State {
         self.devices.insert(record.device, record.seq);
         self.marks.note(record);
         for object in record.adds.iter().chain(record.keeps) {
-            if let Some(part) = self.objects.part_mut(object.as_bytes()) {
-                if !part.contains_key(object) {
-                    part.insert((*object, record.seq));
-                }
+            if let Some(part) = self.objects.part_mut(object.as_bytes())
+                && !part.contains_key(object)
+            {
+                part.insert((*object, record.seq));
             }
             self.endangered.remove(object);
         }

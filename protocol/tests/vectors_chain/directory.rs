@@ -125,7 +125,7 @@ fn rings(set: &mut Set) {
     let list: Vec<_> = (1..=3).map(|number| Recipient { user: user(number), key: to.hash() }).collect();
     let boxes = |count: usize| {
         let to = list.iter().take(count).enumerate();
-        to.map(|(at, recipient)| (*recipient, (at > 0).then(|| to_key()))).collect::<Vec<_>>()
+        to.map(|(at, recipient)| (*recipient, (at > 0).then(to_key))).collect::<Vec<_>>()
     };
     let part = make_parts(&of, &boxes(3)).remove(0);
     let ring = |part: &RingPart| DirectoryRing {

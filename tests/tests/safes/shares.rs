@@ -53,7 +53,7 @@ impl Cast {
         let fixture = Fixture::found(FixtureOptions::default());
         let others = [("bob", BOB_EMAIL), ("carol", CAROL_EMAIL), ("dave", DAVE_EMAIL)]
             .map(|(name, email)| enrolled(&fixture, name, email));
-        let members: Vec<UserId> = others.iter().map(|device| user(device)).collect();
+        let members: Vec<UserId> = others.iter().map(user).collect();
         let kit = split(&fixture.alice, 2, &members).unwrap();
         let alice = fixture.alice.devices().remove(0);
         Self { fixture, others, alice, kit }

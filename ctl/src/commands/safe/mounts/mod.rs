@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context<'_>, command: Mounts) -> Result<(), Failure>
     match command {
         Mounts::Mount { safe, folder, read_only } => mount(context, safe, folder, read_only),
         Mounts::Unmount { what, lazy } => unmount(context, &what, lazy),
-        Mounts::Mounts => list(context),
+        Mounts::List => list(context),
     }
 }
 
@@ -46,7 +46,7 @@ fn refused(text: impl Into<String>) -> Failure {
 
 /// A path, as it can be shown.
 fn shown(folder: &Path) -> String {
-    escaped(&folder.display().to_string())
+    escaped(folder.display().to_string())
 }
 
 /// The folder that a safe is mounted on without a word.
