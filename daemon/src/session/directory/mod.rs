@@ -158,7 +158,7 @@ impl Session {
     /// again.
     ///
     /// # Errors
-    /// As [`Self::keep_directory`].
+    /// As `keep_directory`.
     pub async fn put_directory_back(&self, log: &Arc<VerifiedLog>) -> Result<(), Problem> {
         self.directory_may_be_lost();
         self.directory_may_be_there();
