@@ -6,10 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parsec_protocol::ids::{ObjectId, SafeId};
+
 use super::draft::Draft;
 use super::fail::Fail;
 use super::file::{OpenFile, Written};
 use super::serve::Mount;
+use crate::session::Session;
 
 /// Bytes in the clear above which nothing more is taken, where sealing made no room: a program must
 /// not fill the memory with notes or holes, or beside a disk that is full.
@@ -48,32 +51,39 @@ impl Mount {
     /// Nobody has a file open any more: what was sealed to make room for it is dropped.
     pub(super) async fn closed(&self, file: &OpenFile) {
         let mut written = file.written.lock().await;
-        let objects: Vec<_> = written.draft.sealed_objects().iter().map(|found| found.object).collect();
-        written.draft = Draft::default();
-        self.counted(&mut written);
+        let objects = self.emptied(&mut written);
         drop(written);
         if !objects.is_empty() {
             self.forget_objects(objects).await;
         }
     }
 
+    /// Empties a draft; the objects that were sealed for it, which nothing names from now on.
+    fn emptied(&self, written: &mut Written) -> Vec<ObjectId> {
+        let objects = written.draft.sealed_objects().iter().map(|found| found.object).collect();
+        written.draft = Draft::default();
+        self.counted(written);
+        objects
+    }
+
     /// As `closed`, for whoever holds the names and must not wait. A file that is still worked on
     /// keeps what it holds until the device is locked.
     pub(super) fn given_back(&self, file: &OpenFile) {
         let Ok(mut written) = file.written.try_lock() else { return };
-        let objects: Vec<_> = written.draft.sealed_objects().iter().map(|found| found.object).collect();
-        written.draft = Draft::default();
+        let objects = self.emptied(&mut written);
         written.dirty = false;
-        self.counted(&mut written);
         if objects.is_empty() {
             return;
         }
         let (session, id) = (Arc::clone(&self.session), self.safe.id);
-        self.session.run(async move {
-            if let Err(problem) = session.store(move |store| store.drop_objects(id, &objects)).await {
-                // Dropped when the device is unlocked next.
-                tracing::warn!(%problem, "objects that nothing names stay for now");
-            }
-        });
+        self.session.run(async move { forgotten(&session, id, objects).await });
+    }
+}
+
+/// Drops objects that nothing names.
+pub(super) async fn forgotten(session: &Session, safe: SafeId, objects: Vec<ObjectId>) {
+    if let Err(problem) = session.store(move |store| store.drop_objects(safe, &objects)).await {
+        // Dropped when the device is unlocked next.
+        tracing::warn!(%problem, "objects that nothing names stay for now");
     }
 }

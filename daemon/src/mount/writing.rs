@@ -17,6 +17,7 @@ use parsec_protocol::safes::rebase::conflict_name;
 use parsec_protocol::safes::tree::Tree;
 use tokio::sync::OwnedMutexGuard;
 
+use super::ceiling::forgotten;
 use super::draft::{ChunkBytes, Draft, Plain};
 use super::fail::Fail;
 use super::file::{Base, OpenFile, Written};
@@ -458,11 +459,7 @@ impl Mount {
 
     /// Drops objects that nothing names.
     pub(super) async fn forget_objects(&self, objects: Vec<ObjectId>) {
-        let id = self.safe.id;
-        if let Err(problem) = self.session.store(move |store| store.drop_objects(id, &objects)).await {
-            // Dropped when the device is unlocked next.
-            tracing::warn!(%problem, "objects that nothing names stay for now");
-        }
+        forgotten(&self.session, self.safe.id, objects).await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{
     DeviceRevoke, DeviceSelector, EntryKind, Member, ProblemKind, RecoveryCreate, RecoveryCreated,
-    RecoveryUse, RecoveryUsed, Registration, SecretText, Stage, TrustLog, TrustLogResult, method,
+    Registration, Stage, TrustLog, TrustLogResult, method,
 };
 use parsec_protocol::relay::ErrorCode;
 use parsec_tests::ceremony::Bell;
@@ -20,7 +20,7 @@ use parsec_tests::proxy::{Honest, Request};
 use parsec_tests::script::{self, Newcomer};
 
 use super::directory_key::{
-    CAROL, CAROL_EMAIL, DAVE, DAVE_AGAIN, DAVE_EMAIL, bob_left, hand_out_wrong_box, let_in,
+    CAROL, CAROL_EMAIL, DAVE, DAVE_AGAIN, DAVE_EMAIL, back_by_kit, bob_left, hand_out_wrong_box, let_in,
     let_in_administrator, name, revoke, user_of,
 };
 
@@ -136,17 +136,7 @@ fn the_manifest_has_the_new_key_before_a_name_is_sealed_with_it() {
     fixture.alice.kill();
     // No ring and no box: what the manifest has is all there is.
     refuses_all(&fixture.proxy, withholds);
-    let after = fixture.device("after-the-fire");
-    let asked = RecoveryUse {
-        server: fixture.proxy.url(),
-        organisation: "acme".parse().unwrap(),
-        words: kit.words,
-        device_label: "the machine after the fire".parse().unwrap(),
-        password: SecretText::new("alice starts once more".to_owned().into()),
-        typed_codes: false,
-    };
-    let _used: RecoveryUsed = after.call(method::RECOVERY_USE, asked).unwrap();
-    let _ = after.until_device(|device| device.registration == Registration::Registered);
+    let after = back_by_kit(&fixture, kit);
     assert_eq!(name(&after, CAROL_EMAIL), Some("Carol Thistledown".to_owned()));
 }
 

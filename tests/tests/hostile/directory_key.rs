@@ -129,6 +129,22 @@ fn servers_log(fixture: &Fixture, from: &VerifiedLog) -> VerifiedLog {
         .unwrap()
 }
 
+/// Alice on a machine that has nothing, let in by her kit alone.
+pub(super) fn back_by_kit(fixture: &Fixture, kit: RecoveryCreated) -> Device {
+    let after = fixture.device("after-the-fire");
+    let asked = RecoveryUse {
+        server: fixture.proxy.url(),
+        organisation: "acme".parse().unwrap(),
+        words: kit.words,
+        device_label: "the machine after the fire".parse().unwrap(),
+        password: SecretText::new("alice starts once more".to_owned().into()),
+        typed_codes: false,
+    };
+    let _used: RecoveryUsed = after.call(method::RECOVERY_USE, asked).unwrap();
+    let _ = after.until_device(|device| device.registration == Registration::Registered);
+    after
+}
+
 #[test]
 fn who_left_opens_no_name_that_was_certified_later_and_everybody_else_does() {
     let (mut fixture, dave, data, stolen) = bob_left();
@@ -186,17 +202,7 @@ fn who_left_opens_no_name_that_was_certified_later_and_everybody_else_does() {
     // Alice loses everything but the kit: what she wrote into the manifest last has the key.
     settle(&fixture.alice);
     fixture.alice.kill();
-    let after = fixture.device("after-the-fire");
-    let asked = RecoveryUse {
-        server: fixture.proxy.url(),
-        organisation: "acme".parse().unwrap(),
-        words: kit.words,
-        device_label: "the machine after the fire".parse().unwrap(),
-        password: SecretText::new("alice starts once more".to_owned().into()),
-        typed_codes: false,
-    };
-    let _used: RecoveryUsed = after.call(method::RECOVERY_USE, asked).unwrap();
-    let _ = after.until_device(|device| device.registration == Registration::Registered);
+    let after = back_by_kit(&fixture, kit);
     assert_eq!(name(&after, CAROL_EMAIL), carols);
     println!("figure: who left opens no name certified after the directory key was changed");
 }
