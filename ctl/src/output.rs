@@ -19,8 +19,8 @@ use crate::plain;
 use crate::schema::{self, Change, Schema};
 use crate::text::{escaped, escaped_json, escaped_lines};
 
-/// Cursor to the corner, everything behind it cleared (ECMA-48). With the next, all here that
-/// steers a terminal.
+/// Cursor to the corner, everything behind it cleared (ECMA-48). With the next and `take_back`, all
+/// here that steers a terminal.
 const HOME_AND_CLEAR: &str = "\x1b[H\x1b[J";
 /// Cursor to the line's beginning, and the line cleared.
 const AGAIN: &str = "\r\x1b[K";
@@ -173,6 +173,15 @@ impl Output {
     /// Takes such a line away.
     pub(crate) fn progress_ends(&self) {
         write_stderr(AGAIN);
+    }
+
+    /// Takes the last rows of the screen away, which the cursor stands below: a secret that was
+    /// typed with its characters shown is not left in the window. Nothing with `--plain`, where the
+    /// cursor is not moved.
+    pub(crate) fn take_back(&self, rows: usize) {
+        if !self.plain && rows > 0 {
+            write_stderr(&format!("\x1b[{rows}A\r\x1b[J"));
+        }
     }
 
     /// What a person must have seen to answer: a screen of the ceremony, why an answer can't be

@@ -17,8 +17,9 @@ use std::time::Duration;
 use parsec_protocol::control::ProblemKind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_current_process_group};
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::termios::{QueueSelector, tcflush, tcgetwinsize};
 use settings::{CTRL_C, CTRL_Z, Settings};
+use unicode_width::UnicodeWidthStr as _;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -196,6 +197,27 @@ impl Terminal {
         self.answered(hidden)?;
         Ok(line)
     }
+
+    /// Asks for a secret that nobody can type unseen: it is shown while it is typed, and taken off
+    /// the screen once it is read.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub(crate) fn shown_while_typed(&self, question: &str) -> Result<Zeroizing<String>, Failure> {
+        let line = self.answer(question, false)?;
+        let dumb = std::env::var_os("TERM").is_none_or(|kind| kind == "dumb");
+        if let Some(columns) = tcgetwinsize(stdin()).ok().map(|size| usize::from(size.ws_col))
+            && !dumb
+        {
+            self.output.take_back(rows(question.width() + line.width(), columns));
+        }
+        Ok(line)
+    }
+}
+
+/// Rows that a line of such a width takes on a screen; none on one without columns.
+fn rows(width: usize, columns: usize) -> usize {
+    if columns == 0 { 0 } else { width.div_ceil(columns).max(1) }
 }
 
 /// Whether more was typed, now or within a while.
@@ -247,6 +269,12 @@ mod tests {
         assert_eq!(typed(b"ended by ctrl-d"), line("ended by ctrl-d"));
         assert_eq!(typed(b"half a passw\x1a"), Typed::Suspended);
         assert_eq!(typed(b"\xff\n"), line("\u{fffd}"));
+    }
+
+    #[test]
+    fn a_line_takes_the_rows_that_it_fills() {
+        let counts = [(0, 80), (80, 80), (81, 80), (160, 80), (161, 80), (12, 0)].map(|(w, c)| rows(w, c));
+        assert_eq!(counts, [1, 1, 2, 2, 3, 0]);
     }
 
     #[test]

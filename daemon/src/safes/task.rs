@@ -20,7 +20,7 @@ use super::{
     returning, snapshots, staged, starting, views,
 };
 use crate::session::Session;
-use crate::session::open_safes::OpenSafe;
+use crate::session::open_safes::{OpenSafe, Stuck};
 use crate::store::Standing;
 use crate::transport::retry::Pauses;
 
@@ -30,6 +30,11 @@ const MOVED_ON_MAX: u32 = 64;
 
 /// After which time a server that was full is asked again: whoever makes room tells nobody.
 const FULL_WAIT: Duration = Duration::from_secs(60);
+
+/// Whether it may be over before a program that waits for its change gives up.
+fn passes(problem: &Problem) -> bool {
+    problem.retryable && problem.name != ProblemKind::QuotaReached
+}
 
 /// When to try again by itself; nothing where only a person, or news, changes anything.
 fn again_after(problem: &Problem, pauses: &mut Pauses) -> Option<Duration> {
@@ -85,6 +90,7 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
         news.mark_unchanged();
         let begun = Instant::now();
         let before = items(&safe).await;
+        let newest = safe.memory().await.queue.last().map(|queued| queued.pending.group);
         let done = round(&session, &safe, &mut between).await;
         reopened.look(&session, safe.id);
         if done.is_ok() && items(&safe).await == before && std::mem::take(&mut reopened.owed) {
@@ -106,6 +112,7 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
         // Never at once: what keeps the round from coming to an end has its own pauses.
         let lacking = lacking.map(|at| at.saturating_duration_since(Instant::now()).max(LACKING_LEAST));
         let pause = pause.into_iter().chain(lacking).min();
+        let stuck = done.as_ref().err().is_some_and(|problem| !passes(problem)).then_some(Stuck { begun, newest });
         let problem = match done {
             Err(problem) => Some(problem),
             Ok(_) => match holding::waiting_in(&session, &safe).await {
@@ -113,7 +120,7 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
                 Err(problem) => Some(problem),
             },
         };
-        noted(&session, &safe, problem, looked).await;
+        noted(&session, &safe, (problem, stuck), looked).await;
         safe.went_on();
         // Before anything of what was just shared is kept, or is not.
         pinning::mark(&session, &safe).await;
@@ -175,12 +182,18 @@ async fn without_added(session: &Session, safe: &OpenSafe) -> Result<(), Problem
 
 /// Shows what keeps the safe from going on, or that nothing does: then it was looked at, from then
 /// on.
-async fn noted(session: &Session, safe: &OpenSafe, problem: Option<Problem>, looked: Option<Instant>) {
+async fn noted(
+    session: &Session,
+    safe: &OpenSafe,
+    (problem, stuck): (Option<Problem>, Option<Stuck>),
+    looked: Option<Instant>,
+) {
     let name = |problem: &Option<Problem>| problem.as_ref().map(|problem| problem.name);
     let changed = {
         let mut memory = safe.memory().await;
         let changed = name(&memory.problem) != name(&problem);
         memory.problem = problem;
+        memory.stuck = stuck;
         memory.looked = looked.or(memory.looked);
         changed
     };

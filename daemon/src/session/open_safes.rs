@@ -63,6 +63,15 @@ pub struct Started {
     pub folded: u64,
 }
 
+/// A round that met something which does not pass by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Stuck {
+    /// When it began.
+    pub begun: Instant,
+    /// The group that waited last then: it goes nowhere, and nothing before it.
+    pub newest: Option<OperationId>,
+}
+
 /// What is known of a safe.
 #[derive(Debug)]
 pub struct Memory {
@@ -107,6 +116,8 @@ pub struct Memory {
     pub taken_over: bool,
     /// What keeps it from going on.
     pub problem: Option<Problem>,
+    /// What that keeps here, where nothing but a person, or room at the server, can help.
+    pub stuck: Option<Stuck>,
     /// When the server last said where its logs end.
     pub heard: Option<Timestamp>,
     /// When its task began the last time that it came to an end: with all that the server had then.
@@ -137,6 +148,7 @@ impl Memory {
             gave_role: None,
             taken_over: false,
             problem: None,
+            stuck: None,
             heard: None,
             looked: None,
         }

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use parsec_protocol::control::{DeviceSelector, RecoveryCreate, RecoveryCreated, method};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::process::{binary, signal_by_id};
@@ -246,5 +247,46 @@ fn a_picture_brings_its_colours_to_a_terminal_that_has_some() {
             assert_eq!(row.contains('\x1b'), coloured, "{row:?}");
             assert_eq!(row.trim_end().ends_with("\x1b[0m"), coloured, "{row:?}");
         }
+    }
+}
+
+/// A kit's words are typed in sight, for nobody types 24 words unseen, and none is left in the
+/// window, neither on the screen nor above it.
+#[test]
+fn the_words_of_a_kit_do_not_stay_on_the_screen() {
+    const ROWS: u16 = 24;
+    const COLUMNS: u16 = 60;
+    let fixture = Fixture::found(FixtureOptions::default());
+    let asked_for = RecoveryCreate { select: DeviceSelector::default(), label: None };
+    let made: RecoveryCreated = fixture.alice.call(method::RECOVERY_CREATE, asked_for).unwrap();
+    let words: Vec<String> = made.words.expose().split_whitespace().map(str::to_owned).collect();
+    let mut session = open(&fixture.alice, &["recovery", "drill"]);
+    let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(session.process().get_file_handle().unwrap(), size).unwrap();
+    let mut shown = String::new();
+    // A word, a line that is wider than the screen, one with a wrong word among right ones, the rest.
+    let wrong = format!("{} nosuchword", words[13]);
+    let lines = [words[0].clone(), words[1..13].join(" "), wrong, words[13..].join(" ")];
+    for (line, number) in lines.iter().zip([1, 2, 14, 14]) {
+        let question = format!("Word {number} of 24: ");
+        shown += &session.exp_string(&question).unwrap();
+        shown += &question;
+        session.send_line(line).unwrap();
+    }
+    let (_, code, said) = ended(&mut session);
+    shown += &said;
+    assert_eq!(code, "0", "{said}");
+    assert!(words.iter().all(|word| shown.contains(word)), "nobody saw what was typed: {shown}");
+    let mut screen = vt100::Parser::new(ROWS, COLUMNS, 1_000);
+    screen.process(shown.as_bytes());
+    screen.screen_mut().set_scrollback(usize::MAX);
+    let above = screen.screen().contents();
+    screen.screen_mut().set_scrollback(0);
+    let left = format!("{above}\n{}", screen.screen().contents());
+    assert!(left.contains("opens everything") && left.contains("nosuchword"), "{left}");
+    // One word alone may be any word of a sentence.
+    assert!(!left.contains("of 24:"), "{left}");
+    for two in words.windows(2) {
+        assert!(!left.contains(&two.join(" ")), "{two:?} are still there: {left}");
     }
 }

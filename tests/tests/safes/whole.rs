@@ -73,6 +73,21 @@ fn a_safe_that_was_exported_and_imported_is_the_same() {
     assert_eq!(run(&["safe", "import", &place("out"), "Copy:/", "--wait", "120"]).code, 73);
     let _ = run(&["safe", "import", &place("out"), "Copy:/", "--force", "--wait", "120"]).well();
     assert_eq!(Safe { device: &fixture.alice, name: "Copy" }.get("/deep/7").unwrap(), b"mine");
+    // `put -r` and `get -r` finish what broke off, and leave alone what is another.
+    let put = |more: &[&str]| run(&[&["safe", "put", "-r", &place("out"), "Copy:/again", "--wait", "120"], more].concat());
+    let _ = put(&[]).well();
+    assert!(put(&[]).well().stdout.contains("32 unchanged"));
+    fs::write(fixture.path("out").join("new"), "new").unwrap();
+    let said = put(&[]).well();
+    assert!(said.stdout.contains("1 file and") && said.stdout.contains("32 unchanged"), "{said:?}");
+    let get = |more: &[&str]| run(&[&["safe", "get", "-r", "Copy:/again", &place("out")], more].concat());
+    fs::remove_file(fixture.path("out").join("new")).unwrap();
+    let said = get(&[]).well();
+    assert!(said.stdout.contains("1 file and") && said.stdout.contains("32 unchanged"), "{said:?}");
+    fs::write(fixture.path("out").join("new"), "another").unwrap();
+    assert_eq!((put(&[]).code, get(&[]).code), (73, 73));
+    assert_eq!(fs::read(fixture.path("out").join("new")).unwrap(), b"another");
+    fs::remove_file(fixture.path("out").join("new")).unwrap();
     // In a folder of its name.
     let _ = run(&["safe", "import", &place("out"), "Copy:/in/", "--wait", "120"]).well();
     assert_eq!(Safe { device: &fixture.alice, name: "Copy" }.get("/in/out/deep/7").unwrap(), b"mine");
@@ -116,6 +131,11 @@ fn what_has_no_room_is_refused_before_anything_is_sent() {
     assert_eq!(waits.problem, Some(ProblemKind::QuotaReached), "{waits:?}");
     let status = fixture.alice.ctl(&["safe", "status", PLANS]).well();
     assert!(status.stdout.contains("/second") && status.stdout.contains("limit"), "{status:?}");
+    // Nobody is kept waiting for what only the operator can give.
+    for line in [&["safe", "mkdir", "Plans:/behind", "--wait", "600"][..], &["safe", "sync", PLANS, "--wait", "600"]] {
+        let said = fixture.alice.ctl(line);
+        assert!(said.code == 75 && said.stderr.contains("and not shared: "), "{said:?}");
+    }
     // More room, by the operator: all of it goes out.
     let folder = fixture.server.folder().to_owned();
     fixture.server.kill();

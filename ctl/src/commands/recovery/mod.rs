@@ -170,7 +170,7 @@ fn words(context: &Context<'_>, page: &KitPage) -> Result<page::Read, Failure> {
                 }
             }
         }
-        let line = terminal.answer(&format!("Word {} of {KIT_WORDS}: ", count + 1), false)?;
+        let line = terminal.shown_while_typed(&format!("Word {} of {KIT_WORDS}: ", count + 1))?;
         if let Some(other) = page::words(&line).find(|word| !is_word(word)) {
             context
                 .output

@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
     };
     if command.recursive && found.is_folder() {
         let base = get_tree::base(command.file.as_deref(), place)?;
-        let how = Fetching { force: command.force, skip: false, past: past.as_ref() };
+        let how = Fetching { force: command.force, skip: !command.force, past: past.as_ref() };
         return get_tree::run(context, daemon, place, &base, how, schema::SAFE_GET_TREE);
     }
     let shown = pasteable(&place.path());

@@ -320,12 +320,14 @@ fn sync(context: &Context<'_>, safe: String, wait: u32) -> Result<(), Failure> {
         context.output.result(schema::SAFE_SYNC, &result, String::new)?;
         return Err(Failure::Told(ProblemKind::NotSharedYet.exit_code()));
     }
+    let why = result.safe.problem.as_ref();
     let what = match result.safe.waiting {
+        0 if why.is_some() => format!("{shown}: what is new could not be had"),
         0 => format!("{shown}: the server was not heard within {wait} s"),
-        1 => format!("{shown}: 1 change is saved and not shared within {wait} s"),
-        waiting => format!("{shown}: {waiting} changes are saved and not shared within {wait} s"),
+        1 => format!("{shown}: 1 change is saved and {}", not_shared(wait, why)),
+        waiting => format!("{shown}: {waiting} changes are saved and {}", not_shared(wait, why)),
     };
-    Err(not_yet(what, result.safe.problem.as_ref()))
+    Err(not_yet(what, why))
 }
 
 fn synchronised(
@@ -368,8 +370,16 @@ fn ended_as(
         context.output.changed(schema, result, String::new, done)?;
         return Err(Failure::Told(ProblemKind::NotSharedYet.exit_code()));
     }
-    let what = format!("{text}: saved on this device, and not shared within {} s", sharing.seconds());
-    Err(not_yet(what, change.problem.as_ref()))
+    let why = change.problem.as_ref();
+    Err(not_yet(format!("{text}: saved on this device, and {}", not_shared(sharing.seconds(), why)), why))
+}
+
+/// That it was not shared: where only a person, or room at the server, helps, nobody waited.
+fn not_shared(seconds: u32, why: Option<&Problem>) -> String {
+    match why {
+        Some(why) if !why.retryable || why.name == ProblemKind::QuotaReached => "not shared".to_owned(),
+        Some(_) | None => format!("not shared within {seconds} s"),
+    }
 }
 
 /// Saved and not shared: the reason and its remedy, where there is one.

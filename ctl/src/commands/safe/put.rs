@@ -28,7 +28,7 @@ const NANOSECONDS: i64 = 1_000_000_000;
 
 pub(super) fn run(context: &Context<'_>, command: &Put) -> Result<(), Failure> {
     if command.recursive {
-        let how = Putting { force: command.force, skip: false, sharing: command.sharing };
+        let how = Putting { force: command.force, skip: !command.force, sharing: command.sharing };
         return put_tree::run(context, &command.file, &command.place, how, schema::SAFE_PUT_TREE);
     }
     let Put { force, file, place, sharing, .. } = command;

@@ -22,7 +22,7 @@ use super::as_of::When;
 use super::files::{find, pages};
 use super::put::{Known, LeftOut, local, sent};
 use super::together::{Load, append, memory};
-use super::{Context, not_yet, synchronised, tree};
+use super::{Context, not_shared, not_yet, synchronised, tree};
 use crate::args::{SafePath, Sharing};
 use crate::client::Connection;
 use crate::failure::{Done, Failure};
@@ -184,8 +184,8 @@ fn tell(context: &Context<'_>, sharing: Sharing, result: &Whole, schema: Change)
         context.output.changed(schema, result, String::new, done)?;
         return Err(Failure::Told(ProblemKind::NotSharedYet.exit_code()));
     }
-    let what = format!("{text}: saved on this device, and not shared within {} s", sharing.seconds());
-    Err(not_yet(what, result.problem.as_ref()))
+    let why = result.problem.as_ref();
+    Err(not_yet(format!("{text}: saved on this device, and {}", not_shared(sharing.seconds(), why)), why))
 }
 
 fn path_of(names: &[Vec<u8>]) -> String {

@@ -18,7 +18,7 @@ use super::files::{Found, find};
 use super::get::{Made, begin};
 use super::get_tree::{self, Fetching};
 use super::put_tree::{self, Putting};
-use super::{Context, named, not_yet, person, short, synchronised, tree};
+use super::{Context, named, not_shared, not_yet, person, short, synchronised, tree};
 use crate::args::{Export, Import, SafePath, Whole};
 use crate::descriptor;
 use crate::failure::{Done, Failure};
@@ -154,9 +154,9 @@ fn renew(context: &Context<'_>, command: &Import) -> Result<(), Failure> {
         true => Ok(()),
         false if context.output.is_json() => Err(Failure::Told(ProblemKind::NotSharedYet.exit_code())),
         false => {
-            let wait = command.sharing.seconds();
-            let what = format!("{text}\nSaved on this device, and not shared within {wait} s");
-            Err(not_yet(what, result.safe.problem.as_ref()))
+            let why = result.safe.problem.as_ref();
+            let not = not_shared(command.sharing.seconds(), why);
+            Err(not_yet(format!("{text}\nSaved on this device, and {not}"), why))
         }
     }
 }

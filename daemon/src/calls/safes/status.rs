@@ -73,19 +73,37 @@ impl Wanted {
             }
         }
     }
+
+    /// Whether something keeps it away that only a person, or room at the server, takes
+    /// away. What was met before they waited says nothing of them: it may be over.
+    async fn is_stuck(&self, safe: &OpenSafe) -> bool {
+        let memory = safe.memory().await;
+        let Some(stuck) = memory.stuck else { return false };
+        let place = |is_wanted: &dyn Fn(&OperationId) -> bool| {
+            memory.queue.iter().rposition(|queued| is_wanted(&queued.pending.group))
+        };
+        match self {
+            Self::Founded | Self::Read => false,
+            Self::Shared(operations) => {
+                let last = place(&|group| Some(*group) == stuck.newest);
+                last.is_some_and(|last| place(&|group| operations.contains(group)) <= Some(last))
+            }
+            Self::Synced(begun) => stuck.begun >= *begun,
+        }
+    }
 }
 
-/// Waits until it is there, or the time is over; whether it is.
+/// Waits until it is there, the time is over, or waiting can't help; whether it is there.
 pub(super) async fn until(safe: &OpenSafe, seconds: u32, wanted: Wanted) -> bool {
     let mut progress = safe.progress();
     let wait = async {
-        while !wanted.is_there(safe).await {
+        while !wanted.is_there(safe).await && !wanted.is_stuck(safe).await {
             // Its sender is the safe's own.
             let _ = progress.changed().await;
         }
     };
     let limit = Duration::from_secs(u64::from(seconds.min(WAIT_MAX_SECONDS)));
-    tokio::time::timeout(limit, wait).await.is_ok()
+    tokio::time::timeout(limit, wait).await.is_ok() && wanted.is_there(safe).await
 }
 
 /// The safes of a device.
