@@ -16,6 +16,7 @@ signatures are checked here too, slowly. Refuses what it does not know by saying
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 import ipaddress
@@ -1725,6 +1726,16 @@ def judge_snapshot(given):
     return {"records": seq, "entries": len(entries), "objects": len(objects)}, None
 
 
+def judge_safe_log(given, listed):
+    envelopes = [listed[number] for number in given["envelopes"]]
+    items = [[is_record, listed[number]] for is_record, number in given["items"]]
+    gives = safes().whole({**given, "envelopes": envelopes, "items": items})
+    why = gives.pop("why")
+    # Anything before the last stands, or this is no judgement of the last.
+    need(why is None or gives["items"] != len(items) - 1, why)
+    return gives if why is None else "an item before the last", None
+
+
 CONSTRUCTS = {
     "key": judge_safe_key,
     "box": judge_safe_box,
@@ -1735,6 +1746,7 @@ CONSTRUCTS = {
     "padding": judge_padding,
     "piece": judge_piece,
     "snapshot": judge_snapshot,
+    "log": judge_safe_log,
 }
 
 LAYERS = {
@@ -1797,9 +1809,12 @@ def vectors(folder, layer=None):
         with open(os.path.join(safes, name), encoding="utf-8") as file:
             construct = json.load(file)
         if construct["construct"] in CONSTRUCTS and layer in (None, "safe-" + construct["construct"]):
+            judge = CONSTRUCTS[construct["construct"]]
+            if "bytes" in construct:
+                judge = functools.partial(judge, listed=construct["bytes"])
             for vector in construct["vectors"]:
                 judged += 1
-                if not agrees(vector, CONSTRUCTS[construct["construct"]]):
+                if not agrees(vector, judge):
                     wrong.append("%s: %s" % (name, vector["about"]))
     return judged, wrong
 

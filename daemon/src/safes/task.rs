@@ -112,7 +112,8 @@ pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
         // Never at once: what keeps the round from coming to an end has its own pauses.
         let lacking = lacking.map(|at| at.saturating_duration_since(Instant::now()).max(LACKING_LEAST));
         let pause = pause.into_iter().chain(lacking).min();
-        let stuck = done.as_ref().err().is_some_and(|problem| !passes(problem)).then_some(Stuck { begun, newest });
+        let stuck =
+            done.as_ref().err().is_some_and(|problem| !passes(problem)).then_some(Stuck { begun, newest });
         let problem = match done {
             Err(problem) => Some(problem),
             Ok(_) => match holding::waiting_in(&session, &safe).await {

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, UserId};
 use parsec_protocol::keys::{SafeKey, UserSeed};
 use parsec_protocol::limits::RECORD_MAX_BYTES;
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::public_keys::Hash;
+use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::safe_log::certificate::Key;
 use parsec_protocol::safe_log::record::Payload;
 use parsec_protocol::safe_log::ring::{Expected, RingFault, RingHead, RingPart};
+use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 use parsec_protocol::safes::boxes::{BoxOf, is_right, open_box};
 use parsec_protocol::safes::content::{
     PieceError, chunk_length, chunks, open_chunk, open_page, padded_length,
@@ -49,8 +51,8 @@ fn number(given: &Value, name: &str) -> u64 {
     given[name].as_u64().unwrap()
 }
 
-/// Judges by the construct.
-pub(crate) fn judge(construct: &str, given: &Value) -> Judgement {
+/// Judges by the construct. `bytes` are what vectors of it give by number.
+pub(crate) fn judge(construct: &str, given: &Value, bytes: &Value) -> Judgement {
     match construct {
         "key" => key(given),
         "box" => sealed_box(given),
@@ -61,6 +63,7 @@ pub(crate) fn judge(construct: &str, given: &Value) -> Judgement {
         "padding" => padding(given),
         "piece" => piece(given),
         "snapshot" => snapshot(given),
+        "log" => log(given, |number| unhex(&bytes[usize::try_from(number.as_u64().unwrap()).unwrap()])),
         other => panic!("unknown construct {other}"),
     }
 }
@@ -238,4 +241,33 @@ fn piece(given: &Value) -> Judgement {
     }
     open_chunk(&keys, size, which, &reference, &mut buffer).map_err(shape)?;
     Ok(json!({"bytes": hex(&buffer)}))
+}
+
+/// A whole safe: everything before the last item stands.
+fn log(given: &Value, bytes: impl Fn(&Value) -> Vec<u8>) -> Judgement {
+    let organisation: OrganisationId = parsed(given, "organisation");
+    let root = VerifyKey::from_bytes(unhex(&given["root"]).as_slice().try_into().unwrap());
+    let mut members = VerifiedLog::empty(organisation.clone(), root);
+    for envelope in given["envelopes"].as_array().unwrap() {
+        members.push(&bytes(envelope)).unwrap();
+    }
+    let mut safe = VerifiedSafe::empty(organisation, parsed(given, "safe"));
+    let items = given["items"].as_array().unwrap();
+    for (number, item) in items.iter().enumerate() {
+        let bytes = bytes(&item[1]);
+        let taken = match item[0].as_u64().unwrap() {
+            0 => safe.push_certificate(&bytes, &members).map(drop),
+            _ => safe.push_record(&bytes, &members).map(drop),
+        };
+        if let Err(why) = taken {
+            let NotTaken::Fault(fault) = why else { panic!("{why}") };
+            assert_eq!(number + 1, items.len(), "the fault is in the last item");
+            return Err(json!(format!("{fault:?}")));
+        }
+    }
+    let now = safe.present().unwrap();
+    Ok(json!({
+        "items": items.len(), "log": now.log.hash, "journal": now.journal.hash,
+        "due": safe.is_due(&members, members.count()),
+    }))
 }

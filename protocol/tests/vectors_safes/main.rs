@@ -9,7 +9,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod check;
+mod logs;
 mod make;
+#[path = "../support/safes.rs"]
+mod safes;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -39,7 +42,7 @@ fn every_vector_is_judged_as_it_says() {
     for (construct, made) in make::all() {
         let vectors = made["vectors"].as_array().unwrap();
         for vector in vectors {
-            let found = match check::judge(construct, &vector["given"]) {
+            let found = match check::judge(construct, &vector["given"], &made["bytes"]) {
                 Ok(gives) => json!({"gives": gives, "refuse": null}),
                 Err(refuse) => json!({"gives": null, "refuse": refuse}),
             };

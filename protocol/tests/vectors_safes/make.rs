@@ -38,10 +38,10 @@ const DEVICE: DeviceId = DeviceId::from_bytes([0x33; 16]);
 const SEED: [u8; 32] = [0x34; 32];
 
 /// The vectors of one construct.
-struct Set(Vec<Value>);
+pub(crate) struct Set(Vec<Value>);
 
 impl Set {
-    fn put(&mut self, about: &str, given: &Value, verdict: Result<Value, &str>) {
+    pub(crate) fn put(&mut self, about: &str, given: &Value, verdict: Result<Value, &str>) {
         let (gives, refuse) = match verdict {
             Ok(gives) => (gives, Value::Null),
             Err(refuse) => (Value::Null, json!(refuse)),
@@ -57,7 +57,9 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         fill(&mut set);
         (construct, json!({"construct": construct, "vectors": set.0}))
     };
+    let (name, log) = make("log", crate::logs::all);
     vec![
+        (name, crate::logs::numbered(log)),
         make("key", keys),
         make("box", boxes),
         make("ring", rings),

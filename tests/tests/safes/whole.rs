@@ -74,7 +74,9 @@ fn a_safe_that_was_exported_and_imported_is_the_same() {
     let _ = run(&["safe", "import", &place("out"), "Copy:/", "--force", "--wait", "120"]).well();
     assert_eq!(Safe { device: &fixture.alice, name: "Copy" }.get("/deep/7").unwrap(), b"mine");
     // `put -r` and `get -r` finish what broke off, and leave alone what is another.
-    let put = |more: &[&str]| run(&[&["safe", "put", "-r", &place("out"), "Copy:/again", "--wait", "120"], more].concat());
+    let put = |more: &[&str]| {
+        run(&[&["safe", "put", "-r", &place("out"), "Copy:/again", "--wait", "120"], more].concat())
+    };
     let _ = put(&[]).well();
     assert!(put(&[]).well().stdout.contains("32 unchanged"));
     fs::write(fixture.path("out").join("new"), "new").unwrap();
@@ -132,7 +134,9 @@ fn what_has_no_room_is_refused_before_anything_is_sent() {
     let status = fixture.alice.ctl(&["safe", "status", PLANS]).well();
     assert!(status.stdout.contains("/second") && status.stdout.contains("limit"), "{status:?}");
     // Nobody is kept waiting for what only the operator can give.
-    for line in [&["safe", "mkdir", "Plans:/behind", "--wait", "600"][..], &["safe", "sync", PLANS, "--wait", "600"]] {
+    for line in
+        [&["safe", "mkdir", "Plans:/behind", "--wait", "600"][..], &["safe", "sync", PLANS, "--wait", "600"]]
+    {
         let said = fixture.alice.ctl(line);
         assert!(said.code == 75 && said.stderr.contains("and not shared: "), "{said:?}");
     }
