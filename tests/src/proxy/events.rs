@@ -76,7 +76,9 @@ fn passed(event: Vec<u8>, stream: &Request, meddler: &dyn Meddler) -> Option<Vec
     if meddler.request(&mut fetch) == Fate::Lose || meddler.told(&fetch, &mut answer) == Fate::Lose {
         return None;
     }
-    if answer.status != 200 || answer.body.len() > STEP_TOLD_MAX_BYTES {
+    // With headers it is an answer in the server's place, as a network's log-in page: no stream tells
+    // one, and its words are no step.
+    if answer.status != 200 || !answer.headers.is_empty() || answer.body.len() > STEP_TOLD_MAX_BYTES {
         return None;
     }
     let record = codec::encode(&StepTold { bytes: ByteVec::from(answer.body), ..told });
