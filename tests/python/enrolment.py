@@ -75,7 +75,7 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert back["shared"] and back["path"] == "/gone", back
     used = alice.safe.usage(safe=closed)["safes"][0]
     assert alice.safe.room(safe=closed, bytes=1000)["room"]["free"] is None
-    parts = [used[part]["bytes"] for part in ("live", "history", "trash", "sent", "unnamed")]
+    parts = [used[part]["bytes"] for part in ("live", "history", "trash", "snapshots", "sent", "unnamed")]
     assert used["bytes"] == sum(parts) + used["journal_bytes"] + used["log_bytes"] + used["keys_bytes"], used
     # And everything is as it was before the folder was made.
     done = alice.safe.log(safe=closed)["records"]

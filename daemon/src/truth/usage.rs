@@ -28,10 +28,13 @@ const TRIES: usize = 4;
 /// How long its own task is given to read what others have written.
 const READ_WAIT: Duration = Duration::from_secs(8);
 
+/// Behind the classes of contents: what the snapshots hold that the tree still has.
+const SNAPSHOTS: usize = Class::ALL.len();
+
 /// Objects of some class, as far as they were counted.
 #[derive(Debug, Default)]
 struct Counted {
-    classes: [ObjectsUsed; 3],
+    classes: [ObjectsUsed; SNAPSHOTS + 1],
     missing: u64,
     fetched: u64,
     unread: u64,
@@ -47,9 +50,9 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
-    async fn take(&mut self, class: Class, object: ObjectId) -> Result<(), Problem> {
+    async fn take(&mut self, class: usize, object: ObjectId) -> Result<(), Problem> {
         if self.met.insert(object) {
-            self.together.push((class as usize, object));
+            self.together.push((class, object));
         }
         if self.together.len() >= OBJECT_MISSING_MAX { self.count().await } else { Ok(()) }
     }
@@ -75,7 +78,7 @@ impl Counting<'_> {
             for piece in pieces::named(held.content) {
                 let object = piece.reference.object;
                 let known = self.met.contains(&object);
-                self.take(held.class, object).await?;
+                self.take(held.class as usize, object).await?;
                 let Part::Page(number) = piece.part else { continue };
                 // A page is one object: what it names was counted where it was met first.
                 if known {
@@ -85,11 +88,16 @@ impl Counting<'_> {
                     PageRead::Names(names, fetched) => {
                         self.counted.fetched = self.counted.fetched.saturating_add(u64::from(fetched));
                         for piece in pieces::of_page(held.content.size, number, names) {
-                            self.take(held.class, piece.reference.object).await?;
+                            self.take(held.class as usize, piece.reference.object).await?;
                         }
                     }
                     PageRead::Unread => self.counted.unread = self.counted.unread.saturating_add(1),
                 }
+            }
+        }
+        for snapshot in state.snapshots() {
+            for reference in snapshot.content.objects() {
+                self.take(SNAPSHOTS, reference.object).await?;
             }
         }
         self.count().await?;
@@ -197,8 +205,8 @@ async fn once(session: &Session, safe: &OpenSafe) -> Result<Option<SafeUsed>, Pr
     if (totals.log, totals.seq) != (certificates, state.seq()) {
         return Ok(None);
     }
-    let [live, history, trash] = counted.classes;
-    let Some(unnamed) = unnamed(&totals, add(&[live, history, trash, sent])) else {
+    let [live, history, trash, snapshots] = counted.classes;
+    let Some(unnamed) = unnamed(&totals, add(&[live, history, trash, snapshots, sent])) else {
         return Err(TransportError::Misbehaved("its figures for a safe contradict each other").into());
     };
     let log = session.log();
@@ -214,6 +222,7 @@ async fn once(session: &Session, safe: &OpenSafe) -> Result<Option<SafeUsed>, Pr
         live,
         history,
         trash,
+        snapshots,
         sent,
         unnamed,
         journal_bytes: totals.records,

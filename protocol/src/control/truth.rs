@@ -272,8 +272,8 @@ pub struct UsedBy {
     pub bytes: u64,
 }
 
-/// What one safe takes at the server. `bytes` is the sum of `live`, `history`, `trash`, `sent` and
-/// `unnamed`, of `journal_bytes`, `log_bytes` and `keys_bytes`.
+/// What one safe takes at the server. `bytes` is the sum of `live`, `history`, `trash`,
+/// `snapshots`, `sent` and `unnamed`, of `journal_bytes`, `log_bytes` and `keys_bytes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SafeUsed {
@@ -289,6 +289,8 @@ pub struct SafeUsed {
     pub history: ObjectsUsed,
     /// What is in the trash alone.
     pub trash: ObjectsUsed,
+    /// The newest snapshots of the whole safe, from which new devices start.
+    pub snapshots: ObjectsUsed,
     /// What this device has sent, and no record has added yet.
     pub sent: ObjectsUsed,
     /// What the server has and nothing names: sent and never added, or by void records.

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{
-    DeviceSelector, ProblemKind, SafeRole, SafeStatus, SafeStatusResult, SafeWaiting, method,
+    DeviceSelector, ProblemKind, SafeRole, SafeStatus, SafeStatusResult, SafeUsage, SafeUsageResult,
+    SafeWaiting, method,
 };
 use parsec_protocol::ids::SafeId;
 use parsec_protocol::safes::snapshot::SNAPSHOT_EVERY_RECORDS;
@@ -108,6 +109,14 @@ fn an_owners_device_writes_a_snapshot_by_itself_and_it_saves_what_it_is_for() {
     let _ = follower.until_reason("verified");
     let whole = begun.elapsed();
     same(&fixture, &new);
+    // It counts as what it is, for whoever has it.
+    for device in [&fixture.alice, &new] {
+        let asked = SafeUsage { select: DeviceSelector::default(), safe: Some(PLANS.to_owned()) };
+        let used: SafeUsageResult = device.call(method::SAFE_USAGE, asked).unwrap();
+        let used = &used.safes[0];
+        assert!(used.snapshots.objects > 0 && used.snapshots.bytes > 0, "{used:?}");
+        assert_eq!((used.unnamed.objects, used.missing), (0, 0), "{used:?}");
+    }
     let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
     figure(
         "S7",

@@ -67,7 +67,7 @@ fn number(fixture: &Fixture, select: &str) -> u64 {
 
 /// What the parts of a figure add up to.
 fn sum(used: &SafeUsed) -> u64 {
-    let objects = [used.live, used.history, used.trash, used.sent, used.unnamed];
+    let objects = [used.live, used.history, used.trash, used.snapshots, used.sent, used.unnamed];
     objects.iter().map(|of| of.bytes).sum::<u64>() + used.journal_bytes + used.log_bytes + used.keys_bytes
 }
 

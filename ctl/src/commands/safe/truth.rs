@@ -157,6 +157,7 @@ fn told(context: &Context<'_>, used: &SafeUsed) -> String {
         objects("live", &used.live),
         objects("history", &used.history),
         objects("trash", &used.trash),
+        objects("snapshots of the safe", &used.snapshots),
         objects("sent, not shared yet", &used.sent),
         objects("named by nothing", &used.unnamed),
         others("journal", used.journal_bytes),
