@@ -125,11 +125,26 @@ where
     check_form(bytes)?;
     let value: T = minicbor::decode(bytes).map_err(|_| CodecError::Unexpected)?;
     // minicbor passes over extra array elements and absent optional ones; this does not. Secrets
-    // decode through here too: the copy is wiped, and has its room from the start, so that growing
-    // leaves no other.
-    let mut again = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    let written = minicbor::encode(&value, &mut *again);
-    if written.is_ok() && again.as_slice() == bytes { Ok(value) } else { Err(CodecError::NotCanonical) }
+    // decode through here too: what is written again is compared and not kept.
+    let mut rest = Same(bytes);
+    let written = minicbor::encode(&value, &mut rest);
+    if written.is_ok() && rest.0.is_empty() { Ok(value) } else { Err(CodecError::NotCanonical) }
+}
+
+/// The bytes that are still to be written, for a value that is to be written as it was read.
+struct Same<'a>(&'a [u8]);
+
+/// What is written is something else.
+#[derive(Debug)]
+struct Differs;
+
+impl minicbor::encode::Write for Same<'_> {
+    type Error = Differs;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Differs> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(Differs)?;
+        Ok(())
+    }
 }
 
 /// A sorted map, as the array of its pairs: for fields `#[cbor(with = "codec::pairs")]`. Pairs in
@@ -181,8 +196,8 @@ pub(crate) fn is_cut_off(bytes: &[u8]) -> bool {
 /// Walks over one value without building it.
 fn check_form(bytes: &[u8]) -> Result<(), CodecError> {
     let mut rest = bytes;
-    // How many elements each open array still lacks. Bounded by CODEC_MAX_DEPTH.
-    let mut open: Vec<u64> = Vec::with_capacity(CODEC_MAX_DEPTH);
+    // How many elements each open array still lacks, and how many are open.
+    let (mut open, mut depth) = ([0_u64; CODEC_MAX_DEPTH], 0_usize);
     loop {
         let (&initial, after) = rest.split_first().ok_or(CodecError::Truncated)?;
         let (argument, after) = read_argument(initial & 0x1f, after)?;
@@ -206,11 +221,10 @@ fn check_form(bytes: &[u8]) -> Result<(), CodecError> {
                     return Err(CodecError::Truncated);
                 }
                 // An empty one is an array too.
-                if open.len() == CODEC_MAX_DEPTH {
-                    return Err(CodecError::TooDeep);
-                }
+                let lacks = open.get_mut(depth).ok_or(CodecError::TooDeep)?;
                 if argument > 0 {
-                    open.push(argument);
+                    *lacks = argument;
+                    depth += 1;
                     continue;
                 }
             }
@@ -221,11 +235,9 @@ fn check_form(bytes: &[u8]) -> Result<(), CodecError> {
         }
         // A value ended; with it every array for which it was the last element.
         loop {
-            match open.last_mut() {
+            match depth.checked_sub(1).and_then(|last| open.get_mut(last)) {
                 None => return if rest.is_empty() { Ok(()) } else { Err(CodecError::Trailing) },
-                Some(1) => {
-                    open.pop();
-                }
+                Some(1) => depth -= 1,
                 Some(left) => {
                     *left -= 1;
                     break;

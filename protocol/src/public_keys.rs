@@ -148,7 +148,12 @@ impl VerifyKey {
     /// verifies under.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.prepare().is_some_and(|key| !key.0.is_weak())
+        self.prepare_sound().is_some()
+    }
+
+    /// As [`Self::prepare`], for a key that is usable at all; none if it is not.
+    pub(crate) fn prepare_sound(&self) -> Option<PreparedKey> {
+        self.prepare().filter(|key| !key.0.is_weak())
     }
 
     /// Whether y is below p. The sign bit has a second spelling only at x = 0, and both points

@@ -77,7 +77,7 @@ fn serve(options: ServeOptions) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error, exit::CONFIGURATION),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&RunError::Serve(error), exit::SYSTEM),
     };
@@ -106,6 +106,14 @@ fn serve(options: ServeOptions) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, commands::of_run(&error)),
     }
+}
+
+/// The threads that answer: as many as there are cores, but for the one that the database's writer
+/// keeps busy. With one more, they wake each other for work that one of them is done with sooner.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = cores.saturating_sub(1).max(1);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
 
 /// Reads files and settings again at each hang-up; stops where it means that the terminal is gone.

@@ -51,18 +51,20 @@ pub(crate) struct Change {
     pub(crate) step: Option<Arc<StepTold>>,
     /// How far a safe has come, where it is about one: all that is told of it.
     pub(crate) safe: Option<SafeHint>,
+    /// How many certificates a log has, where it is about one.
+    pub(crate) count: Option<u64>,
 }
 
 impl From<Topic> for Change {
     fn from(topic: Topic) -> Self {
-        Self { topic, state: None, step: None, safe: None }
+        Self { topic, state: None, step: None, safe: None, count: None }
     }
 }
 
 impl Change {
     /// An invitation has changed, and is now so.
     pub(crate) const fn of_invitation(topic: Topic, state: Arc<Loaded>) -> Self {
-        Self { topic, state: Some(state), step: None, safe: None }
+        Self { topic, state: Some(state), step: None, safe: None, count: None }
     }
 
     /// It has changed because this step was deposited.
@@ -72,7 +74,18 @@ impl Change {
 
     /// A safe has come so far.
     pub(crate) const fn of_safe(topic: Topic, safe: SafeHint) -> Self {
-        Self { topic, state: None, step: None, safe: Some(safe) }
+        Self { topic, state: None, step: None, safe: Some(safe), count: None }
+    }
+
+    /// A log has grown to so many certificates.
+    pub(crate) const fn of_log(topic: Topic, count: u64) -> Self {
+        Self { topic, state: None, step: None, safe: None, count: Some(count) }
+    }
+
+    /// Whether a stream has to look whether it may go on, before it tells anything else of the same
+    /// moment.
+    const fn is_of_rights(&self) -> bool {
+        matches!(self.topic, Topic::Rights { .. })
     }
 }
 
@@ -81,6 +94,7 @@ impl Change {
 struct Newest {
     state: Option<Arc<Loaded>>,
     step: Option<Arc<StepTold>>,
+    count: Option<u64>,
 }
 
 /// What changed, and the newest that is known of it.
@@ -101,6 +115,7 @@ impl News {
             None => {
                 let newest = self.topics.entry(topic).or_default();
                 newest.state.clone_from(&change.state);
+                newest.count = change.count;
                 // One's own next step doesn't take the other side's away that was not told yet.
                 if change.step.is_some() {
                     newest.step.clone_from(&change.step);
@@ -110,7 +125,8 @@ impl News {
     }
 
     fn into_changes(self) -> Vec<Change> {
-        let change = |(topic, Newest { state, step })| Change { topic, state, step, safe: None };
+        let change =
+            |(topic, Newest { state, step, count })| Change { topic, state, step, safe: None, count };
         let topics = self.topics.into_iter().map(change);
         let safes = self.safes.into_values().map(|(topic, hint)| Change::of_safe(topic, hint));
         topics.chain(safes).collect()
@@ -231,6 +247,13 @@ impl Inner {
     }
 }
 
+/// The order in which changes are noted. Whoever takes one that carries what is to be told has
+/// taken, with it or before, the revocation that came into the database with it.
+fn rights_first(changes: &[Change]) -> impl Iterator<Item = &Change> {
+    let (rights, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.is_of_rights());
+    rights.into_iter().chain(others)
+}
+
 /// The registry.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers(Mutex<Inner>);
@@ -263,7 +286,7 @@ impl Watchers {
     /// Wakes everybody who watches one of the topics.
     pub(crate) fn notify(&self, changes: &[Change]) {
         let inner = self.lock();
-        for change in changes {
+        for change in rights_first(changes) {
             for number in inner.topics.get(&change.topic).into_iter().flatten() {
                 if let Some(entry) = inner.all.get(number) {
                     entry.bell.changed().note(change);
@@ -367,6 +390,33 @@ mod tests {
         let inner = watchers.lock();
         assert!(inner.topics.is_empty() && inner.holders.is_empty() && inner.organisations.is_empty());
         assert!(inner.all.is_empty());
+    }
+
+    /// A stream may wake between two notes: it must not tell a revoked device how far the log has
+    /// come with its own revocation.
+    #[test]
+    fn a_revocation_is_noted_before_what_it_came_with() {
+        let log = Topic::Log { organisation: acme() };
+        let changes = [
+            Change::of_log(log.clone(), 3),
+            topic(1).into(),
+            rights(1).into(),
+            topic(2).into(),
+            rights(2).into(),
+        ];
+        let noted: Vec<_> = rights_first(&changes).map(|change| change.topic.clone()).collect();
+        assert_eq!(noted, [rights(1), rights(2), log, topic(1), topic(2)]);
+    }
+
+    #[test]
+    fn a_log_is_told_with_the_length_that_it_has_come_to() {
+        let watchers = Arc::new(Watchers::default());
+        let log = Topic::Log { organisation: acme() };
+        let watcher = watchers.watch(device(1), vec![log.clone()]);
+        watchers.notify(&[Change::of_log(log.clone(), 3)]);
+        watchers.notify(&[Change::of_log(log.clone(), 4)]);
+        let told: Vec<_> = watcher.take().into_iter().map(|change| (change.topic, change.count)).collect();
+        assert_eq!(told, [(log, Some(4))]);
     }
 
     #[test]

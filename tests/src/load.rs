@@ -190,6 +190,10 @@ impl Issuer for Vouches {
             }
             *log =
                 Arc::new(log.extended(page.certificates.iter().map(|envelope| envelope.as_slice())).unwrap());
+            // As the shipped client, which believes the length that came with the last page.
+            if log.count() == page.count {
+                return Ok(Arc::clone(&log));
+            }
         }
     }
 

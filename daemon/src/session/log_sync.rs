@@ -181,8 +181,12 @@ impl Session {
                 };
             }
             let mut envelopes: Vec<Vec<u8>> = page.certificates.into_iter().map(Vec::from).collect();
+            let is_whole = have.saturating_add(envelopes.len() as u64) == page.count;
             if let [only] = envelopes.as_mut_slice() {
                 self.take_one(log, std::mem::take(only)).await?;
+                if is_whole {
+                    return Ok(self.caught_up().await);
+                }
                 continue;
             }
             let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
@@ -205,7 +209,17 @@ impl Session {
             .await
             .map_err(SyncError::Log)??;
             self.keep(longer);
+            if is_whole {
+                return Ok(self.caught_up().await);
+            }
         }
+    }
+
+    /// The log is as long as the server has said with its last page: it is not asked once more.
+    async fn caught_up(&self) -> Arc<VerifiedLog> {
+        let log = self.log();
+        self.look_through(&log).await;
+        log
     }
 
     /// One certificate more, as nearly always: the log, which may be long, is not copied for it.

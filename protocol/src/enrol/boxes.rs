@@ -15,7 +15,7 @@ use crate::keys::{DeviceSeed, Entropy, UserSeed, random};
 use crate::limits::STEP_MAX_BYTES;
 use crate::name_keys::{DirectoryKeys, NumberedKey};
 use crate::public_keys::Hash;
-use crate::sealing::{EncryptionKey, OpenError, Randomness, SECRET_BOX_BYTES, seal};
+use crate::sealing::{EncryptionKey, OpenError, Opener, Plaintext, Randomness, SECRET_BOX_BYTES, seal};
 
 /// The use of the box with the secrets.
 const HANDOVER: &str = "parsec-handover-v1";
@@ -134,22 +134,22 @@ pub(super) fn open(
     secrets: &[u8],
     challenges: &[ByteVec],
 ) -> Result<Found, OpenError> {
-    let info = codec::encode(&HandoverUse(HANDOVER, handshake));
-    let plaintext = device_seed.open(secrets, &info, &[])?;
+    let challenge_use = |whose| codec::encode(&ChallengeUse(CHALLENGE, handshake, whose));
+    let (of_device, of_user) = match (user_seed, challenges) {
+        (None, [device]) => (device, None),
+        (Some(seed), [device, user]) => (device, Some((seed, user))),
+        (None | Some(_), _) => return Err(OpenError),
+    };
+    let (plaintext, of_device) = device_seed.to_open(|device: &Opener| {
+        let plaintext = device.open(secrets, &codec::encode(&HandoverUse(HANDOVER, handshake)), &[])?;
+        Ok((plaintext, device.open(of_device, &challenge_use(Whose::Device), &[])?))
+    })?;
     let Secrets { directory_keys, user_seed: handed } =
         codec::decode(plaintext.expose(), STEP_MAX_BYTES).map_err(|_| OpenError)?;
     let directory_keys = DirectoryKeys::read(directory_keys).ok_or(OpenError)?;
-    let of_device = |sealed: &[u8]| {
-        device_seed.open(sealed, &codec::encode(&ChallengeUse(CHALLENGE, handshake, Whose::Device)), &[])
-    };
-    let drawn = match (user_seed, challenges) {
-        (None, [device]) => vec![of_device(device)?],
-        (Some(seed), [device, user]) => {
-            let info = codec::encode(&ChallengeUse(CHALLENGE, handshake, Whose::User));
-            vec![of_device(device)?, seed.open(user, &info, &[])?]
-        }
-        (None | Some(_), _) => return Err(OpenError),
-    };
+    let of_user =
+        of_user.map(|(seed, user)| seed.open(user, &challenge_use(Whose::User), &[])).transpose()?;
+    let drawn: Vec<Plaintext> = std::iter::once(of_device).chain(of_user).collect();
     if drawn.iter().any(|drawn| drawn.expose().len() != CHALLENGE_BYTES) {
         return Err(OpenError);
     }

@@ -112,10 +112,8 @@ impl PossessionProved {
         let refuse = Closed::BadMessage { step: 6 };
         let Introduction { claim, possession } = messages::open(channel, 6, message)?;
         let signed = messages::possession_message(channel.handshake(), &claim);
-        if !claim.verify_key.is_sound() {
-            return Err(refuse);
-        }
-        claim.verify_key.verify(Context::Possession, &signed, &possession).map_err(|_| refuse)?;
+        let key = claim.verify_key.prepare_sound().ok_or(refuse)?;
+        key.verify(Context::Possession, &signed, &possession).map_err(|_| refuse)?;
         Ok((Self(()), claim))
     }
 }

@@ -52,6 +52,7 @@ mod xwing;
 mod tests;
 
 pub use key::{ENCRYPTION_KEY_BYTES, EncryptionKey, KeyHash, UnsoundKey};
+pub(crate) use open::Opener;
 pub use open::{OpenError, Plaintext};
 pub use seal::{RANDOMNESS_BYTES, Randomness, SealError, seal};
 

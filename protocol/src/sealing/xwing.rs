@@ -60,6 +60,8 @@ struct Expanded {
     seed: Zeroizing<[u8; 32]>,
     ml_kem: DecapsulationKey<MlKem768Params>,
     x25519: StaticSecret,
+    /// What belongs to it: a part of the public key, and of each shared secret.
+    point: PublicPoint,
 }
 
 /// What stands before the ciphertext in a box, its X25519 half sound.
@@ -75,7 +77,9 @@ impl PrivateKey {
         expanded.read(&mut z);
         expanded.read(&mut x25519);
         let (ml_kem, _) = MlKem768::generate_deterministic(&d, &z);
-        let key = Expanded { seed: Zeroizing::new(*seed), ml_kem, x25519: StaticSecret::from(x25519) };
+        let secret = StaticSecret::from(x25519);
+        let point = PublicPoint::from(&secret);
+        let key = Expanded { seed: Zeroizing::new(*seed), ml_kem, x25519: secret, point };
         d.as_mut_slice().zeroize();
         z.as_mut_slice().zeroize();
         x25519.zeroize();
@@ -101,8 +105,7 @@ impl hpke::Kem for XWing {
     const KEM_ID: u16 = 0x647a;
 
     fn sk_to_pk(key: &PrivateKey) -> PublicKey {
-        let x25519 = PublicPoint::from(&key.0.x25519).to_bytes();
-        PublicKey(EncryptionKey::from_halves(key.0.ml_kem.encapsulation_key(), &x25519))
+        PublicKey(EncryptionKey::from_halves(key.0.ml_kem.encapsulation_key(), key.0.point.as_bytes()))
     }
 
     /// HPKE's own way to a key pair, SHAKE256 with labels. Nothing here goes it, since our seeds
@@ -136,8 +139,7 @@ impl hpke::Kem for XWing {
         let ciphertext = first.try_into().map_err(|_| HpkeError::DecapError)?;
         let mut ml_kem = key.0.ml_kem.decapsulate(ciphertext).map_err(|()| HpkeError::DecapError)?;
         let x25519 = key.0.x25519.diffie_hellman(&point.into());
-        let public = PublicPoint::from(&key.0.x25519);
-        let combined = combine(&ml_kem, &x25519, &point, public.as_bytes());
+        let combined = combine(&ml_kem, &x25519, &point, key.0.point.as_bytes());
         ml_kem.as_mut_slice().zeroize();
         Ok(combined)
     }

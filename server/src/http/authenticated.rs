@@ -32,8 +32,8 @@ use crate::mail_queue;
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::rows::Signer;
-use crate::store::{Party, Store, Tx, invitations as rows, manifests, usage};
-use crate::watchers::Topic;
+use crate::store::{Party, Store, Tx, invitations as rows, log, manifests, usage};
+use crate::watchers::{Change, Topic};
 
 /// A reason, or a new invitation with the longest link (2,048) and e-mail.
 const SMALL_MAX_BYTES: usize = 4_096;
@@ -115,8 +115,11 @@ impl Caller {
         Topic::Invitation { organisation: self.organisation.clone(), token }
     }
 
-    pub(super) fn log(&self) -> Topic {
-        Topic::Log { organisation: self.organisation.clone() }
+    /// Tells that the log has grown, to where it ends now.
+    pub(super) fn log_grew(&self, tx: &mut dyn Tx) -> Result<(), Refusal> {
+        let count = log::end(tx, &self.organisation)?.head.count;
+        tx.changed(Change::of_log(Topic::Log { organisation: self.organisation.clone() }, count));
+        Ok(())
     }
 
     pub(super) fn rights(&self) -> Topic {

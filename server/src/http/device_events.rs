@@ -1,8 +1,9 @@
 //! The one event stream of a member's device: the log's length, the invitations it asks to be told
 //! of, and how far the member's safes have come.
 //!
-//! Decides what is told: at once all that was asked for, then each change, whole, so that an event
-//! is the answer of the read it calls for and nothing is told that the read would refuse. Ends when
+//! Decides what is told: at once all that was asked for, then each change but the device's own
+//! deposits, whole, so that an event is the answer of the read it calls for and nothing is told
+//! that the read would refuse. Ends when
 //! the server stops, when the device may no longer ask or its rights have changed, and when the
 //! same device or member has opened too many. Nothing is polled: a stream wakes for a change, for
 //! an invitation's date, and to keep the connection. A change that brings its state costs no look
@@ -16,7 +17,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use parsec_protocol::codec;
-use parsec_protocol::ids::{Timestamp, Token};
+use parsec_protocol::ids::{DeviceId, Timestamp, Token};
 use parsec_protocol::limits::FOLLOWED_MAX;
 use parsec_protocol::relay::attempt::Side;
 use parsec_protocol::relay::{
@@ -27,6 +28,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::authenticated::Caller;
 use super::events::{KEEP_ALIVE, KEPT_ALIVE, Progress, TIMER_MAX, event, with_step};
+use super::invited::last_step;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::invitations::Member;
@@ -36,6 +38,7 @@ use crate::watchers::{Change, Holder, Topic, Watcher, Woken};
 
 /// An invitation that is followed, as it was told last.
 struct Followed {
+    /// Without this device's own deposits.
     told: Vec<u8>,
     progress: Progress,
     /// When it changes by itself.
@@ -70,6 +73,8 @@ struct Also {
 
 struct State {
     encoded: Vec<u8>,
+    /// The same without this device's own deposits, which are no news to it.
+    of_others: Vec<u8>,
     /// The step that has made it so, where it is this device's to read.
     step: Option<Arc<StepTold>>,
     last: bool,
@@ -78,9 +83,15 @@ struct State {
 }
 
 impl State {
-    fn of(loaded: &Loaded) -> Self {
+    fn of(loaded: &Loaded, device: &DeviceId) -> Self {
+        let mut view = loaded.view();
+        let encoded = codec::encode(&view);
+        if let Some(attempt) = view.attempt.as_mut().filter(|attempt| attempt.greets(device).is_ok()) {
+            attempt.steps &= !Side::Greeter.own_steps();
+        }
         Self {
-            encoded: codec::encode(&loaded.view()),
+            encoded,
+            of_others: codec::encode(&view),
             step: None,
             last: loaded.invitation.is_final(),
             expires: loaded.invitation.expires,
@@ -159,7 +170,12 @@ async fn look(app: &App, caller: &Caller, whole: Whole, also: Also) -> Result<Lo
         let mut states = Vec::with_capacity(tokens.len());
         for token in tokens {
             let state = match caller.see(tx, member, &token, now) {
-                Ok((_, loaded)) => Some(State::of(&loaded)),
+                // What is deposited later is told as it comes.
+                Ok((_, loaded)) if whole == Whole::All => {
+                    let step = waiting(tx, &caller, &loaded)?.map(Arc::new);
+                    Some(State { step, ..State::of(&loaded, &caller.device) })
+                }
+                Ok((_, loaded)) => Some(State::of(&loaded, &caller.device)),
                 Err(refusal) if refusal.code == ErrorCode::InvitationUnknown => None,
                 Err(refusal) => return Err(refusal),
             };
@@ -176,6 +192,16 @@ fn hints(tx: &dyn Tx, caller: &Caller) -> Result<Vec<SafeHint>, Refusal> {
     let hint =
         |entry: &SafeEntry| SafeHint { safe: entry.safe, log: entry.log.count, seq: entry.journal.count };
     Ok(list.safes.iter().filter(|entry| entry.role.is_some()).map(hint).collect())
+}
+
+/// The claimer's step that the device is to read next, if it greets the attempt and there is one.
+fn waiting(tx: &dyn Tx, caller: &Caller, loaded: &Loaded) -> Result<Option<StepTold>, Refusal> {
+    match &loaded.newest {
+        Some(attempt) if attempt.state.greets(&caller.device).is_ok() => {
+            last_step(tx, (&caller.organisation, &loaded.invitation.token), attempt, Side::Greeter)
+        }
+        Some(_) | None => Ok(None),
+    }
 }
 
 impl Stream {
@@ -200,7 +226,7 @@ impl Stream {
                 continue;
             };
             let told = self.following.remove(&token);
-            if told.is_none_or(|followed| followed.told != state.encoded) {
+            if told.is_none_or(|followed| followed.told != state.of_others) {
                 let invitation = event(EVENT_INVITATION, &state.encoded);
                 self.ready.push_back(match &state.step {
                     Some(step) => with_step(step, &invitation),
@@ -212,7 +238,7 @@ impl Stream {
                 // its invitation.
                 let changes_at = Some(state.expires).filter(|at| *at > now);
                 self.following
-                    .insert(token, Followed { told: state.encoded, progress: state.progress, changes_at });
+                    .insert(token, Followed { told: state.of_others, progress: state.progress, changes_at });
             }
         }
     }
@@ -246,9 +272,14 @@ impl Stream {
     async fn follow_up(&mut self, changes: Vec<Change>) -> bool {
         let (mut log, mut rights, mut manifest, mut tokens) = (false, false, false, self.due());
         let (mut states, mut safes) = (Vec::new(), Vec::new());
-        for Change { topic, state, step, safe } in changes {
+        let mut told = None;
+        for Change { topic, state, step, safe, count } in changes {
             match topic {
-                Topic::Log { .. } => log = true,
+                // A look has told more already, or tells it now.
+                Topic::Log { .. } => match count {
+                    Some(count) => told = Some(count).filter(|count| self.count < Some(*count)),
+                    None => log = true,
+                },
                 Topic::Invitation { token, .. } => {
                     // Nothing: told already that it is over.
                     let Some(followed) = self.following.get(&token) else { continue };
@@ -260,7 +291,10 @@ impl Stream {
                                 < followed.progress => {}
                         Some(loaded) if loaded.invitation.may_see(&self.member) => {
                             let step = step.filter(|step| self.reads(loaded, step));
-                            states.push((token, Some(State { step, ..State::of(loaded) })));
+                            states.push((
+                                token,
+                                Some(State { step, ..State::of(loaded, &self.caller.device) }),
+                            ));
                         }
                         Some(_) | None => tokens.push(token),
                     }
@@ -271,7 +305,7 @@ impl Stream {
             }
         }
         if !rights && !log && !manifest && tokens.is_empty() {
-            self.tell(Look { member: self.member, count: None, manifest: None, states, safes });
+            self.tell(Look { member: self.member, count: told, manifest: None, states, safes });
             return true;
         }
         let whole = if log { Whole::Log } else { Whole::Neither };
@@ -281,6 +315,7 @@ impl Stream {
             Ok(mut look) if look.member == self.member => {
                 look.states.extend(states);
                 look.safes = safes;
+                look.count = look.count.or(told);
                 self.tell(look);
                 true
             }

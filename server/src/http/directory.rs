@@ -193,7 +193,7 @@ fn change_in(
     let list = list(tx, organisation, position)?;
     fits(tx, &Expected { list: &list, ..of }, &head)?;
     keep_ring(tx, &of, &head, ring)?;
-    tx.changed(caller.log().into());
+    caller.log_grew(tx)?;
     Ok(position)
 }
 

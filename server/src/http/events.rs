@@ -19,7 +19,7 @@ use parsec_protocol::relay::attempt::Side;
 use parsec_protocol::relay::{EVENT_STATE, EVENT_STEP, StepTold};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-use super::invited::{Claimer, load};
+use super::invited::{Claimer, begin, load};
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::invitations::{Attempt, Invitation};
@@ -39,6 +39,8 @@ pub(super) const KEPT_ALIVE: Bytes = Bytes::from_static(b":\n\n");
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     encoded: Vec<u8>,
+    /// The same without the claimer's own deposits, which are no news to the claimer.
+    of_others: Vec<u8>,
     /// Nothing comes after it: a stream that went on would only hold a place.
     last: bool,
     changes_at: Option<Timestamp>,
@@ -75,9 +77,12 @@ impl Progress {
 
 impl State {
     fn of(invitation: &Invitation, attempt: &Attempt) -> Self {
-        let view = attempt.view();
+        let mut view = attempt.view();
+        let encoded = codec::encode(&view);
+        view.steps &= !Side::Claimer.own_steps();
         Self {
-            encoded: codec::encode(&view),
+            encoded,
+            of_others: codec::encode(&view),
             last: view.ended.is_some(),
             changes_at: view.ended.is_none().then_some(invitation.expires),
             progress: Progress::of(invitation, Some(attempt)),
@@ -90,7 +95,8 @@ struct Stream {
     claimer: Claimer,
     watcher: Watcher,
     told: State,
-    first: bool,
+    /// What is told at once, until it was.
+    first: Option<Bytes>,
     keep_alive: tokio::time::Interval,
 }
 
@@ -124,16 +130,19 @@ async fn read(app: &App, claimer: &Claimer) -> Result<State, Refusal> {
 /// Opens a stream. The first state is read before the answer, so that a refusal is an ordinary one.
 /// `watcher` was registered before, so that no change falls between.
 pub(super) async fn open(app: Arc<App>, claimer: Claimer, watcher: Watcher) -> Result<Response, Refusal> {
-    let told = read(&app, &claimer).await?;
+    let (chosen, step) = begin(&app, claimer.clone()).await?;
+    let told = State::of(&chosen.invitation, &chosen.attempt);
+    let state = event(EVENT_STATE, &told.encoded);
+    let first = Some(step.map_or_else(|| state.clone(), |step| with_step(&step, &state)));
     let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let stream = Stream { app, claimer, watcher, told, first: true, keep_alive };
+    let stream = Stream { app, claimer, watcher, told, first, keep_alive };
     Ok(body::events(Body::from_stream(stream::unfold(stream, next))))
 }
 
 async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infallible>, Stream)> {
-    if std::mem::take(&mut stream.first) {
-        return Some((Ok(event(EVENT_STATE, &stream.told.encoded)), stream));
+    if let Some(first) = stream.first.take() {
+        return Some((Ok(first), stream));
     }
     if stream.told.last {
         return None;
@@ -182,7 +191,7 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
             // It has happened, or it didn't: an attempt past its receipt outlives its invitation.
             state.changes_at = None;
         }
-        let news = state.encoded != stream.told.encoded;
+        let news = state.of_others != stream.told.of_others;
         stream.told = state;
         if news {
             let state = event(EVENT_STATE, &stream.told.encoded);

@@ -24,7 +24,7 @@ use super::route::InvitedCall;
 use super::{App, body};
 use crate::budgets::{Budgets, RECEIPT_ROOM, Wish};
 use crate::errors::Refusal;
-use crate::invitations::{self, Start};
+use crate::invitations::{self, Attempt, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::{Party, Store, Tx, invitations as rows, usage};
@@ -199,6 +199,23 @@ pub(super) async fn load(app: &App, claimer: Claimer) -> Result<Chosen, Refusal>
     Ok(chosen)
 }
 
+/// The same for a stream that begins: with the step that is to be read next, if there is one.
+pub(super) async fn begin(app: &App, claimer: Claimer) -> Result<(Chosen, Option<StepTold>), Refusal> {
+    let (now, attempt) = (app.clock.now(), claimer.attempt);
+    let began = claimer
+        .bearer
+        .store(app)
+        .read(move |tx| {
+            let chosen = claimer.load(tx, now)?;
+            let of = (&chosen.organisation, &chosen.invitation.token);
+            let step = last_step(tx, of, &chosen.attempt, Side::Claimer)?;
+            Ok((chosen, step))
+        })
+        .await?;
+    app.presence.touch(attempt, now);
+    Ok(began)
+}
+
 async fn view(app: &App, claimer: Claimer) -> Result<Response, Refusal> {
     Ok(body::record(&load(app, claimer).await?.attempt.view()))
 }
@@ -278,6 +295,22 @@ pub(crate) fn deposit(
         });
     }
     Ok(())
+}
+
+/// The step that was deposited last, if it is the other side's and one that is told: for a stream
+/// that begins behind it.
+pub(crate) fn last_step(
+    tx: &dyn Tx,
+    (organisation, token): (&OrganisationId, &Token),
+    attempt: &Attempt,
+    side: Side,
+) -> Result<Option<StepTold>, Refusal> {
+    let state = &attempt.state;
+    let last = u8::try_from(state.steps.count_ones()).ok().and_then(|steps| steps.checked_sub(1));
+    let Some(step) = last.filter(|step| state.readable(side, *step).is_ok()) else { return Ok(None) };
+    let bytes = tx.step_bytes(organisation, token, attempt.number, step)?;
+    let bytes = bytes.filter(|bytes| bytes.len() <= STEP_TOLD_MAX_BYTES);
+    Ok(bytes.map(|bytes| StepTold { token: *token, attempt: attempt.id(), step, bytes: bytes.into() }))
 }
 
 /// Either side's reading.

@@ -119,6 +119,6 @@ fn add_in(
         }
         shares::keep(tx, organisation, SplitKit { user, kit: device }, &verify_key, split)?;
     }
-    tx.changed(caller.log().into());
+    caller.log_grew(tx)?;
     Ok(position)
 }

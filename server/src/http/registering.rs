@@ -48,7 +48,7 @@ pub(super) async fn complete(
         .store(app)
         .write(move |tx| {
             let position = complete_in(tx, &caller, place, &request, enrolment, now)?;
-            tx.changed(caller.log().into());
+            caller.log_grew(tx)?;
             Ok(Completed { position })
         })
         .await?;
@@ -130,7 +130,7 @@ pub(super) async fn enrol(
         .write(move |tx| {
             let position = enrol_in(tx, &caller, &asked, enrolment, &budgets, now)?;
             tx.changed(caller.topic(asked.token).into());
-            tx.changed(caller.log().into());
+            caller.log_grew(tx)?;
             Ok(Completed { position })
         })
         .await?;
@@ -223,7 +223,7 @@ fn publish_in(
     }
     change.check_call(caller.device).map_err(refused)?;
     let Appended { position, rights } = change.append(tx, &mut log).map_err(not_appended)?;
-    tx.changed(caller.log().into());
+    caller.log_grew(tx)?;
     if let Some(rights) = rights {
         settle_rights(tx, org, rights, now)?;
     }

@@ -60,6 +60,6 @@ fn repair_in(
     for rights in done.rights {
         settle_rights(tx, org, rights, now)?;
     }
-    tx.changed(caller.log().into());
+    caller.log_grew(tx)?;
     Ok(LogRepaired { count: done.count, added: done.added })
 }

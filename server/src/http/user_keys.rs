@@ -62,7 +62,7 @@ fn change_in(
     tx.put_key(organisation, &asked.key)?;
     let of = KeyOf { organisation, user: &user, key: &key };
     keys::hand_over(tx, of, &previous, &asked.boxes, asked.past.as_ref())?;
-    tx.changed(caller.log().into());
+    caller.log_grew(tx)?;
     Ok(position)
 }
 

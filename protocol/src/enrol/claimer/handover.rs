@@ -22,6 +22,7 @@ use crate::keys::{DeviceSeed, DeviceSigningKey, LocalStoreKey, UserSeed};
 use crate::limits::LOG_MAX_CERTIFICATES;
 use crate::name_keys::DirectoryKeys;
 use crate::public_keys::{Hash, VerifyKey};
+use crate::sealing::KeyHash;
 
 /// A log begins with two certificates, so nobody who could greet has seen fewer.
 pub(super) const SEEN_MIN: u64 = 2;
@@ -35,6 +36,16 @@ pub(super) struct KeysOfClaim {
     pub(super) store: LocalStoreKey,
     pub(super) device: DeviceSeed,
     pub(super) user: Option<UserSeed>,
+    /// What the claim says of both: their public keys.
+    pub(super) named: Named,
+}
+
+/// The hashes of the keys that were claimed: certificates name keys so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named {
+    pub(super) device: KeyHash,
+    /// Of a new user.
+    pub(super) user: Option<KeyHash>,
 }
 
 /// Message 7 after the checks that need no log, with the claimer's own keys.
@@ -54,6 +65,7 @@ pub(super) struct Received {
     store_key: LocalStoreKey,
     user_seed: UserSeed,
     device_seed: DeviceSeed,
+    named: Named,
     opened: Hash,
     first_device: bool,
 }
@@ -84,7 +96,7 @@ pub(super) fn read(
         secrets,
         challenges,
     } = handover;
-    let KeysOfClaim { signing, store, device: device_seed, user: own } = keys;
+    let KeysOfClaim { signing, store, device: device_seed, user: own, named } = keys;
     let found = boxes::open(handshake, &device_seed, own.as_ref(), &secrets, &challenges);
     let boxes::Found { directory_keys, user_seed: handed, opened } = found.map_err(|_| UNFIT)?;
     let first_device = own.is_some();
@@ -108,6 +120,7 @@ pub(super) fn read(
         store_key: store,
         user_seed,
         device_seed,
+        named,
         opened,
         first_device,
     };
@@ -160,7 +173,7 @@ impl Received {
         user == self.user
             && email == self.email
             && profile == self.profile
-            && encryption_key == self.user_seed.encryption_key().hash()
+            && Some(encryption_key) == self.named.user
             && self.is_sealed(prologue, NameOf::User(user), &sealed_name, &self.name)
     }
 
@@ -171,7 +184,7 @@ impl Received {
             return false;
         };
         kind == DeviceKind::Device
-            && encryption_key == self.device_seed.encryption_key().hash()
+            && encryption_key == self.named.device
             && device == self.device
             && user == self.user
             && verify_key == self.signing_key.verify_key()

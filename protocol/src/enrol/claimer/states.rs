@@ -4,7 +4,7 @@
 //! consumes it. A state that needs a check to have passed takes the proof of it as an argument.
 //! Refuses by returning the state unchanged; fails by not returning it.
 
-use super::handover::{self, KeysOfClaim, Received};
+use super::handover::{self, KeysOfClaim, Named, Received};
 use super::share::{self, Given};
 use crate::codec;
 use crate::enrol::channel::{Channel, Handshake};
@@ -20,6 +20,7 @@ use crate::keys::{
     DeviceSeed, DeviceSigningKey, Entropy, LinkSecret, LocalStoreKey, NoEntropy, UserSeed, random,
 };
 use crate::public_keys::{Context, Hash};
+use crate::sealing::EncryptionKey;
 
 /// What a message does to a state.
 type Taken = Result<(State, Vec<ClaimerOutput>), Closed>;
@@ -221,7 +222,7 @@ impl AwaitsIdentity {
                 return Transition::Reject(State::AwaitsIdentity(self), Refused::WrongIdentity);
             }
         };
-        let Ok(keys) = draw_keys(new_user, entropy) else {
+        let Ok((keys, device_key, user_key)) = draw_keys(new_user, entropy) else {
             return Transition::Reject(State::AwaitsIdentity(self), Refused::NoEntropy);
         };
         let Self { mut channel, reply, recognised } = self;
@@ -229,9 +230,9 @@ impl AwaitsIdentity {
         let claim = ClaimRecord {
             name,
             device_label,
-            encryption_key: keys.user.as_ref().map(UserSeed::encryption_key),
+            encryption_key: user_key,
             verify_key: keys.signing.verify_key(),
-            device_key: keys.device.encryption_key(),
+            device_key,
         };
         let bytes = introduce(&mut channel, &keys.signing, claim, &recognised);
         let next = AwaitsHandover { channel, reply, keys, called };
@@ -239,12 +240,18 @@ impl AwaitsIdentity {
     }
 }
 
-fn draw_keys(new_user: bool, entropy: &mut dyn Entropy) -> Result<KeysOfClaim, NoEntropy> {
+/// Draws them, and makes the public keys of the device and of a new user, once.
+fn draw_keys(
+    new_user: bool,
+    entropy: &mut dyn Entropy,
+) -> Result<(KeysOfClaim, EncryptionKey, Option<EncryptionKey>), NoEntropy> {
     let signing = DeviceSigningKey::random(entropy)?;
     let store = LocalStoreKey::random(entropy)?;
     let device = DeviceSeed::random(entropy)?;
     let user = if new_user { Some(UserSeed::random(entropy)?) } else { None };
-    Ok(KeysOfClaim { signing, store, device, user })
+    let (device_key, user_key) = (device.encryption_key(), user.as_ref().map(UserSeed::encryption_key));
+    let named = Named { device: device_key.hash(), user: user_key.as_ref().map(EncryptionKey::hash) };
+    Ok((KeysOfClaim { signing, store, device, user, named }, device_key, user_key))
 }
 
 /// Message 6. Sent to a recognised greeter only: it carries the person's name.

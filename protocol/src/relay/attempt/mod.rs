@@ -96,6 +96,15 @@ impl Side {
         if step.is_multiple_of(2) { Self::Claimer } else { Self::Greeter }
     }
 
+    /// The steps that this side deposits, as bits of [`AttemptView::steps`].
+    #[must_use]
+    pub const fn own_steps(self) -> u16 {
+        match self {
+            Self::Claimer => 0b1_0101_0101,
+            Self::Greeter => 0b0_1010_1010,
+        }
+    }
+
     const fn deposits(self, step: u8) -> bool {
         matches!(
             (self, Self::depositing(step)),

@@ -1,9 +1,10 @@
 //! The engine's threads: one writes, some read.
 //!
-//! Decides how changes become durable: the writer takes what has queued up, runs each piece of work
-//! in a savepoint of one transaction, commits once, tells of it, and only then answers.
+//! Decides how changes become durable: the writer takes what has queued up, and what comes while it
+//! is at that, runs each piece of work in a savepoint of one transaction, commits once, tells of
+//! it, and only then answers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -12,6 +13,7 @@ use super::tx::Transaction;
 use super::{OpenError, schema, stamp};
 use crate::errors::Refusal;
 use crate::store::StoreError;
+use crate::store::fair_queue::Group;
 use crate::store::queue::{Listeners, Queue, READERS, Threads, Work};
 use crate::watchers::Change;
 
@@ -29,51 +31,112 @@ pub(in crate::store) fn start(
     reading: &Arc<Queue>,
     listeners: &Arc<Listeners>,
 ) -> Result<Threads, OpenError> {
-    let connection = schema::open_writer(path)?;
-    stamp::begin(&connection)?;
+    let mut connection = schema::open_writer(path)?;
+    let due = stamp::begin(&mut connection)?;
     let (queue, told) = (Arc::clone(writing), Arc::clone(listeners));
     let mut threads = vec![std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-        serve(&connection, WRITING, &queue, BATCH_MAX, &told);
+        serve(&mut Opened::from(connection), WRITING, &queue, &told, Some(due));
     })?];
+    // A database that can't be read is found out now, and a small server needs one reader.
+    let mut first = Some(schema::open_reader(path)?);
     for _ in 0..READERS {
-        let (connection, queue) = (schema::open_reader(path)?, Arc::clone(reading));
+        let mut opened = first.take().map_or_else(|| Opened::later(path), Opened::from);
+        let queue = Arc::clone(reading);
         let unheard = Listeners::default();
-        // One at a time: a caller who is quickly served must not wait for the end of a batch.
         threads.push(std::thread::Builder::new().name("store-reader".to_owned()).spawn(move || {
-            serve(&connection, READING, &queue, 1, &unheard);
+            serve(&mut opened, READING, &queue, &unheard, None);
         })?);
     }
     Ok(Threads(threads))
 }
 
-/// A thread's life.
-fn serve(connection: &Connection, begin: &str, queue: &Queue, batch_max: usize, listeners: &Listeners) {
-    let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(batch_max);
-    let mut groups = Vec::with_capacity(batch_max);
-    let mut due = stamp::Due::default();
-    while let Some(first) = queue.next() {
-        let more = std::iter::from_fn(|| queue.try_next()).take(batch_max.saturating_sub(1));
-        for (group, work) in std::iter::once(first).chain(more) {
-            groups.push(group);
-            if !work.abandoned() {
-                batch.push(work);
-            }
+/// A thread's connection. A reader's is opened for its first work: each takes some hundred KiB.
+struct Opened {
+    connection: Option<Connection>,
+    path: PathBuf,
+}
+
+impl From<Connection> for Opened {
+    fn from(connection: Connection) -> Self {
+        Self { connection: Some(connection), path: PathBuf::new() }
+    }
+}
+
+impl Opened {
+    fn later(path: &Path) -> Self {
+        Self { connection: None, path: path.to_owned() }
+    }
+
+    /// None: it can't be opened now. It is tried again for the next piece of work.
+    fn get(&mut self) -> Option<&Connection> {
+        if self.connection.is_none() {
+            self.connection = schema::open_reader(&self.path)
+                .inspect_err(|error| tracing::error!(%error, "the database can't be opened once more"))
+                .ok();
         }
-        if !batch.is_empty() {
+        self.connection.as_ref()
+    }
+}
+
+/// Pieces of work in one transaction, and whose they are.
+#[derive(Default)]
+struct Batch {
+    works: Vec<Box<dyn Work>>,
+    groups: Vec<Group>,
+}
+
+impl Batch {
+    fn take(&mut self, (group, work): (Group, Box<dyn Work>)) {
+        self.groups.push(group);
+        if !work.abandoned() {
+            self.works.push(work);
+        }
+    }
+
+    /// Takes what has queued up by now.
+    fn take_more(&mut self, queue: &Queue, most: usize) {
+        while self.groups.len() < most
+            && let Some(next) = queue.try_next()
+        {
+            self.take(next);
+        }
+    }
+}
+
+/// A thread's life: the writer's, if there are checkpoints to make.
+fn serve(
+    opened: &mut Opened,
+    begin: &str,
+    queue: &Queue,
+    listeners: &Listeners,
+    mut checkpoints: Option<stamp::Due>,
+) {
+    // One at a time of readers: a caller who is quickly served must not wait for the end of a
+    // batch.
+    let most = if checkpoints.is_some() { BATCH_MAX } else { 1 };
+    let mut batch = Batch::default();
+    while let Some(first) = queue.next() {
+        batch.take(first);
+        batch.take_more(queue, most);
+        let connection = opened.get();
+        if !batch.works.is_empty() {
             let mut changed = Vec::new();
-            let fate = run_batch(connection, begin, &mut batch, &mut changed);
+            let fate = match connection {
+                Some(connection) => run_batch(connection, begin, (queue, most), &mut batch, &mut changed),
+                None => Err(Refusal::UNAVAILABLE),
+            };
             if fate.is_ok() {
                 listeners.tell(&changed);
             }
-            for work in batch.drain(..) {
+            for work in batch.works.drain(..) {
                 work.answer(fate);
             }
         }
-        for group in groups.drain(..) {
+        for group in batch.groups.drain(..) {
             queue.done(&group);
         }
         // After the answers: only the next piece of work waits for it.
-        if begin == WRITING {
+        if let (Some(due), Some(connection)) = (&mut checkpoints, connection) {
             due.checkpoint(connection);
         }
     }
@@ -82,10 +145,11 @@ fn serve(connection: &Connection, begin: &str, queue: &Queue, batch_max: usize, 
 fn run_batch(
     connection: &Connection,
     begin: &str,
-    batch: &mut [Box<dyn Work>],
+    more: (&Queue, usize),
+    batch: &mut Batch,
     changed: &mut Vec<Change>,
 ) -> Result<(), Refusal> {
-    let fate = try_batch(connection, begin, batch, changed);
+    let fate = try_batch(connection, begin, more, batch, changed);
     if fate.is_err()
         && !connection.is_autocommit()
         && let Err(error) = say(connection, "ROLLBACK")
@@ -98,11 +162,13 @@ fn run_batch(
 fn try_batch(
     connection: &Connection,
     begin: &str,
-    batch: &mut [Box<dyn Work>],
+    (queue, most): (&Queue, usize),
+    batch: &mut Batch,
     changed: &mut Vec<Change>,
 ) -> Result<(), Refusal> {
     say(connection, begin)?;
-    if let [alone] = batch {
+    let mut at = 0;
+    if let [alone] = batch.works.as_mut_slice() {
         // Most work is alone: the transaction itself is what a refusal takes back.
         let keep = alone.run(&mut Transaction::new(connection, changed));
         if connection.is_autocommit() {
@@ -110,10 +176,13 @@ fn try_batch(
         }
         if !keep {
             changed.clear();
+            return Ok(say(connection, "ROLLBACK")?);
         }
-        return Ok(say(connection, if keep { "COMMIT" } else { "ROLLBACK" })?);
+        at = 1;
+        // What has come meanwhile is made durable with it.
+        batch.take_more(queue, most);
     }
-    for work in batch {
+    while let Some(work) = batch.works.get_mut(at) {
         say(connection, "SAVEPOINT work")?;
         let mut own = Vec::new();
         let keep = work.run(&mut Transaction::new(connection, &mut own));
@@ -128,6 +197,8 @@ fn try_batch(
             say(connection, "ROLLBACK TO work")?;
         }
         say(connection, "RELEASE work")?;
+        at += 1;
+        batch.take_more(queue, most);
     }
     say(connection, "COMMIT")?;
     Ok(())

@@ -17,8 +17,11 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
@@ -26,8 +29,11 @@ use super::lock::{DatabaseLock, neighbour, real};
 use super::schema::BUSY_WAIT;
 use crate::folders::sync_parent;
 
-/// Length of the log from which a checkpoint is due: SQLite's own 1,000 pages of 4 KiB.
-const LOG_DUE_BYTES: u64 = 4 * 1024 * 1024;
+/// Pages in the log from which a checkpoint is due: SQLite's own 1,000, of 4 KiB.
+const LOG_DUE_PAGES: u64 = 1_000;
+/// Pages from which a log is cut off when it is carried over, not written over by the next: a
+/// reader had kept it from ending, and the disk is to have that back.
+const LOG_CUT_PAGES: u64 = 4 * LOG_DUE_PAGES;
 /// Length of a stamp: no two are ever the same.
 const STAMP_BYTES: usize = 16;
 /// Where a log's two salts stand in its header (SQLite's *Database File Format*, 4.1).
@@ -174,9 +180,28 @@ pub(super) fn renew(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// What becomes of a log that was carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The next one is written over it. The file keeps its length, so that a commit has only
+    /// content to bring to the disk.
+    Reused,
+    /// It is cut off.
+    Cut,
+}
+
+impl Ending {
+    const fn pragma(self) -> &'static str {
+        match self {
+            Self::Reused => "PRAGMA wal_checkpoint(RESTART)",
+            Self::Cut => "PRAGMA wal_checkpoint(TRUNCATE)",
+        }
+    }
+}
+
 /// Ends the present log and begins the next one with the file's stamp. Only for the one who holds
 /// the database, with SQLite's own checkpoints switched off.
-pub(super) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn checkpoint(connection: &Connection, ending: Ending) -> Result<(), OpenError> {
     let path = real(Path::new(connection.path().unwrap_or_default()))?;
     let value = fresh(connection)?;
     connection.execute(
@@ -184,9 +209,7 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
         rusqlite::params![value, noted(&path).map(|note| note.stamp)],
     )?;
     let (busy, pages, carried): (i64, i64, i64) =
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
+        connection.query_row(ending.pragma(), [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     // A reader can keep the log from being carried over whole; then it goes on, and still follows
     // what it followed.
     if busy == 0 || pages == carried {
@@ -197,19 +220,29 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes the stamp if there is none and begins a log with it.
-pub(super) fn begin(connection: &Connection) -> Result<(), OpenError> {
+/// Makes the stamp if there is none and begins a log with it. Returns when the next is due.
+pub(super) fn begin(connection: &mut Connection) -> Result<Due, OpenError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     if read(connection).is_err() {
         renew(connection)?;
     }
-    checkpoint(connection)
+    checkpoint(connection, Ending::Cut)?;
+    let pages = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&pages);
+    // After the pragma, which takes the hook for itself.
+    connection.wal_hook(Some(move |_: &mut Wal, pages| {
+        told.store(u64::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
+        Ok(())
+    }))?;
+    Ok(Due { pages, kept: 0 })
 }
 
 /// When a running server makes a checkpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Due {
-    /// The log's length at the last one that a reader kept from ending.
+    /// Pages in the log, as the last commit has left it.
+    pages: Arc<AtomicU64>,
+    /// The same at the last checkpoint, if a reader kept the log from ending.
     kept: u64,
 }
 
@@ -217,19 +250,18 @@ impl Due {
     /// Makes one if the log has grown by so much. Waits for no reader: a backup reads for as long
     /// as it takes, and meanwhile the log grows.
     pub(super) fn checkpoint(&mut self, connection: &Connection) {
-        let length = || {
-            let path = connection.path()?;
-            Some(neighbour(Path::new(path), "-wal").metadata().ok()?.len())
-        };
-        if length().is_none_or(|length| length < self.kept.saturating_add(LOG_DUE_BYTES)) {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.kept.saturating_add(LOG_DUE_PAGES) {
             return;
         }
+        let ending = if pages < LOG_CUT_PAGES { Ending::Reused } else { Ending::Cut };
         let done = connection.busy_timeout(Duration::ZERO).map_err(OpenError::from);
-        let done = done.and_then(|()| checkpoint(connection));
+        let done = done.and_then(|()| checkpoint(connection, ending));
         if let Err(error) = done.and(connection.busy_timeout(BUSY_WAIT).map_err(OpenError::from)) {
             tracing::warn!(%error, "a checkpoint of the database failed; it is tried again");
         }
-        self.kept = length().filter(|length| *length >= LOG_DUE_BYTES).unwrap_or_default();
+        let pages = self.pages.load(Ordering::Relaxed);
+        self.kept = if pages < LOG_DUE_PAGES { 0 } else { pages };
     }
 }
 
