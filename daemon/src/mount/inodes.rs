@@ -55,7 +55,8 @@ pub(super) struct Inode {
     pub(super) opens: u64,
     /// Its content while it is open, or is here alone.
     pub(super) file: Option<Arc<OpenFile>>,
-    /// Where a link that is here alone points to.
+    /// Where a link that is here alone points to; of one of the safe the whole path as a program of
+    /// this machine wrote it.
     pub(super) link: Option<LinkTarget>,
     /// What the kernel was told.
     pub(super) told: Option<Told>,

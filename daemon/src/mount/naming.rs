@@ -291,19 +291,28 @@ impl Mount {
 
     /// A new symbolic link.
     pub(super) async fn link(&self, parent: Ino, name: &[u8], target: &[u8]) -> Result<Attr, Fail> {
-        let target = self.tree(|names, tree| {
+        let found = self.tree(|names, tree| {
             let depth = tree.depth(folder(&names.inodes, tree, parent)?);
             // On another member's machine the safe is somewhere else.
             let relative = made_relative(self.folder.as_bytes(), depth, target);
+            let whole = relative.is_some().then(|| LinkTarget::new(target)).transpose()?;
             let target = relative.as_deref().unwrap_or(target);
             if !stays_inside(depth, target) && !target.is_empty() {
                 return Err(Fail::NotPermitted);
             }
-            Ok(LinkTarget::new(target)?)
+            Ok((LinkTarget::new(target)?, whole))
         });
-        let target = target.await?;
+        let (target, whole) = found.await?;
         if !is_confined(name) {
-            return self.add(parent, name, Kind::Symlink(target)).await;
+            let mut attr = self.add(parent, name, Kind::Symlink(target)).await?;
+            if let Some(whole) = whole {
+                // Whoever made it reads what they wrote, until it is moved or the mount ends.
+                attr.looks.size = whole.as_bytes().len() as u64;
+                if let Some(inode) = self.names.lock().await.inodes.get_mut(attr.ino) {
+                    inode.link = Some(whole);
+                }
+            }
+            return Ok(attr);
         }
         self.writable().await?;
         let name = EntryName::new(name)?;

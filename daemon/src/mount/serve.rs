@@ -200,7 +200,10 @@ impl Mount {
             Node::Entry(id) => {
                 let entry = tree.entry(*id).filter(|_| tree.is_live(*id)).ok_or(Fail::NotFound)?;
                 let (shape, found) = looks(entry);
-                let looks = inode.file.as_ref().map_or(found, |file| file.looks());
+                let mut looks = inode.file.as_ref().map_or(found, |file| file.looks());
+                if let Some(whole) = &inode.link {
+                    looks.size = whole.as_bytes().len() as u64;
+                }
                 (shape, looks, told(entry))
             }
             Node::Local(..) | Node::Former(..) | Node::Gone => match (&inode.file, &inode.link) {

@@ -139,7 +139,10 @@ fn a_link_by_the_whole_path_means_the_same_place_on_every_device() {
     fs::write(here.path("file"), b"bytes").unwrap();
     fs::create_dir_all(here.path("a/b")).unwrap();
     symlink(here.path("file"), here.path("a/b/link")).unwrap();
-    assert_eq!(fs::read_link(here.path("a/b/link")).unwrap(), Path::new("../../file"));
+    // Whoever wrote it reads what they wrote.
+    assert_eq!(fs::read_link(here.path("a/b/link")).unwrap(), here.path("file"));
+    let length = here.path("file").as_os_str().len() as u64;
+    assert_eq!(fs::symlink_metadata(here.path("a/b/link")).unwrap().len(), length);
     assert_eq!(fs::read(here.path("a/b/link")).unwrap(), b"bytes");
     // Beside it, or out of it again, is not inside.
     let mut beside = here.folder().as_os_str().to_owned();
@@ -150,6 +153,11 @@ fn a_link_by_the_whole_path_means_the_same_place_on_every_device() {
     let _ = safe(&fixture.alice).sync();
     let _ = safe(&laptop).sync();
     until(|| fs::read(there.path("a/b/link")).is_ok_and(|bytes| bytes == b"bytes"));
+    assert_eq!(fs::read_link(there.path("a/b/link")).unwrap(), Path::new("../../file"));
+    // Moved, it is what every device has.
+    fs::rename(here.path("a/b/link"), here.path("a/b/moved")).unwrap();
+    assert_eq!(fs::read_link(here.path("a/b/moved")).unwrap(), Path::new("../../file"));
+    assert_eq!(fs::symlink_metadata(here.path("a/b/moved")).unwrap().len(), 10);
 }
 
 /// Said when the file is made: its bytes would else be refused when it is closed, and be lost.

@@ -1,9 +1,9 @@
 //! Public suites for file systems, on mounted safes. Each is another project's program, run as it
 //! is; where it is not installed, the test is skipped by name.
 //!
-//! `fsx`, `pjdfstest` (`cargo install fsx pjdfstest`) and `stress-ng` are found by `PATH`. Those in C
-//! are read from the folder that `PARSEC_SUITES` names: `ltp/fsstress` of xfstests, built, and
-//! `fsracer` of secfs.test. With `PARSEC_FULL` all of them run for as long as docs/mount.md says.
+//! `fsx`, `pjdfstest` (`cargo install fsx pjdfstest`) and `stress-ng` are found by `PATH`. Those in
+//! C are read from the folder that `PARSEC_SUITES` names: `ltp/fsstress` of xfstests, built, and
+//! `fsracer` of secfs.test. With `PARSEC_FULL` all run for as long as docs/mount.md says.
 
 mod pjdfstest;
 
