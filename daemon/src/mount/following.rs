@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use parsec_protocol::ids::OperationId;
 use parsec_protocol::safes::name::EntryName;
-use parsec_protocol::safes::tree::Tree as _;
+use parsec_protocol::safes::tree::Tree;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::file::Base;
 use super::inodes::{Ino, Node, Told};
-use super::serve::{Mount, looks, told};
+use super::serve::{Mount, Names, looks, told};
+use super::times;
 use crate::safes::overlay;
 use crate::session::open_safes::Memory;
 
@@ -70,6 +71,7 @@ impl Mount {
         let tree = overlay::view(&memory);
         let mut words = Vec::new();
         for ino in names.inodes.numbers() {
+            words.extend(came_and_went(&mut names, &tree, ino));
             let Some(inode) = names.inodes.get(ino) else { continue };
             let (Node::Entry(id), Some(known)) = (&inode.node, &inode.told) else { continue };
             let (id, known) = (*id, known.clone());
@@ -108,6 +110,14 @@ impl Mount {
                         // The same bytes, sealed anew under another key.
                         file.set_base(Base { content: Arc::new(content.clone()), version: base.version });
                     }
+                    // The time, too, unless somebody has written or set it here.
+                    if entry.version == base.version
+                        && entry.mtime != known.looks.1
+                        && file.looks().mtime == known.looks.1
+                    {
+                        file.look(|looks| looks.mtime = entry.mtime);
+                        words.push(Tell::Inode(ino));
+                    }
                     // Set elsewhere, and by nobody here.
                     if entry.version == base.version
                         && entry.executable != file.looks().executable
@@ -117,7 +127,7 @@ impl Mount {
                         words.push(Tell::Inode(ino));
                     }
                     if let Some(inode) = names.inodes.get_mut(ino) {
-                        let looks = (known.looks.0, known.looks.1, entry.executable);
+                        let looks = (known.looks.0, entry.mtime, entry.executable);
                         let place = told_now.and_then(|told| told.place);
                         inode.told = Some(Told { place, looks, ..known });
                     }
@@ -128,6 +138,10 @@ impl Mount {
                         || known.looks != (found.size, found.mtime, found.executable)
                     {
                         words.push(Tell::Inode(ino));
+                        names.changed(ino);
+                        if known.looks.1 != found.mtime {
+                            names.folders.forget(id);
+                        }
                     }
                     if let Some(inode) = names.inodes.get_mut(ino) {
                         inode.told = told_now;
@@ -174,4 +188,21 @@ impl Mount {
             self.safe.wanted.notify_one();
         }
     }
+}
+
+/// A folder into which something came from elsewhere, or which something left, has another time.
+fn came_and_went(names: &mut Names, tree: &dyn Tree, ino: Ino) -> Option<Tell> {
+    let inode = names.inodes.get_mut(ino)?;
+    let Node::Entry(id) = inode.node else { return None };
+    if !tree.is_folder(id) || !tree.is_live(id) {
+        return None;
+    }
+    let now = times::children(tree, id);
+    let changed = inode.children.is_some_and(|before| before != now);
+    if changed {
+        names.touch(id);
+    }
+    // Else nothing is known, or a program of this machine did it, which touched it itself.
+    names.inodes.get_mut(ino)?.children = Some(now);
+    changed.then_some(Tell::Inode(ino))
 }

@@ -55,7 +55,8 @@ pub(super) struct Inode {
     pub(super) opens: u64,
     /// Its content while it is open, or is here alone.
     pub(super) file: Option<Arc<OpenFile>>,
-    /// Where a link that is here alone points to.
+    /// Where a link that is here alone points to; of one of the safe the whole path as a program of
+    /// this machine wrote it.
     pub(super) link: Option<LinkTarget>,
     /// What the kernel was told.
     pub(super) told: Option<Told>,
@@ -63,6 +64,12 @@ pub(super) struct Inode {
     pub(super) sized: Option<OperationId>,
     /// The version that the kernel's pages are of.
     pub(super) pages: Option<OperationId>,
+    /// When anything about it was changed, in nanoseconds since 1970, as far as that was here.
+    pub(super) changed: Option<u64>,
+    /// When it was read, as a program has set it.
+    pub(super) read: Option<u64>,
+    /// Names in a folder when the kernel was told of it last; none where it knows better.
+    pub(super) children: Option<u64>,
 }
 
 /// All inodes of a mount.
@@ -92,6 +99,9 @@ impl Inodes {
             told: None,
             sized: None,
             pages: None,
+            changed: None,
+            read: None,
+            children: None,
         };
         self.all.insert(ino, inode);
     }

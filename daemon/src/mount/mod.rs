@@ -22,6 +22,8 @@ mod renaming;
 mod serve;
 mod space;
 mod tether;
+mod times;
+mod touching;
 mod writing;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -71,7 +73,7 @@ pub(crate) async fn start(
     device: OwnedFd,
 ) -> Result<(), Problem> {
     is_fuse(&device)?;
-    let mount = Arc::new(Mount::new(Arc::clone(session), safe, mounted.read_only));
+    let mount = Arc::new(Mount::new(Arc::clone(session), safe, &mounted));
     let tether = Tether::new(&mount);
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let (began, begun) = oneshot::channel();

@@ -55,6 +55,20 @@ pub(super) fn stays_inside(depth: usize, target: &[u8]) -> bool {
     up <= depth
 }
 
+/// A target that begins with the folder of the mount, from a link so deep below the root: the same
+/// place, as it can be said on every machine. None for any other target.
+#[must_use]
+pub(super) fn made_relative(mount: &[u8], depth: usize, target: &[u8]) -> Option<Vec<u8>> {
+    let rest = target.strip_prefix(mount)?;
+    let names = rest.strip_prefix(b"/").or_else(|| rest.is_empty().then_some(rest))?;
+    let mut relative = b"../".repeat(depth);
+    relative.extend_from_slice(names);
+    if relative.is_empty() {
+        relative.push(b'.');
+    }
+    Some(relative)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +118,20 @@ mod tests {
             (3, b""),
         ];
         assert!(outside.into_iter().all(|(depth, target)| !stays_inside(depth, target)));
+    }
+
+    #[test]
+    fn a_link_to_a_place_in_the_mount_means_it_on_every_machine() {
+        let relative = |depth, target: &[u8]| made_relative(b"/home/a/Safes/Plans", depth, target);
+        assert_eq!(relative(0, b"/home/a/Safes/Plans/x/y").unwrap(), b"x/y");
+        assert_eq!(relative(2, b"/home/a/Safes/Plans/x").unwrap(), b"../../x");
+        assert_eq!(relative(1, b"/home/a/Safes/Plans").unwrap(), b"../");
+        assert_eq!(relative(0, b"/home/a/Safes/Plans/").unwrap(), b".");
+        for other in [&b"/home/a/Safes/Plans2/x"[..], b"/home/a/Safes", b"x", b"/etc/passwd"] {
+            assert_eq!(relative(0, other), None);
+        }
+        // What leads out again is refused all the same.
+        let out = relative(0, b"/home/a/Safes/Plans/../x").unwrap();
+        assert!(!stays_inside(0, &out));
     }
 }

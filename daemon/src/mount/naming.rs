@@ -10,12 +10,12 @@ use std::time::Duration;
 use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::safes::change::{Change, Kind};
 use parsec_protocol::safes::name::{EntryName, LinkTarget};
-use parsec_protocol::safes::tree::Tree;
+use parsec_protocol::safes::tree::{DEPTH_MAX, Tree};
 
 use super::fail::Fail;
 use super::file::OpenFile;
 use super::inodes::{Ino, Inodes, Node, ROOT};
-use super::names::{is_confined, stays_inside};
+use super::names::{is_confined, made_relative, stays_inside};
 use super::queueing;
 use super::serve::{Attr, Handle, Listed, Mount, Names, told};
 use crate::safes::{acts, overlay};
@@ -45,6 +45,16 @@ pub(super) fn folder(inodes: &Inodes, tree: &dyn Tree, ino: Ino) -> Result<Entry
     }
 }
 
+/// The same, of a folder that something is to come into.
+///
+/// # Errors
+/// [`Fail::NameTooLong`]: it would stand deeper than a safe goes, which must not be said when a
+/// file is closed that was written there.
+pub(super) fn folder_for(inodes: &Inodes, tree: &dyn Tree, ino: Ino) -> Result<EntryId, Fail> {
+    let folder = folder(inodes, tree, ino)?;
+    if tree.depth(folder) >= DEPTH_MAX { Err(Fail::NameTooLong) } else { Ok(folder) }
+}
+
 /// What stands under a name: an inode, which may be new.
 pub(super) fn found(inodes: &mut Inodes, tree: &dyn Tree, folder: EntryId, name: &EntryName) -> Option<Ino> {
     inodes.local(folder, name).or_else(|| tree.child(folder, name).map(|entry| inodes.of_entry(entry)))
@@ -57,7 +67,7 @@ impl Mount {
         self.tree(|names, tree| {
             let folder = folder(&names.inodes, tree, parent)?;
             let ino = found(&mut names.inodes, tree, folder, &name).ok_or(Fail::NotFound)?;
-            let attr = self.attr(&mut names.inodes, tree, ino);
+            let attr = self.attr(names, tree, ino);
             if attr.is_ok() {
                 names.inodes.looked_up(ino);
             }
@@ -68,7 +78,7 @@ impl Mount {
 
     /// What an inode is like.
     pub(super) async fn getattr(&self, ino: Ino) -> Result<Attr, Fail> {
-        self.tree(|names, tree| self.attr(&mut names.inodes, tree, ino)).await
+        self.tree(|names, tree| self.attr(names, tree, ino)).await
     }
 
     /// The kernel forgets look-ups.
@@ -111,12 +121,13 @@ impl Mount {
                     Ok(entry) => names.inodes.of_entry(entry),
                     Err(ino) => ino,
                 };
-                let before = names.inodes.get(ino).map(|inode| (inode.told.clone(), inode.sized));
-                let Ok(attr) = self.attr(&mut names.inodes, tree, ino) else { continue };
+                let before =
+                    names.inodes.get(ino).map(|inode| (inode.told.clone(), inode.sized, inode.children));
+                let Ok(attr) = self.attr(names, tree, ino) else { continue };
                 // Whether the kernel takes it is not known yet: it may believe what it did before.
-                if let (Some((told, sized)), Some(inode)) = (before, names.inodes.get_mut(ino)) {
+                if let (Some((told, sized, children)), Some(inode)) = (before, names.inodes.get_mut(ino)) {
                     inode.told = told.or(inode.told.take());
-                    inode.sized = sized;
+                    (inode.sized, inode.children) = (sized, children.or(inode.children));
                 }
                 // At once: another listing, or a `forget`, would else take the number away before
                 // the kernel has it. `listed` takes back what the kernel does not get.
@@ -255,7 +266,7 @@ impl Mount {
         self.soon.notify_one();
         let name = EntryName::new(name)?;
         self.tree(|names, tree| {
-            let folder = folder(&names.inodes, tree, parent)?;
+            let folder = folder_for(&names.inodes, tree, parent)?;
             if found(&mut names.inodes, tree, folder, &name).is_some() {
                 return Err(Fail::Exists);
             }
@@ -266,7 +277,8 @@ impl Mount {
                 inode.opens = 1;
             }
             names.inodes.looked_up(ino);
-            let attr = self.attr(&mut names.inodes, tree, ino)?;
+            names.touch(folder);
+            let attr = self.attr(names, tree, ino)?;
             Ok((attr, names.open(Handle::File(ino))))
         })
         .await
@@ -279,22 +291,33 @@ impl Mount {
 
     /// A new symbolic link.
     pub(super) async fn link(&self, parent: Ino, name: &[u8], target: &[u8]) -> Result<Attr, Fail> {
-        let target = LinkTarget::new(target)?;
-        let bytes = target.clone();
-        let inside = self.tree(|names, tree| {
-            let folder = folder(&names.inodes, tree, parent)?;
-            Ok::<_, Fail>(stays_inside(tree.depth(folder), bytes.as_bytes()))
+        let found = self.tree(|names, tree| {
+            let depth = tree.depth(folder(&names.inodes, tree, parent)?);
+            // On another member's machine the safe is somewhere else.
+            let relative = made_relative(self.folder.as_bytes(), depth, target);
+            let whole = relative.is_some().then(|| LinkTarget::new(target)).transpose()?;
+            let target = relative.as_deref().unwrap_or(target);
+            if !stays_inside(depth, target) && !target.is_empty() {
+                return Err(Fail::NotPermitted);
+            }
+            Ok((LinkTarget::new(target)?, whole))
         });
-        if !inside.await? {
-            return Err(Fail::NotPermitted);
-        }
+        let (target, whole) = found.await?;
         if !is_confined(name) {
-            return self.add(parent, name, Kind::Symlink(target)).await;
+            let mut attr = self.add(parent, name, Kind::Symlink(target)).await?;
+            if let Some(whole) = whole {
+                // Whoever made it reads what they wrote, until it is moved or the mount ends.
+                attr.looks.size = whole.as_bytes().len() as u64;
+                if let Some(inode) = self.names.lock().await.inodes.get_mut(attr.ino) {
+                    inode.link = Some(whole);
+                }
+            }
+            return Ok(attr);
         }
         self.writable().await?;
         let name = EntryName::new(name)?;
         self.tree(|names, tree| {
-            let folder = folder(&names.inodes, tree, parent)?;
+            let folder = folder_for(&names.inodes, tree, parent)?;
             if found(&mut names.inodes, tree, folder, &name).is_some() {
                 return Err(Fail::Exists);
             }
@@ -303,7 +326,8 @@ impl Mount {
                 inode.link = Some(target);
             }
             names.inodes.looked_up(ino);
-            self.attr(&mut names.inodes, tree, ino)
+            names.touch(folder);
+            self.attr(names, tree, ino)
         })
         .await
     }
@@ -339,16 +363,17 @@ impl Mount {
         self.may_write(&memory)?;
         let (entry, change) = {
             let tree = overlay::view(&memory);
-            let folder = folder(&names.inodes, &tree, parent)?;
+            let folder = folder_for(&names.inodes, &tree, parent)?;
             if found(&mut names.inodes, &tree, folder, &name).is_some() {
                 return Err(Fail::Exists);
             }
             acts::added(folder, &name, kind, acts::nanoseconds(), false)?
         };
         self.queue(&mut names, memory, vec![(change, Vec::new())]).await?;
+        names.touch_at(parent);
         let ino = names.inodes.of_entry(entry);
         let memory = self.safe.memory().await;
-        let attr = self.attr(&mut names.inodes, &overlay::view(&memory), ino)?;
+        let attr = self.attr(&mut names, &overlay::view(&memory), ino)?;
         names.inodes.looked_up(ino);
         Ok(attr)
     }
@@ -369,6 +394,7 @@ impl Mount {
                 Some(Node::Local(..)) => {
                     drop(memory);
                     self.gone(&mut names, ino);
+                    names.touch_at(parent);
                     return Ok(());
                 }
                 Some(Node::Former(..) | Node::Gone) | None => return Err(Fail::NotFound),
@@ -389,12 +415,14 @@ impl Mount {
         let act = (Change::Remove { operation: acts::operation()?, entry }, Vec::new());
         self.queue(&mut names, memory, vec![act]).await?;
         self.gone(&mut names, ino);
+        names.touch_at(parent);
         Ok(())
     }
 
     /// An inode has no name any more. Who has it open keeps it.
     pub(super) fn gone(&self, names: &mut Names, ino: Ino) {
         names.inodes.becomes(ino, Node::Gone);
+        names.changed(ino);
         if let Some(inode) = names.inodes.get_mut(ino)
             && inode.opens == 0
             && let Some(file) = inode.file.take()

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::safes::change::{Change, Kind};
 use parsec_protocol::safes::name::EntryName;
-use parsec_protocol::safes::tree::Tree;
+use parsec_protocol::safes::tree::{DEPTH_MAX, Tree};
 use tokio::sync::OwnedMutexGuard;
 
 use super::fail::Fail;
 use super::file::{OpenFile, Written};
 use super::inodes::{Ino, Node};
 use super::names::is_confined;
-use super::naming::{folder, found};
+use super::naming::{folder, folder_for, found};
 use super::serve::{Mount, Names};
 use crate::contents::Taken;
 use crate::safes::acts::{self, Act};
@@ -52,7 +52,12 @@ impl Mount {
     ) -> Result<(), Fail> {
         self.writable().await?;
         let (sealed, made) = self.sealed_for(&from, &to).await?.unzip();
+        let folders = [from.parent, to.parent];
         let done = self.renamed(from, to, no_replace, sealed).await;
+        if done.is_ok() {
+            let mut names = self.names.lock().await;
+            folders.into_iter().for_each(|folder| names.touch_at(folder));
+        }
         // An error says that nothing was queued. What was sealed before is the draft's still.
         if let Some(made) = made.filter(|made| done.is_err() && !made.is_empty()) {
             self.forget_objects(made).await;
@@ -95,7 +100,7 @@ impl Mount {
         let (ino, over, plan) = {
             let tree = overlay::view(&memory);
             let source = folder(&names.inodes, &tree, from.parent)?;
-            let target = folder(&names.inodes, &tree, to.parent)?;
+            let target = folder_for(&names.inodes, &tree, to.parent)?;
             let ino = found(&mut names.inodes, &tree, source, &from.name).ok_or(Fail::NotFound)?;
             let over = found(&mut names.inodes, &tree, target, &to.name);
             if over == Some(ino) {
@@ -149,6 +154,7 @@ impl Mount {
                 names.inodes.becomes(ino, Node::Local(folder, name));
             }
         }
+        names.changed(ino);
         Ok(())
     }
 
@@ -185,6 +191,9 @@ impl Mount {
         let from = tree.entry(source).filter(|_| tree.is_live(source)).ok_or(Fail::NotFound)?;
         if tree.is_under(target, source) {
             return Err(Fail::Invalid);
+        }
+        if tree.depth(target) + 1 + tree.height(source) > DEPTH_MAX {
+            return Err(Fail::NameTooLong);
         }
         let operation = acts::operation()?;
         let moved =

@@ -28,9 +28,11 @@ use super::fail::Fail;
 use super::file::{Base, Looks, OpenFile};
 use super::inodes::{Ino, Inodes, Node, Told};
 use super::quota::Quota;
+use super::times::{self, FolderTimes};
 use crate::contents::random;
 use crate::safes::{acts, overlay};
 use crate::session::Session;
+use crate::session::mounts::Mounted;
 use crate::session::open_safes::{MemoryGuard, OpenSafe};
 
 /// Longest wait for contents that are not here: a program that hangs is worse than an error.
@@ -47,6 +49,12 @@ pub(super) struct Attr {
     pub(super) shape: Shape,
     /// Size, time, whether it is a program.
     pub(super) looks: Looks,
+    /// When it was read, in nanoseconds since 1970, as a program has set it.
+    pub(super) read: u64,
+    /// When anything about it was changed, in the same.
+    pub(super) changed: u64,
+    /// Names that it has; none where it is only open any more.
+    pub(super) links: u32,
 }
 
 /// A kind of entry.
@@ -84,6 +92,8 @@ pub(super) struct Names {
     /// What programs have open.
     pub(super) handles: BTreeMap<u64, Handle>,
     next_handle: u64,
+    /// When something came into folders, or left them.
+    pub(super) folders: FolderTimes,
 }
 
 impl Names {
@@ -117,20 +127,23 @@ pub(crate) struct Mount {
     pub(super) quota: Quota,
     /// Since when it is mounted, in nanoseconds since 1970: the root's time.
     since: u64,
+    /// The folder of this machine, as whoever mounted it says.
+    pub(super) folder: String,
 }
 
 impl Mount {
     /// Mounts a safe; the kernel is not asked here.
-    pub(super) fn new(session: Arc<Session>, safe: Arc<OpenSafe>, read_only: bool) -> Self {
+    pub(super) fn new(session: Arc<Session>, safe: Arc<OpenSafe>, mounted: &Mounted) -> Self {
         let root = EntryId::from_bytes(*safe.id.as_bytes());
         Self {
             session,
             safe,
-            read_only,
+            read_only: mounted.read_only,
             names: tokio::sync::Mutex::new(Names {
                 inodes: Inodes::new(root),
                 handles: BTreeMap::new(),
                 next_handle: 0,
+                folders: FolderTimes::default(),
             }),
             cache: Mutex::default(),
             keys: Mutex::default(),
@@ -139,6 +152,7 @@ impl Mount {
             held: Mutex::default(),
             quota: Quota::default(),
             since: acts::nanoseconds(),
+            folder: mounted.folder.clone(),
         }
     }
 
@@ -176,9 +190,9 @@ impl Mount {
     ///
     /// # Errors
     /// [`Fail::NotFound`]: it is gone.
-    pub(super) fn attr(&self, inodes: &mut Inodes, tree: &dyn Tree, ino: Ino) -> Result<Attr, Fail> {
-        let inode = inodes.get_mut(ino).ok_or(Fail::NotFound)?;
-        let (shape, looks, told) = match &inode.node {
+    pub(super) fn attr(&self, names: &mut Names, tree: &dyn Tree, ino: Ino) -> Result<Attr, Fail> {
+        let inode = names.inodes.get_mut(ino).ok_or(Fail::NotFound)?;
+        let (shape, mut looks, told) = match &inode.node {
             Node::Entry(id) if *id == tree.root() => {
                 let looks = Looks { size: 0, mtime: self.since, executable: true };
                 (Shape::Folder, looks, None)
@@ -186,7 +200,10 @@ impl Mount {
             Node::Entry(id) => {
                 let entry = tree.entry(*id).filter(|_| tree.is_live(*id)).ok_or(Fail::NotFound)?;
                 let (shape, found) = looks(entry);
-                let looks = inode.file.as_ref().map_or(found, |file| file.looks());
+                let mut looks = inode.file.as_ref().map_or(found, |file| file.looks());
+                if let Some(whole) = &inode.link {
+                    looks.size = whole.as_bytes().len() as u64;
+                }
                 (shape, looks, told(entry))
             }
             Node::Local(..) | Node::Former(..) | Node::Gone => match (&inode.file, &inode.link) {
@@ -198,6 +215,18 @@ impl Mount {
                 (None, None) => return Err(Fail::NotFound),
             },
         };
+        let (mut links, mut noted) = (1, inode.changed);
+        match &inode.node {
+            Node::Entry(id) if shape == Shape::Folder => {
+                looks.mtime = names.folders.of(*id, looks.mtime);
+                inode.children = Some(times::children(tree, *id));
+                links = times::links(tree, *id);
+                // Nobody has noted what came and went before.
+                noted = Some(noted.unwrap_or(self.since));
+            }
+            Node::Former(..) | Node::Gone => links = 0,
+            Node::Entry(_) | Node::Local(..) => {}
+        }
         // Of an open file the kernel hears the size that is open.
         inode.sized = match &inode.file {
             Some(file) => file.base().version,
@@ -206,7 +235,8 @@ impl Mount {
         // The name that it was looked up under is told apart (`changes`).
         let known = inode.told.take().and_then(|known| known.place);
         inode.told = told.map(|told| Told { place: known.or(told.place), ..told });
-        Ok(Attr { ino, shape, looks })
+        let (read, changed) = (inode.read.unwrap_or(looks.mtime), times::changed(noted, looks.mtime));
+        Ok(Attr { ino, shape, looks, read, changed, links })
     }
 
     /// The file that an inode is, opened where it is not yet.

@@ -41,7 +41,9 @@ const SPILL_CHUNKS: usize = 16;
 pub(super) struct Set {
     /// Bytes that it is to have.
     pub(super) size: Option<u64>,
-    /// Nanoseconds since 1970.
+    /// When it was read, in nanoseconds since 1970.
+    pub(super) atime: Option<u64>,
+    /// When its bytes were changed, in the same.
     pub(super) mtime: Option<u64>,
     /// Whether it is a program.
     pub(super) executable: Option<bool>,
@@ -151,6 +153,7 @@ impl Mount {
     /// Sets what a program may set of an inode.
     pub(super) async fn set(self: &Arc<Self>, ino: Ino, set: Set) -> Result<Attr, Fail> {
         self.writable().await?;
+        let before = self.getattr(ino).await?;
         if let Some(size) = set.size {
             let file = self
                 .tree(|names, tree| {
@@ -174,7 +177,7 @@ impl Mount {
         if set.mtime.is_some() || set.executable.is_some() {
             self.set_looks(ino, set).await?;
         }
-        self.getattr(ino).await
+        self.noted(ino, set, before.read).await
     }
 
     /// Sets time and whether it is a program.
@@ -206,7 +209,9 @@ impl Mount {
             }
             Change::Attributes { operation: acts::operation()?, entry, mtime, executable }
         };
-        self.queue(&mut names, memory, vec![(change, Vec::new())]).await
+        self.queue(&mut names, memory, vec![(change, Vec::new())]).await?;
+        names.folders.forget(entry);
+        Ok(())
     }
 
     /// Saves what was written: durable when this returns. What is on this device alone by its name

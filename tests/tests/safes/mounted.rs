@@ -81,7 +81,7 @@ fn carried(from: &Device, to: &Device) {
 }
 
 /// Looks again until it is as wanted: no event says when the kernel has taken in what it was told.
-fn until(wanted: impl Fn() -> bool) {
+pub(super) fn until(wanted: impl Fn() -> bool) {
     let begun = Instant::now();
     while !wanted() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it never became so");

@@ -124,7 +124,7 @@ impl Filesystem for Served {
         uid: Option<u32>,
         gid: Option<u32>,
         size: Option<u64>,
-        _: Option<TimeOrNow>,
+        atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
         _: Option<SystemTime>,
         _: Option<FileHandle>,
@@ -138,7 +138,7 @@ impl Filesystem for Served {
             return reply.error(Errno::EPERM);
         }
         let executable = mode.map(|mode| mode & EXECUTE != 0);
-        let set = Set { size, mtime: mtime.map(now_or), executable };
+        let set = Set { size, atime: atime.map(now_or), mtime: mtime.map(now_or), executable };
         let owner = self.owner;
         self.work(
             reply,

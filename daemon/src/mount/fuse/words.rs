@@ -71,24 +71,25 @@ refuse!(
 
 /// What `stat` says of an inode.
 pub(super) fn shown((uid, gid): (u32, u32), attr: Attr) -> FileAttr {
-    let time = UNIX_EPOCH + Duration::from_nanos(attr.looks.mtime);
-    let (kind, perm, nlink) = match (attr.shape, attr.looks.executable) {
-        (Shape::Folder, _) => (FileType::Directory, 0o700, 2),
-        (Shape::File, true) => (FileType::RegularFile, 0o700, 1),
-        (Shape::File, false) => (FileType::RegularFile, 0o600, 1),
-        (Shape::Link, _) => (FileType::Symlink, 0o777, 1),
+    let time = |nanoseconds| UNIX_EPOCH + Duration::from_nanos(nanoseconds);
+    let (mtime, ctime) = (time(attr.looks.mtime), time(attr.changed));
+    let (kind, perm) = match (attr.shape, attr.looks.executable) {
+        (Shape::Folder, _) => (FileType::Directory, 0o700),
+        (Shape::File, true) => (FileType::RegularFile, 0o700),
+        (Shape::File, false) => (FileType::RegularFile, 0o600),
+        (Shape::Link, _) => (FileType::Symlink, 0o777),
     };
     FileAttr {
         ino: INodeNo(attr.ino),
         size: attr.looks.size,
         blocks: attr.looks.size.div_ceil(STAT_BLOCK_BYTES),
-        atime: time,
-        mtime: time,
-        ctime: time,
-        crtime: time,
+        atime: time(attr.read),
+        mtime,
+        ctime,
+        crtime: mtime,
         kind,
         perm,
-        nlink,
+        nlink: attr.links,
         uid,
         gid,
         rdev: 0,
