@@ -11,14 +11,13 @@ use std::sync::Arc;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::safes::content::{
-    ChunkSource, PieceError, chunk_length, chunks, open_chunk, open_page, place,
+    ChunkSource, PieceError, chunk_length, chunks, open_hashed_chunk, open_page, place,
 };
 use parsec_protocol::safes::content_ref::{Content, Reference};
 use parsec_protocol::safes::keys::SafeKeys;
-use parsec_protocol::safes::object::ObjectError;
+use parsec_protocol::safes::object::{Hashed, ObjectError};
 use rustix::fs::SeekFrom;
 use tokio_util::task::TaskTracker;
-use zeroize::Zeroizing;
 
 use super::open_file::{FileError, OpenFile};
 use super::stop::stop;
@@ -31,8 +30,8 @@ static ZEROS: [u8; 65_536] = [0; 65_536];
 
 /// Who gets sealed objects.
 pub(crate) trait Objects: Sync {
-    /// The bytes of each, in their order, as they came, `most` together: whoever asks verifies
-    /// them.
+    /// The bytes of each, in their order, as they came, `most` together, with the hash that they
+    /// have: whoever asks compares it with the one that they should have.
     ///
     /// # Errors
     /// `contents_damaged` where they are more; `contents_unavailable`, the server's, the store's.
@@ -40,7 +39,7 @@ pub(crate) trait Objects: Sync {
         &self,
         wanted: &[Reference],
         most: usize,
-    ) -> impl Future<Output = Result<Vec<Zeroizing<Vec<u8>>>, Problem>> + Send;
+    ) -> impl Future<Output = Result<Vec<Hashed>, Problem>> + Send;
 
     /// A page was opened, with these references in it.
     fn opened(&self, _page: &Reference, _references: &[Option<Reference>]) {}
@@ -81,7 +80,7 @@ impl From<GetError> for Problem {
 }
 
 /// One piece: its number, and the object that it is in; none for a hole.
-pub(super) type Piece = (u64, Option<(Reference, Zeroizing<Vec<u8>>)>);
+pub(super) type Piece = (u64, Option<(Reference, Hashed)>);
 
 /// The pieces of a file, a window at a time.
 pub(super) struct Pieces<'a, O> {
@@ -130,7 +129,7 @@ impl<'a, O: Objects> Pieces<'a, O> {
                     let came = self.objects.fetch(&[*page], OBJECT_MAX_BYTES).await?.pop();
                     let lost =
                         || Problem::new(ProblemKind::ContentsUnavailable, "The contents did not come.");
-                    let mut bytes = came.ok_or_else(lost)?;
+                    let mut bytes = came.ok_or_else(lost)?.into_inner();
                     let opened = open_page(self.keys, self.content.size, number, page, &mut bytes);
                     let references = opened.map_err(GetError::from)?;
                     self.objects.opened(page, &references);
@@ -174,8 +173,8 @@ impl Sink {
     pub(super) fn write_of(&mut self, size: u64, pieces: Vec<Piece>) -> Result<(), GetError> {
         for (number, found) in pieces {
             match found {
-                Some((reference, mut bytes)) => {
-                    open_chunk(&self.keys, size, number, &reference, &mut bytes)?;
+                Some((reference, sealed)) => {
+                    let bytes = open_hashed_chunk(&self.keys, size, number, &reference, sealed)?;
                     self.file.write(&bytes)?;
                     self.open_end = false;
                 }

@@ -16,7 +16,7 @@ use parsec_protocol::keys::SafeKey;
 use parsec_protocol::safes::content::{chunks, open_page};
 use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, PAGE_REFERENCES, Reference, References};
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
-use parsec_protocol::safes::object::{ObjectKind, seal};
+use parsec_protocol::safes::object::{Hashed, ObjectKind, seal};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
@@ -71,17 +71,13 @@ impl Stage for &Memory {
 }
 
 impl Objects for Memory {
-    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
+    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Hashed>, Problem> {
         let all = self.objects.lock().unwrap();
         let bytes: usize = wanted.iter().filter_map(|one| all.get(&one.object)).map(Vec::len).sum();
         assert!(bytes <= most, "{bytes} bytes where {most} were to come");
         let mut largest = self.most.lock().unwrap();
         *largest = bytes.max(*largest);
-        Ok(wanted
-            .iter()
-            .filter_map(|one| all.get(&one.object))
-            .map(|one| Zeroizing::new(one.clone()))
-            .collect())
+        Ok(wanted.iter().filter_map(|one| all.get(&one.object)).map(|one| Hashed::of(one.clone())).collect())
     }
 }
 

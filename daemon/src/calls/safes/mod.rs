@@ -5,6 +5,7 @@
 
 pub mod archiving;
 mod as_it_was;
+mod blame;
 pub mod confirm;
 pub mod files;
 mod here;

@@ -32,14 +32,16 @@ const STEP_RECORDS: u64 = 64;
 const PATHS_MAX_BYTES: usize = 256 * 1024;
 
 /// When and by whom a content was brought, and in which record.
-struct Brought {
+pub(super) struct Brought {
     time: Timestamp,
     by: UserId,
+    /// The record's device; none where it is in no record yet.
+    pub(super) device: Option<DeviceId>,
     seq: Option<u64>,
 }
 
 /// Looks for the records that brought these operations, from the journal's beginning on.
-fn brought(
+pub(super) fn brought(
     open: &OpenDevice,
     keys: &SafeKeys,
     safe: SafeId,
@@ -62,8 +64,8 @@ fn brought(
             for change in &inside.changes {
                 let operation = change.operation();
                 if wanted.contains(&operation) {
-                    let by = Brought { time: payload.time, by: stored.author, seq: Some(payload.seq) };
-                    found.entry(operation).or_insert(by);
+                    let (by, device, seq) = (stored.author, Some(payload.author), Some(payload.seq));
+                    found.entry(operation).or_insert(Brought { time: payload.time, by, device, seq });
                 }
             }
         }
@@ -75,7 +77,7 @@ fn brought(
 fn waiting(memory: &Memory, own: UserId, wanted: &[OperationId]) -> BTreeMap<OperationId, Brought> {
     let queued = memory.queue.iter().map(|queued| (queued.pending.change.operation(), queued.saved));
     let here = queued.filter(|(operation, _)| wanted.contains(operation));
-    here.map(|(operation, time)| (operation, Brought { time, by: own, seq: None })).collect()
+    here.map(|(operation, time)| (operation, Brought { time, by: own, device: None, seq: None })).collect()
 }
 
 /// What stands behind `after`, at most as much as one answer has; whether there is more. `length`
@@ -187,7 +189,7 @@ fn listed(memory: &Memory, after: Option<EntryId>) -> Result<(Vec<Gone>, bool), 
     let tree = listing::tree(memory);
     let mut all = Vec::new();
     tree.each_removed(&mut |id| {
-        let removed = tree.entry(id).and_then(|entry| entry.removed.as_deref());
+        let removed = tree.entry(id).and_then(|entry| entry.rare.removed.as_ref());
         all.extend(removed.map(|removed| (removed.time, id, removed.device)));
     });
     all.sort_unstable_by_key(|(time, id, _)| Reverse((*time, *id)));
