@@ -1,6 +1,6 @@
 //! The mail that carries an invitation's link: by an SMTP server, or into a directory.
 //!
-//! Decides how long sending may take; what it says, `welcome/letter.rs` does. Refuses links of other
+//! Decides how long sending may take; what it says, `welcome/wording.rs` does. Refuses links of other
 //! servers. The link
 //! passes through and is kept nowhere: not in the database, not in a log. A mail that fails never
 //! fails the invitation.
@@ -24,7 +24,7 @@ use crate::config::Mail;
 use crate::folders::sync_parent;
 use crate::install::Offers;
 use crate::mail_queue::PAUSES;
-use crate::welcome::{Letter, Whom};
+use crate::welcome::{Whom, Wording};
 
 /// The protocol's longest link.
 const LINK_MAX_BYTES: usize = 2_048;
@@ -228,13 +228,13 @@ impl Mailer {
         let OutgoingMail { organisation, to, by, link } = outgoing;
         // A device's mail goes to its owner; nobody is invited as somebody else at their own address.
         let whom = if to == by { Whom::OwnDevice } else { Whom::Person };
-        let letter = Letter { organisation, whom, by, link: &link.0, offers, base: &self.public_url };
+        let wording = Wording { organisation, whom, by, link: &link.0, offers, base: &self.public_url };
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to.as_str().parse().ok()?))
-            .subject(letter.subject())
+            .subject(wording.subject())
             .message_id(None)
-            .multipart(MultiPart::alternative_plain_html(letter.text(), letter.html()))
+            .multipart(MultiPart::alternative_plain_html(wording.text(), wording.html()))
             .ok()
     }
 }

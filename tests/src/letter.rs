@@ -33,7 +33,8 @@ pub fn forms(mail: &str) -> Vec<Form> {
     let kind = kind.unwrap_or_else(|| panic!("one form alone: {head:?}"));
     let boundary = kind.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap();
     let mail = mail.replace("\r\n", "\n");
-    let parts = mail.split(&format!("--{boundary}")).skip(1).take_while(|part| !part.starts_with("--"));
+    let line = format!("--{boundary}");
+    let parts = mail.split(&line).skip(1).take_while(|part| !part.starts_with("--"));
     parts.map(form).collect()
 }
 

@@ -18,13 +18,13 @@ use rustix::io::Errno;
 
 use super::App;
 use crate::errors::Refusal;
-use crate::install::{FileName, Folder, Opened, Place};
+use crate::install::{FileName, Folder, Opened, Programs};
 use crate::welcome;
 
 /// Answers with the list, or with one file.
 pub(super) async fn answer(app: &App, name: Option<FileName>, parts: &Parts) -> Result<Response, Refusal> {
     let place = app.install.get();
-    let Place::Folder(folder) = &*place else { return Ok(welcome::no_such_file()) };
+    let Programs::Folder(folder) = &*place else { return Ok(welcome::no_such_file()) };
     let Some(name) = name else {
         return Ok(welcome::files(&folder.list().await.map_err(|error| unreadable(&error))?));
     };

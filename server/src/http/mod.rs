@@ -46,7 +46,7 @@ pub(crate) use signed::Nonces;
 use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::errors::Refusal;
-use crate::install::Place;
+use crate::install::Programs;
 use crate::mail::Mailer;
 use crate::mail_queue::MailQueue;
 use crate::objects::Folder;
@@ -87,7 +87,7 @@ pub(crate) struct App {
     pub(crate) mailer: Current<Mailer>,
     pub(crate) mail_queue: MailQueue,
     /// Where newcomers get the programs.
-    pub(crate) install: Current<Place>,
+    pub(crate) install: Current<Programs>,
     /// How the world reaches this server, without a slash at its end.
     pub(crate) public_url: String,
     /// Cancelled when the server stops: streams end.

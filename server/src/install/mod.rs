@@ -50,7 +50,7 @@ pub enum InstallSetupError {
 
 /// Where the programs are, as it was found.
 #[derive(Debug, Clone)]
-pub(crate) enum Place {
+pub(crate) enum Programs {
     Unknown,
     Folder(Folder),
     Address(String),
@@ -80,16 +80,16 @@ pub(crate) enum Offers {
 ///
 /// # Errors
 /// [`InstallSetupError`]. Blocks.
-pub(crate) fn set_up(install: &Install, database: &Path) -> Result<Place, InstallSetupError> {
+pub(crate) fn set_up(install: &Install, database: &Path) -> Result<Programs, InstallSetupError> {
     let path = match install {
         Install::Unknown => {
             tracing::warn!(
                 "neither --install-folder nor --install-address is set: mails and the landing page can't say where the \
                  programs are"
             );
-            return Ok(Place::Unknown);
+            return Ok(Programs::Unknown);
         }
-        Install::Address(address) => return Ok(Place::Address(address.clone())),
+        Install::Address(address) => return Ok(Programs::Address(address.clone())),
         Install::Folder(path) => path,
     };
     let failed = |source| InstallSetupError::Folder { path: path.clone(), source };
@@ -107,10 +107,10 @@ pub(crate) fn set_up(install: &Install, database: &Path) -> Result<Place, Instal
             "the install folder has no package parsec_VERSION_ARCH.deb and no source archive parsec-VERSION.tar.gz"
         );
     }
-    Ok(Place::Folder(folder))
+    Ok(Programs::Folder(folder))
 }
 
-impl Place {
+impl Programs {
     /// What can be named now. A folder that can't be read at this moment offers nothing.
     pub(crate) async fn offers(&self) -> Offers {
         match self {

@@ -2,23 +2,23 @@
 //! behind its link.
 //!
 //! Decides the words once, for all three: mail as text, mail as HTML, and page. Nothing of it is
-//! markup; `markup.rs` and `letter.rs` put it into their form, and escape it.
+//! markup; `markup.rs` and `wording.rs` put it into their form, and escape it.
 
-mod letter;
 mod markup;
 mod page;
+mod wording;
 
 use crate::install::Offers;
 
-pub(crate) use letter::{Letter, Whom};
 pub(crate) use page::{files, landing, no_such_file};
+pub(crate) use wording::{Whom, Wording};
 
 /// One piece of what is told, from top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Block {
     /// One paragraph.
     Text(String),
-    /// Lines for a terminal, each one command.
+    /// Commands to paste, one a line.
     Commands(Vec<String>),
     /// An address to open.
     Address(String),

@@ -64,8 +64,8 @@ pub(crate) fn landing(organisation: &OrganisationId, offers: &Offers, base: &str
          <ol>\n\
          <li>Copy this page's whole address, with everything behind the <code>#</code>. It is the invitation: show it to \
          nobody else.</li>\n\
-         <li>In a terminal on the computer that you want to use, run <pre>{CLAIM}</pre> and paste the address when it \
-         asks for the link.</li>\n\
+         <li>On the computer that you want to use, run this in a terminal: <pre>{CLAIM}</pre> and paste the address when \
+         it asks for the link.</li>\n\
          </ol>\n\
          <h2>What will happen on the phone</h2>\n{phone}\
          <p>{beware}</p>\n\

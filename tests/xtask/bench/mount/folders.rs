@@ -34,8 +34,15 @@ const LOOKS: u32 = 300;
 /// What is behind a folder.
 enum Behind {
     Nothing,
-    Safe(Mounted),
-    Program { process: Option<Process>, words: Vec<String>, environment: Vec<(String, String)> },
+    /// Held: it is taken away with it.
+    Safe {
+        _mounted: Mounted,
+    },
+    Program {
+        process: Option<Process>,
+        words: Vec<String>,
+        environment: Vec<(String, String)>,
+    },
 }
 
 /// One folder, and how it is shown anew.
@@ -70,8 +77,11 @@ pub(super) fn all(
     });
     let safe = create(&fixture.alice, SAFE);
     let ours = Mounted::new(&fixture.alice, SAFE);
-    let mut folders =
-        vec![Folder { who: PARSEC.to_owned(), path: ours.folder().to_owned(), behind: Behind::Safe(ours) }];
+    let mut folders = vec![Folder {
+        who: PARSEC.to_owned(),
+        path: ours.folder().to_owned(),
+        behind: Behind::Safe { _mounted: ours },
+    }];
     let others = tempfile::Builder::new().prefix("mounts").tempdir_in(plan.within).map_err(said)?;
     if !alone {
         let bare = others.path().join(BARE);
@@ -155,7 +165,7 @@ impl Folder {
     pub(super) fn anew(&mut self, office: &Office) -> Result<(), String> {
         match &self.behind {
             Behind::Nothing => return Ok(()),
-            Behind::Safe(_) => {
+            Behind::Safe { .. } => {
                 let _ = office.fixture.alice.ctl(&["safe", "unmount", SAFE]).well();
                 let path = self.path.to_string_lossy();
                 let _ = office.fixture.alice.ctl(&["safe", "mount", SAFE, &path]).well();

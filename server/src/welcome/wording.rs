@@ -19,7 +19,7 @@ pub(crate) enum Whom {
 }
 
 /// What a mail is about.
-pub(crate) struct Letter<'a> {
+pub(crate) struct Wording<'a> {
     pub(crate) organisation: &'a OrganisationId,
     pub(crate) whom: Whom,
     pub(crate) by: &'a Email,
@@ -60,7 +60,7 @@ fn indented(lines: &[String]) -> String {
     lines.join("\n")
 }
 
-impl Letter<'_> {
+impl Wording<'_> {
     /// The subject: nothing of it is anybody's free words.
     pub(crate) fn subject(&self) -> String {
         match self.whom {
@@ -121,7 +121,7 @@ impl Letter<'_> {
             "2. AGREE ON A CALL".to_owned(),
             self.call(),
             "3. START".to_owned(),
-            "In a terminal on that computer, run:".to_owned(),
+            "Run this, in a terminal on that computer:".to_owned(),
             indented(&[CLAIM.to_owned()]),
             "and paste this link, all of it, when you are asked for it:".to_owned(),
             self.link.to_owned(),
@@ -173,30 +173,23 @@ mod tests {
 
     const LINK: &str = "https://parsec.example.org/join/acme#hQEAUA";
 
-    fn with<T>(by: &str, whom: Whom, look: impl FnOnce(&Letter<'_>) -> T) -> T {
-        let (organisation, by) = ("acme".parse().unwrap(), by.parse().unwrap());
-        let offers = Offers::Unknown;
-        look(&Letter {
+    /// Both forms of the mail by which this address invites somebody.
+    fn forms(by: &str) -> [String; 2] {
+        let (organisation, by, offers) = ("acme".parse().unwrap(), by.parse().unwrap(), Offers::Unknown);
+        let wording = Wording {
             organisation: &organisation,
-            whom,
+            whom: Whom::Person,
             by: &by,
             link: LINK,
             offers: &offers,
             base: "https://x",
-        })
+        };
+        [wording.text(), wording.html()]
     }
 
     #[test]
     fn both_forms_name_who_invites_what_to_run_and_what_happens() {
-        for html in [false, true] {
-            let said =
-                with(
-                    "alice@example.org",
-                    Whom::Person,
-                    |letter| {
-                        if html { letter.html() } else { letter.text() }
-                    },
-                );
+        for said in forms("alice@example.org") {
             for words in [
                 "alice@example.org invites you",
                 "parsecctl claim",
@@ -213,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_html_loads_and_runs_nothing() {
-        let html = with("alice@example.org", Whom::Person, Letter::html);
+        let [_, html] = forms("alice@example.org");
         for hostile in
             ["<script", "src=", "url(", "@import", "<img", "<link", "<form", "<iframe", "onclick", "onload"]
         {
@@ -227,14 +220,12 @@ mod tests {
         #[test]
         fn no_address_changes_a_mail(local in "[a-z!#$%&'*+/=?^_`{|}~-]{1,30}") {
             if format!("{local}@example.org").parse::<Email>().is_ok() {
-                let plain = with("alice@example.org", Whom::Person, Letter::html);
-                let html = with(&format!("{local}@example.org"), Whom::Person, Letter::html);
-                let tags = |html: &str| html.matches('<').count();
-                prop_assert_eq!(tags(&html), tags(&plain));
-                prop_assert_eq!(html.matches('"').count(), plain.matches('"').count());
-                let text = with(&format!("{local}@example.org"), Whom::Person, Letter::text);
-                let lines = with("alice@example.org", Whom::Person, Letter::text).lines().count();
-                prop_assert_eq!(text.lines().count(), lines);
+                let [plain_text, plain] = forms("alice@example.org");
+                let [text, html] = forms(&format!("{local}@example.org"));
+                for mark in ['<', '>', '"'] {
+                    prop_assert_eq!(html.matches(mark).count(), plain.matches(mark).count());
+                }
+                prop_assert_eq!(text.lines().count(), plain_text.lines().count());
             }
         }
     }
