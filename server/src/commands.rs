@@ -124,7 +124,7 @@ pub const fn of_run(error: &RunError) -> u8 {
         RunError::Open { source: OpenError::Missing, .. } => exit::CONFIGURATION,
         RunError::Open { source, .. } => of_open(source),
         RunError::Lock(error) => of_lock(error),
-        RunError::Mail(_) | RunError::Tls(_) => exit::CONFIGURATION,
+        RunError::Mail(_) | RunError::Install(_) | RunError::Tls(_) => exit::CONFIGURATION,
         RunError::Objects { .. } | RunError::Ready(_) => exit::IO,
         RunError::Serve(_) => exit::SYSTEM,
     }

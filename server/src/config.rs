@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::budgets::{Budgets, Share};
 use crate::clock::Clock;
+use crate::install::{Install, check_address};
 use crate::mail_queue::PAUSES;
 use crate::quota::{Rate, Rates};
 use crate::safes::SafeQuota;
@@ -42,6 +43,8 @@ pub struct Config {
     pub mail_pauses: Vec<Duration>,
     /// Address that mails come from.
     pub mail_from: Option<String>,
+    /// Where newcomers get the programs.
+    pub install: Install,
     /// `None`: no rate limits.
     pub rates: Option<Rates>,
     /// What of the stored things may be one party's.
@@ -79,6 +82,7 @@ impl Config {
             mail: Mail::None,
             mail_pauses: PAUSES.to_vec(),
             mail_from: None,
+            install: Install::Unknown,
             rates: None,
             budgets: Budgets::default(),
             safe_quotas: Vec::new(),
@@ -152,6 +156,12 @@ pub struct ServeOptions {
     /// Sender of mails
     #[arg(long, value_name = "ADDRESS")]
     mail_from: Option<String>,
+    /// Folder with the packages for newcomers, served under /install/
+    #[arg(long, value_name = "DIR")]
+    install_folder: Option<PathBuf>,
+    /// Instead: address where newcomers get the packages, as in `https://example.org/parsec/`
+    #[arg(long, value_name = "URL")]
+    install_address: Option<String>,
     /// Where and how to log [default: journal if stderr leads there, else text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -235,6 +245,12 @@ pub enum ConfigError {
     /// Two ways to send mail.
     #[error("--mail-directory and --smtp-url-file exclude each other")]
     TwoMails,
+    /// Two places for the programs.
+    #[error("--install-folder and --install-address exclude each other")]
+    TwoInstalls,
+    /// The place for the programs can't stand in a mail.
+    #[error("--install-address must be https://HOST[:PORT]/…: {0}")]
+    InstallAddress(&'static str),
     /// Plain HTTP on an address that others can reach.
     #[error(
         "plain HTTP on {0} would let others listen: give --tls-certificate and --tls-key, or --behind-proxy, or (for tests) \
@@ -277,6 +293,8 @@ impl ServeOptions {
             smtp_url_file: self.smtp_url_file.or(file.smtp_url_file),
             smtp_ca: self.smtp_ca.or(file.smtp_ca),
             mail_from: self.mail_from.or(file.mail_from),
+            install_folder: self.install_folder.or(file.install_folder),
+            install_address: self.install_address.or(file.install_address),
             log_format: self.log_format.or(file.log_format),
             ready_file: self.ready_file,
             ready_fd: self.ready_fd,
@@ -321,6 +339,14 @@ impl ServeOptions {
             (None, Some(url_file)) => Mail::Smtp { url_file, ca: self.smtp_ca },
             (Some(_), Some(_)) => return Err(ConfigError::TwoMails),
         };
+        let install = match (self.install_folder, self.install_address) {
+            (None, None) => Install::Unknown,
+            (Some(folder), None) => Install::Folder(folder),
+            (None, Some(address)) => {
+                Install::Address(check_address(&address).map_err(ConfigError::InstallAddress)?)
+            }
+            (Some(_), Some(_)) => return Err(ConfigError::TwoInstalls),
+        };
         let default = Rates::default();
         let rates = Rates {
             address: self.rate_limit_address.unwrap_or(default.address),
@@ -342,6 +368,7 @@ impl ServeOptions {
             mail,
             mail_pauses: PAUSES.to_vec(),
             mail_from: self.mail_from,
+            install,
             rates: (!self.no_rate_limits).then_some(rates),
             budgets: Budgets {
                 administrator: self.budget_administrator.unwrap_or(usual.administrator),
@@ -439,6 +466,19 @@ mod tests {
         }
         let own = format!("database = 'x'\nlisten = '192.0.2.1:0'\n{tls}");
         assert!(options(&own).check().is_ok(), "its own address is one");
+    }
+
+    #[test]
+    fn the_programs_are_in_one_place_that_can_be_told() {
+        let check = |words: &str| options(&format!("database = 'x'\n{words}")).check();
+        assert_eq!(check("").unwrap().install, Install::Unknown);
+        assert_eq!(check("install-folder = '/srv/p'").unwrap().install, Install::Folder("/srv/p".into()));
+        let address = Install::Address("https://example.org/parsec/".to_owned());
+        assert_eq!(check("install-address = 'https://EXAMPLE.org/parsec/'").unwrap().install, address);
+        let both = "install-folder = '/srv/p'\ninstall-address = 'https://example.org/'";
+        assert!(matches!(check(both), Err(ConfigError::TwoInstalls)));
+        let plain = check("install-address = 'http://example.org/'");
+        assert!(matches!(plain, Err(ConfigError::InstallAddress(_))));
     }
 
     #[test]

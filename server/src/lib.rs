@@ -20,9 +20,9 @@ mod errors;
 mod folders;
 mod housekeeping;
 mod http;
+mod install;
 mod intake;
 mod invitations;
-mod landing;
 mod mail;
 mod mail_queue;
 mod objects;
@@ -33,6 +33,7 @@ mod repair;
 mod safes;
 mod store;
 mod watchers;
+mod welcome;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -59,6 +60,7 @@ pub use administration::{
 pub use budgets::{Budgets, Share};
 pub use clock::Clock;
 pub use config::{Config, ConfigError, Mail, ServeOptions};
+pub use install::{Install, InstallSetupError};
 pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
 pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
@@ -112,6 +114,9 @@ pub enum RunError {
     /// Mail can't be set up.
     #[error(transparent)]
     Mail(#[from] MailSetupError),
+    /// Nobody could install from the place that was named.
+    #[error(transparent)]
+    Install(#[from] InstallSetupError),
     /// Certificate or key can't be used.
     #[error("the TLS certificate or key can't be used: {0}")]
     Tls(std::io::Error),
@@ -163,6 +168,7 @@ impl Server {
         });
         let mailer =
             mail::set_up(&config.mail, &config.mail_pauses, config.mail_from.as_deref(), &public_url)?;
+        let place = install::set_up(&config.install, &config.database)?;
         let watchers = Arc::new(watchers::Watchers::default());
         let open = |source| RunError::Open { path: config.database.clone(), source };
         if !store::present(&config.database, store::Making::of(config.create)).map_err(open)? {
@@ -203,6 +209,8 @@ impl Server {
             clock: config.clock.clone(),
             mailer: reload::Current::new(mailer),
             mail_queue: mail_queue::MailQueue::default(),
+            install: reload::Current::new(place),
+            public_url: public_url.trim_end_matches('/').to_owned(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,

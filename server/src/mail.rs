@@ -1,8 +1,8 @@
 //! The mail that carries an invitation's link: by an SMTP server, or into a directory.
 //!
-//! Decides what it says and how long sending may take. Refuses links of other servers. The link
-//! passes through and is kept nowhere: not in the database, not in a log. A mail that fails never
-//! fails the invitation.
+//! Decides how long sending may take; what it says is decided in `welcome/wording.rs`. Refuses
+//! links of other servers. The link passes through and is kept nowhere: not in the database, not in
+//! a log. A mail that fails never fails the invitation.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -11,8 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use lettre::message::header::ContentType;
-use lettre::message::{Mailbox, Message};
+use lettre::message::{Mailbox, Message, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
@@ -22,7 +21,9 @@ use tokio::sync::Semaphore;
 
 use crate::config::Mail;
 use crate::folders::sync_parent;
+use crate::install::Offers;
 use crate::mail_queue::PAUSES;
+use crate::welcome::{Whom, Wording};
 
 /// The protocol's longest link.
 const LINK_MAX_BYTES: usize = 2_048;
@@ -174,12 +175,12 @@ impl Mailer {
         fits.then(|| Link(link.to_owned()))
     }
 
-    /// Sends, or says that it didn't work.
-    pub(crate) async fn send(&self, outgoing: &OutgoingMail) -> Delivery {
+    /// Sends, with where the programs are at this moment, or says that it didn't work.
+    pub(crate) async fn send(&self, outgoing: &OutgoingMail, offers: &Offers) -> Delivery {
         if matches!(self.transport, MailTransport::None) {
             return Delivery::Over(MailOutcome::NotConfigured);
         }
-        let Some(message) = self.compose(outgoing) else {
+        let Some(message) = self.compose(outgoing, offers) else {
             tracing::warn!("a mail could not be composed: its address is none for mail");
             return Delivery::Over(MailOutcome::AddressRefused);
         };
@@ -221,37 +222,18 @@ impl Mailer {
         }
     }
 
-    /// All that varies was checked where it came in: addresses and names hold no line break, the
-    /// link only base64url.
-    fn compose(&self, outgoing: &OutgoingMail) -> Option<Message> {
+    /// Two forms of the same words: a program shows the last one that it can.
+    fn compose(&self, outgoing: &OutgoingMail, offers: &Offers) -> Option<Message> {
         let OutgoingMail { organisation, to, by, link } = outgoing;
-        let text = format!(
-            "Hello,\n\
-             \n\
-             {by} invites you to the organisation \"{organisation}\".\n\
-             \n\
-             What to do:\n\
-             \n\
-             1. Install parsecd and parsecctl on the computer you want to use.\n\
-             2. Agree with {by} on a time for a phone call. You will need to hear each other.\n\
-             3. In a command window, run (with the quotes, all on one line):\n\
-             \n\
-             parsecctl claim '{}'\n\
-             \n\
-             What will happen: on the phone, each of you reads four characters out loud, and the other looks for\n\
-             them on the screen. If they are not there, say so and stop. At the end you choose a password.\n\
-             \n\
-             Keep this mail to yourself: the link is your invitation. If you did not expect it, ask {by}, or do\n\
-             nothing. Opening the link in a browser only shows these steps.\n",
-            link.0
-        );
+        // A device's mail goes to its owner; nobody else is invited at the inviter's own address.
+        let whom = if to == by { Whom::OwnDevice } else { Whom::Person };
+        let wording = Wording { organisation, whom, by, link: &link.0, offers, base: &self.public_url };
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to.as_str().parse().ok()?))
-            .subject(format!("Your invitation to {organisation}"))
+            .subject(wording.subject())
             .message_id(None)
-            .header(ContentType::TEXT_PLAIN)
-            .body(text)
+            .multipart(MultiPart::alternative_plain_html(wording.text(), wording.html()))
             .ok()
     }
 }
@@ -474,14 +456,20 @@ mod tests {
     async fn a_mail_is_one_private_file_with_its_whole_link() {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(MailTransport::Directory(directory.path().to_owned()));
-        assert_eq!(mailer.send(&outgoing(&mailer)).await, Delivery::Over(MailOutcome::Written));
+        assert_eq!(
+            mailer.send(&outgoing(&mailer), &Offers::Unknown).await,
+            Delivery::Over(MailOutcome::Written)
+        );
         let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
         // Lines are broken for the way (quoted-printable) and put together by whoever shows the
         // mail.
         let mail = std::fs::read_to_string(files[0].path()).unwrap().replace("=\r\n", "");
-        assert!(mail.contains(&format!("parsecctl claim '{}'", link(&payload(0, 1, 32)))), "{mail}");
+        assert_eq!(mail.matches("Content-Type: multipart/alternative;").count(), 1, "{mail}");
+        assert!(mail.contains(&format!("\r\n{}\r\n", link(&payload(0, 1, 32)))), "{mail}");
+        let (text, html) = (mail.find("text/plain").unwrap(), mail.find("text/html").unwrap());
+        assert!(text < html, "a program shows the last form that it can");
         assert!(mail.contains("\r\nTo: bob@example.org\r\n"), "{mail}");
         assert!(mail.contains("alice@example.org invites you"), "{mail}");
     }
@@ -490,7 +478,7 @@ mod tests {
     async fn a_mail_that_fails_leaves_nothing_and_may_be_tried_again() {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(MailTransport::Directory(directory.path().join("missing")));
-        assert_eq!(mailer.send(&outgoing(&mailer)).await, Delivery::Trouble);
+        assert_eq!(mailer.send(&outgoing(&mailer), &Offers::Unknown).await, Delivery::Trouble);
     }
 
     #[test]

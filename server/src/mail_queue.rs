@@ -91,7 +91,10 @@ async fn deliver(
         // Counted first: what is sent and not noted is known to have been begun.
         let started = app.store.write(move |tx| Ok(tx.start_mail(&org, &name, now, STARTS_MAX)?));
         let delivery = match started.await {
-            Ok(true) => app.mailer.get().send(outgoing).await,
+            Ok(true) => {
+                let offers = app.install.get().offers().await;
+                app.mailer.get().send(outgoing, &offers).await
+            }
             Ok(false) => Delivery::Over(MailOutcome::Failed),
             Err(_) => Delivery::Trouble,
         };

@@ -1,4 +1,5 @@
-//! What changes without a restart, at SIGHUP: the certificate and its key, mail, rates.
+//! What changes without a restart, at SIGHUP: the certificate and its key, mail, where the
+//! programs are, rates.
 //!
 //! Decides that a change is taken whole or not at all. Refuses a certificate, a key or a setting
 //! that can't be used: what was in use stays in use. What needs a restart is named.
@@ -8,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use axum_server::tls_rustls::RustlsConfig;
 
 use crate::config::Config;
-use crate::{RunError, http, mail, tls_config};
+use crate::{RunError, http, install, mail, tls_config};
 
 /// A value that may be replaced while others use it.
 #[derive(Debug)]
@@ -56,10 +57,12 @@ impl Reloader {
             _ => None,
         };
         let (settings, url) = (config.clone(), self.public_url.clone());
-        let mailer = tokio::task::spawn_blocking(move || {
-            mail::set_up(&settings.mail, &settings.mail_pauses, settings.mail_from.as_deref(), &url)
+        let set_up = tokio::task::spawn_blocking(move || {
+            let from = settings.mail_from.as_deref();
+            let mailer = mail::set_up(&settings.mail, &settings.mail_pauses, from, &url)?;
+            Ok::<_, RunError>((mailer, install::set_up(&settings.install, &settings.database)?))
         });
-        let mailer = mailer.await.map_err(|error| RunError::Serve(error.into()))??;
+        let (mailer, place) = set_up.await.map_err(|error| RunError::Serve(error.into()))??;
 
         // Nothing fails from here on.
         if let (Some(present), Some(new)) = (&self.tls, tls) {
@@ -67,6 +70,7 @@ impl Reloader {
         }
         if let Some(app) = self.app.upgrade() {
             app.mailer.set(mailer);
+            app.install.set(place);
             app.quota.set_rates(config.rates);
         }
         Ok(self.needs_restart(&config))

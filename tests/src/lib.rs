@@ -15,6 +15,7 @@
 )]
 
 pub mod alone;
+pub mod browser;
 pub mod ceremony;
 pub mod ctl;
 pub mod debian;
@@ -28,6 +29,7 @@ pub mod hostile;
 pub mod insider;
 pub mod json_output;
 pub mod launch;
+pub mod letter;
 pub mod load;
 pub mod logs;
 pub mod lying;

@@ -70,7 +70,8 @@ enum Command {
     },
     /// Writes docs/openrpc.json and docs/schemas/ anew from the types of the local API.
     Openrpc,
-    /// Enrols somebody in two real terminals and draws what they show: docs/ceremony.svg.
+    /// Enrols somebody in two real terminals and draws what they show: docs/ceremony.svg; and, with
+    /// Chromium, mail and landing page into target/screenshots/.
     Screenshots,
     /// Builds parsecd without libp2p, runs its tests and the main flow with it, and counts packages
     /// with and without.

@@ -12,6 +12,7 @@ mod connections;
 mod device_events;
 pub(crate) mod directory;
 mod events;
+mod installing;
 mod invited;
 mod presence;
 mod recovery;
@@ -45,6 +46,7 @@ pub(crate) use signed::Nonces;
 use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::errors::Refusal;
+use crate::install::Programs;
 use crate::mail::Mailer;
 use crate::mail_queue::MailQueue;
 use crate::objects::Folder;
@@ -84,6 +86,10 @@ pub(crate) struct App {
     pub(crate) presence: Presence,
     pub(crate) mailer: Current<Mailer>,
     pub(crate) mail_queue: MailQueue,
+    /// Where newcomers get the programs.
+    pub(crate) install: Current<Programs>,
+    /// How the world reaches this server, without a slash at its end.
+    pub(crate) public_url: String,
     /// Cancelled when the server stops: streams end.
     pub(crate) stopping: CancellationToken,
     /// Work that outlives its request: sending mail.
@@ -141,9 +147,14 @@ async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) 
     let (parts, body) = request.into_parts();
     match route {
         Route::Health => Ok(body::done()),
-        Route::Landing => {
+        Route::Landing(organisation) => {
             app.quota.take(&Key::address(address))?;
-            Ok(crate::landing::page())
+            let offers = app.install.get().offers().await;
+            Ok(crate::welcome::landing(&organisation, &offers, &app.public_url))
+        }
+        Route::Install(name) => {
+            app.quota.take(&Key::address(address))?;
+            installing::answer(&app, name, &parts).await
         }
         Route::Bootstrap(organisation) => {
             app.quota.take(&Key::address(address))?;

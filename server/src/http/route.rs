@@ -12,12 +12,15 @@ use parsec_protocol::sealing::KeyHash;
 
 use super::directory::DirectoryCall;
 use super::safes::{OneSafe, SafeCall};
+use crate::install::FileName;
 
 /// A call that needs no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     Health,
-    Landing,
+    Landing(OrganisationId),
+    /// One file that is offered to newcomers, or the list of them.
+    Install(Option<FileName>),
     Bootstrap(OrganisationId),
     Standing(OrganisationId),
     Invited(OrganisationId, InvitedCall),
@@ -84,7 +87,8 @@ impl Route {
     pub(crate) const fn pattern(&self) -> &'static str {
         match self {
             Self::Health => "health",
-            Self::Landing => "landing",
+            Self::Landing(_) => "landing",
+            Self::Install(_) => "install",
             Self::Bootstrap(_) => "bootstrap",
             Self::Standing(_) => "enrolments/standing",
             Self::Invited(_, call) => match call {
@@ -129,10 +133,14 @@ impl Route {
     pub(crate) fn of(method: &Method, uri: &Uri) -> Result<Self, ErrorCode> {
         let segments: Vec<&str> = uri.path().split('/').skip(1).take(SEGMENTS_MAX + 1).collect();
         match segments.as_slice() {
-            ["v1", "health"] if *method == Method::GET || *method == Method::HEAD => Ok(Self::Health),
+            ["v1", "health"] if is_read(method) => Ok(Self::Health),
             // By any method, so that whatever a mail scanner tries, it gets a page and changes
             // nothing.
-            ["join", organisation] => organisation_id(organisation).map(|_| Self::Landing),
+            ["join", organisation] => organisation_id(organisation).map(Self::Landing),
+            ["install", ""] if is_read(method) => Ok(Self::Install(None)),
+            ["install", name] if is_read(method) => {
+                name.parse().map(|name| Self::Install(Some(name))).map_err(|_| ErrorCode::UnknownCall)
+            }
             ["v1", "organisations", organisation, rest @ ..] => {
                 let route = call(method.as_str(), rest, uri.query())?;
                 Ok(route(organisation_id(organisation)?))
@@ -140,6 +148,10 @@ impl Route {
             _ => Err(ErrorCode::UnknownCall),
         }
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
 }
 
 /// The longest path: `v1/organisations/O/invitations/T/attempts/A/steps/N`.
@@ -368,7 +380,13 @@ mod tests {
             (Method::GET, key_box.clone(), members(MemberCall::GetBox(user, key, device))),
             (Method::PUT, key_box, members(MemberCall::PutBox(user, key, device))),
             (Method::PUT, path::past_box(&org, &user, &key), members(MemberCall::PutPast(user, key))),
-            (Method::HEAD, "/join/acme".to_owned(), Ok(Route::Landing)),
+            (Method::HEAD, "/join/acme".to_owned(), Ok(Route::Landing(org.clone()))),
+            (Method::GET, "/install/".to_owned(), Ok(Route::Install(None))),
+            (
+                Method::HEAD,
+                "/install/parsec_1_amd64.deb".to_owned(),
+                Ok(Route::Install(Some("parsec_1_amd64.deb".parse().unwrap()))),
+            ),
         ];
         for (method, target, expected) in cases {
             assert_eq!(of(method, &target), expected, "{target}");
@@ -426,6 +444,15 @@ mod tests {
             (Method::PUT, "/v1/organisations/acme/users/x/past/y", ErrorCode::BoxUnknown),
             (Method::GET, "/join/ACME", ErrorCode::OrganisationUnknown),
             (Method::GET, "/join/acme/x", ErrorCode::UnknownCall),
+            (Method::POST, "/install/", ErrorCode::UnknownCall),
+            (Method::PUT, "/install/parsec_1_amd64.deb", ErrorCode::UnknownCall),
+            (Method::GET, "/install", ErrorCode::UnknownCall),
+            (Method::GET, "/install/../db.sqlite", ErrorCode::UnknownCall),
+            (Method::GET, "/install/%2e%2e%2fdb.sqlite", ErrorCode::UnknownCall),
+            (Method::GET, "/install//etc/passwd", ErrorCode::UnknownCall),
+            (Method::GET, "/install/a/b.deb", ErrorCode::UnknownCall),
+            (Method::GET, "/install/.x.deb", ErrorCode::UnknownCall),
+            (Method::GET, "/install/page.html", ErrorCode::UnknownCall),
         ] {
             assert_eq!(of(method, target), Err(expected), "{target}");
         }

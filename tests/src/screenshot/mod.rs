@@ -5,6 +5,7 @@
 //! make anything up: every row comes out of a terminal emulator that was fed the bytes which
 //! `parsecctl` wrote.
 
+pub mod newcomer;
 pub mod svg;
 
 use std::num::NonZero;

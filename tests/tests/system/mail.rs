@@ -10,6 +10,7 @@ use parsec_protocol::control::{ChoiceMode, DeviceSelector, InviteResult, InviteU
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, Founding, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL};
+use parsec_tests::letter::{Form, forms};
 use parsec_tests::process::Process;
 use parsec_tests::ready::Ready;
 use parsec_tests::script::{self, Phone};
@@ -43,16 +44,13 @@ fn invite_by_mail(alice: &Device) -> InviteResult {
     alice.call(method::INVITE_USER, parameters).unwrap()
 }
 
-/// The link in a mail, put together again where quoted-printable broke its line.
+/// The link in a mail's text; the other form has it too, as its one link.
 fn link_in(mail: &str) -> String {
-    let mail = if mail.to_lowercase().contains("quoted-printable") {
-        mail.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=")
-    } else {
-        mail.to_owned()
-    };
-    let start = mail.find("http://").unwrap_or_else(|| panic!("no link in {mail}"));
-    let ends = |c: char| !c.is_ascii_alphanumeric() && !":/#.-_".contains(c);
-    mail[start..].split(ends).next().unwrap().to_owned()
+    let [text, html]: [Form; 2] = forms(mail).try_into().unwrap();
+    let links: Vec<_> = text.content.lines().filter(|line| line.contains("/join/")).collect();
+    let [link] = links[..] else { panic!("one link in {}", text.content) };
+    assert!(html.content.contains(&format!("href=\"{link}\"")), "{}", html.content);
+    link.to_owned()
 }
 
 /// Bob joins with what he found in his mail.

@@ -16,6 +16,7 @@
 
 mod booted;
 mod clock;
+mod landing;
 mod mail;
 mod package;
 mod server_commands;
