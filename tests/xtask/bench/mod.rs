@@ -9,6 +9,7 @@ mod echo;
 mod flood;
 mod load;
 mod machines;
+mod mount;
 mod p2p;
 mod safes;
 mod socket;
@@ -29,21 +30,21 @@ use crate::run_tests::ended;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The figures whose names begin so; all but those of the safes without it. `safes` measures
-    /// those, beside other programs.
+    /// those, `mount` a mounted safe, both beside other programs.
     name: Option<String>,
-    /// Of the safes, the rows whose names begin so.
+    /// Of safes and mount, the rows whose names begin so.
     #[arg(default_value = "")]
     row: String,
-    /// Of the safes, by what the work is divided: a run of the whole takes half an hour.
+    /// Of safes and mount, by what the work is divided: a run of the whole takes half an hour.
     #[arg(long, default_value_t = 1)]
     part: u64,
-    /// Of the safes, how often a row is measured.
+    /// Of safes and mount, how often a row is measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Of the safes, with everybody's files on the disk.
+    /// Of safes and mount, with everybody's files on the disk.
     #[arg(long)]
     disk: bool,
-    /// Of the safes, without the other programs.
+    /// Of safes and mount, without the other programs.
     #[arg(long)]
     alone: bool,
     /// One JSON object a line.
@@ -204,6 +205,11 @@ fn measure(options: &Options) -> ExitCode {
         let Options { row, json, part, rounds, disk, alone, .. } = options;
         let [json, disk, alone] = [*json, *disk, *alone];
         return safes::run(&safes::Asked { rows: row, json, part: *part, rounds: *rounds, disk, alone });
+    }
+    if options.name.as_deref() == Some("mount") {
+        let Options { row, json, part, rounds, disk, alone, .. } = options;
+        let [json, disk, alone] = [*json, *disk, *alone];
+        return mount::run(&mount::Asked { rows: row, json, part: *part, rounds: *rounds, disk, alone });
     }
     let wanted = |name: &str| options.name.as_ref().is_none_or(|start| name.starts_with(start.as_str()));
     let mut figures = Vec::new();

@@ -11,7 +11,7 @@ mod keys;
 mod large;
 mod latency;
 mod many;
-mod office;
+pub(in crate::bench) mod office;
 mod peers;
 mod sealing;
 mod small;

@@ -30,7 +30,7 @@ pub(super) const WAIT_SECONDS: u32 = 600;
 
 /// Counts requests and the bytes of their bodies.
 #[derive(Default)]
-pub(super) struct Counter {
+pub(in crate::bench) struct Counter {
     requests: AtomicU64,
     bytes: AtomicU64,
 }
@@ -62,7 +62,7 @@ pub(super) fn open(plan: &Plan) -> Fixture {
 }
 
 /// Another device of Alice's, with what counts where it speaks to the server through the relay.
-pub(super) fn enrolled(fixture: &Fixture, counted: bool) -> Result<(Device, Arc<Counter>), String> {
+pub(in crate::bench) fn enrolled(fixture: &Fixture, counted: bool) -> Result<(Device, Arc<Counter>), String> {
     let counter = Arc::new(Counter::default());
     let name = if counted { "counted" } else { "second" };
     let device = fixture.device(name);
@@ -84,14 +84,14 @@ pub(super) fn enrolled(fixture: &Fixture, counted: bool) -> Result<(Device, Arc<
 }
 
 /// Waits until a device of the user has a safe, with all that the server has of it.
-pub(super) fn have(device: &Device, safe: &str) {
+pub(in crate::bench) fn have(device: &Device, safe: &str) {
     let mut events = Follower::start(&device.socket(), None);
     until(&mut events, |found| found.safe.to_string() == safe && is_well(found));
     synced(device, safe);
 }
 
 /// Everything of a safe goes out and comes in, however long it takes.
-pub(super) fn synced(device: &Device, safe: &str) {
+pub(in crate::bench) fn synced(device: &Device, safe: &str) {
     let _ = device.ctl(&["safe", "sync", safe, "--wait", "600"]).well();
 }
 
