@@ -1,9 +1,8 @@
 //! The mail that carries an invitation's link: by an SMTP server, or into a directory.
 //!
-//! Decides how long sending may take; what it says, `welcome/wording.rs` does. Refuses links of other
-//! servers. The link
-//! passes through and is kept nowhere: not in the database, not in a log. A mail that fails never
-//! fails the invitation.
+//! Decides how long sending may take; what it says is decided in `welcome/wording.rs`. Refuses
+//! links of other servers. The link passes through and is kept nowhere: not in the database, not in
+//! a log. A mail that fails never fails the invitation.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -226,7 +225,7 @@ impl Mailer {
     /// Two forms of the same words: a program shows the last one that it can.
     fn compose(&self, outgoing: &OutgoingMail, offers: &Offers) -> Option<Message> {
         let OutgoingMail { organisation, to, by, link } = outgoing;
-        // A device's mail goes to its owner; nobody is invited as somebody else at their own address.
+        // A device's mail goes to its owner; nobody else is invited at the inviter's own address.
         let whom = if to == by { Whom::OwnDevice } else { Whom::Person };
         let wording = Wording { organisation, whom, by, link: &link.0, offers, base: &self.public_url };
         Message::builder()

@@ -28,7 +28,7 @@ fn block(block: &Block) -> String {
     match block {
         Block::Text(text) => format!("<p>{}</p>\n", escaped(text)),
         Block::Commands(lines) => {
-            // Each in an element of its own, so that a long one is seen to be one where it is broken.
+            // Each in an element of its own: a long one that is broken is seen to be one.
             let lines: String = lines.iter().map(|line| format!("<code>{}</code>", escaped(line))).collect();
             format!("<pre>{lines}</pre>\n")
         }
@@ -58,6 +58,11 @@ pub(super) fn numbered(items: &[String]) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn no_text_becomes_markup_that_looks_escaped_already() {
+        assert_eq!(escaped("&lt;b&gt;"), "&amp;lt;b&amp;gt;");
+    }
 
     proptest! {
         #[test]

@@ -2,8 +2,8 @@
 //!
 //! Decides what a browser gets and what it may do with it: show it, and run the one script that
 //! stands in it, by its hash. It loads nothing, from here or elsewhere, and says the same for every
-//! name, founded or not. The link's secret part stays in the browser: it is behind the `#`, which is
-//! in no request, and the script puts it into the `parsec:` link and onto the clipboard alone.
+//! name, founded or not. The link's secret part stays in the browser: it is behind the `#`, which
+//! is in no request, and the script puts it into the `parsec:` link and onto the clipboard alone.
 
 use std::sync::LazyLock;
 

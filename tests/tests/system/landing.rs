@@ -1,6 +1,8 @@
 //! What a newcomer meets first, in a real browser: the page behind the link and the mail. The
 //! invitation behind the `#` reaches the `parsec:` link and the clipboard, and no network.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::enrol::link::Link;
@@ -12,6 +14,7 @@ use parsec_tests::screenshot::newcomer::{
 };
 use parsec_tests::server::Server;
 use parsec_tests::{installed, ready, skip};
+use rustix::process::Signal;
 
 /// Everything that anybody sends through the proxy.
 #[derive(Default)]
@@ -107,6 +110,10 @@ fn what_stands_behind_the_hash_is_sent_to_nobody() {
     let copied = format!("{origin}/join/acme#{PAYLOAD}");
     assert_eq!(browser.evaluate("navigator.clipboard.readText()"), copied.as_str());
 
+    let mut asked = browser.requests();
+    asked.retain(|url| url != "about:blank");
+    assert_eq!(asked, [format!("{origin}/join/acme")], "the page asks nobody for anything");
+
     // What the page could do if it wanted to, it may not: its policy lets nothing out.
     let tried =
         browser.evaluate("fetch('/install/?' + location.hash.slice(1)).then(() => 'sent', () => 'refused')");
@@ -126,8 +133,9 @@ fn what_stands_behind_the_hash_is_sent_to_nobody() {
 
     let requests = recording.0.lock().unwrap().clone();
     let targets: Vec<_> = requests.iter().map(|request| request.target.clone()).collect();
-    let of_pages: Vec<_> = targets.iter().filter(|target| !target.ends_with("/favicon.ico")).collect();
-    assert_eq!(of_pages, [&format!("{origin}/join/acme"), &format!("{origin}/install/")], "{targets:?}");
+    // The rest is the browser's own: its maker's services, which it asks without any page.
+    let here: Vec<_> = targets.iter().filter(|target| target.starts_with(&origin)).collect();
+    assert_eq!(here, [&format!("{origin}/join/acme"), &format!("{origin}/install/")], "{targets:?}");
     for request in requests {
         let said =
             format!("{} {:?} {}", request.target, request.headers, String::from_utf8_lossy(&request.body));
@@ -240,5 +248,38 @@ fn an_administrator_is_told_that_newcomers_learn_of_no_place() {
         for words in [missing, nothing] {
             assert_eq!(log.contains(words), says == Some(words), "{options:?}: {log}");
         }
+    }
+}
+
+/// What a server answers to one request, by its status line.
+fn asked(server: &Server, target: &str) -> String {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn where_the_programs_are_is_changed_without_a_restart_or_not_at_all() {
+    let folder = folder();
+    let offered = offered(folder.path());
+    let settings = folder.path().join("metadata.toml");
+    let of = |place: &std::path::Path| format!("install-folder = {:?}\n", place.to_str().unwrap());
+    std::fs::write(&settings, "").unwrap();
+    let options = ["--config", settings.to_str().unwrap()];
+    let mut server = Server::start(&folder.path().join("server"), &options);
+    assert_eq!(asked(&server, "/install/"), "HTTP/1.1 404 Not Found");
+    std::fs::write(&settings, of(&offered)).unwrap();
+    server.process().signal(Signal::HUP);
+    ready::logged(server.process(), "reloaded", 1);
+    assert_eq!(asked(&server, "/install/"), "HTTP/1.1 200 OK");
+    // One that is not there, and one that holds the database.
+    for (round, bad) in [folder.path().join("missing"), folder.path().join("server")].iter().enumerate() {
+        std::fs::write(&settings, of(bad)).unwrap();
+        server.process().signal(Signal::HUP);
+        ready::logged(server.process(), "nothing was reloaded", round + 1);
+        assert_eq!(asked(&server, &format!("/install/{}", OFFERED[0])), "HTTP/1.1 200 OK");
     }
 }

@@ -1,10 +1,10 @@
-//! `cargo xtask bench mount`: a mounted safe beside other encrypting mounts and a bare folder, which
+//! `cargo xtask bench mount`: a mounted safe beside other encrypting mounts and a bare folder. All
 //! do the same work in the same run, in turns.
 //!
 //! Decides the rows, what each is held against, and how large the work is: one setting divides all
-//! of it. Refuses to call a row met that was not measured: whatever this machine lacks stands in the
-//! row's place. Everybody's files are in memory where there is such a file system, so that a row is
-//! about the programs and not about a disk.
+//! of it. Refuses to call a row met that was not measured: what this machine lacks is named.
+//! Everybody's files are in memory where there is such a file system, so that a row is about the
+//! programs and not about a disk.
 
 mod folders;
 mod work;
