@@ -23,6 +23,8 @@ mod halted;
 mod keeping;
 mod lockouts;
 mod mounted;
+mod mounted_always;
+mod mounted_bounds;
 mod names;
 mod offers;
 mod offline;
