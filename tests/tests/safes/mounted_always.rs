@@ -89,7 +89,7 @@ fn a_marked_safe_is_mounted_at_each_unlocking_until_it_is_not_marked_any_more() 
     let _ = fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     until(|| plans.is_there() && later.is_there());
     until(|| fs::read(plans.path("file")).is_ok_and(|found| found == b"in the safe"));
-    until(|| unit.said().contains("Full is not mounted on") && unit.said().contains("not empty"));
+    until(|| unit.said().contains("is not mounted on") && unit.said().contains("not empty"));
     assert!(unit.said().contains("Plans is mounted on"), "{}", unit.said());
     // Once more a moment later, by itself.
     fs::remove_file(full.path("in the way")).unwrap();

@@ -210,12 +210,7 @@ fn said(context: &Context<'_>, placed: &Placed) -> Result<(), Failure> {
 /// Why a safe is not mounted, in a line.
 fn why_not(mark: &MarkedMount, report: &Report) -> String {
     let name = mark.name.as_ref().map_or_else(|| short(mark.safe), |name| escaped(name.as_str()));
-    format!(
-        "{name} is not mounted on {}: {}. {}",
-        escaped(&mark.folder),
-        escaped(report.message.trim_end_matches('.')),
-        escaped(&report.hint)
-    )
+    format!("{name} is not mounted on {}: {}", escaped(&mark.folder), escaped(&report.message))
 }
 
 /// Its device is locked: the folder goes, whether or not somebody waits beside the mount.
