@@ -192,6 +192,44 @@ def a_credential_opens_but_does_not_vouch():
     return "with keys opened by a credential nobody can invite until the password is given in this session"
 
 
+def is_mounted(folder):
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        return any(f" {folder} " in line and " fuse.parsec " in line for line in mounts)
+
+
+def a_marked_safe_is_mounted_by_the_unit():
+    if not os.path.exists("/dev/fuse"):
+        return "LEFT OUT: this machine has no /dev/fuse"
+    # As udev makes it everywhere; here it may be as the machine's kernel made it.
+    os.chmod("/dev/fuse", 0o666)
+    unit = alice.show("parsec-mounts.service")
+    need(unit["ActiveState"] == "active", f"it does not run beside the daemon: {unit['ActiveState']}")
+    folder = f"{alice.home}/Safes/Plans"
+    alice.ctl("safe", "create", "Plans")
+    alice.ctl("safe", "mount", "Plans", "--always")
+    alice.run("sh", "-c", f"echo hello > {folder}/file")
+    alice.ctl("device", "lock")
+    until("the folder to go at the lock", lambda: not is_mounted(folder))
+    alice.ctl("device", "unlock", "--password-file", alice.file("password", ALICE_PASSWORD))
+    until("the folder to come at the unlocking", lambda: is_mounted(folder))
+    need(alice.run("cat", f"{folder}/file").stdout == "hello\n", "the file is another one")
+    need(run("ls", folder, check=False).returncode != 0, "root looks into it")
+    # Unlocked by the credential.
+    alice.systemctl("restart", "parsecd.service")
+    until("the folder of the next daemon", lambda: is_mounted(folder) and alice.run("cat", f"{folder}/file", check=False).stdout == "hello\n")
+    said = alice.run("journalctl", "--user", "-o", "cat", "-u", "parsec-mounts.service").stdout
+    need(f"Plans is mounted on {folder}" in said and "is locked" in said, said)
+    alice.systemctl("stop", "parsecd.service")
+    until("the folder to go with the daemon", lambda: not is_mounted(folder))
+    need(alice.show("parsec-mounts.service")["ActiveState"] == "inactive", "it outlives the daemon")
+    need(alice.show()["ActiveState"] == "inactive", "something wakes the daemon that was stopped")
+    alice.ctl("status")
+    until("the folder of the daemon after it", lambda: is_mounted(folder))
+    alice.ctl("safe", "unmount", "Plans", "--always")
+    need(not is_mounted(folder), "it is still there")
+    return "mounted at unlocking, gone at the lock, there again after a restart and a stop of the daemon, which it never wakes; the journal says so"
+
+
 def a_hung_daemon_is_replaced():
     bob.drop_in("watchdog", "[Service]\nWatchdogSec=2\n")
     bob.systemctl("restart", "parsecd.service")
@@ -293,6 +331,8 @@ def probe_lines(runs, manager, invocation):
 
 def every_directive_of_the_daemon_takes_effect():
     run("install", "-D", "-m", "644", os.path.join(HERE, "probe.py"), PROBE)
+    # It would ask the probe, which answers nobody.
+    bob.systemctl("mask", "parsec-mounts.service")
     bob.systemctl("stop", "parsecd.service")
     before = f"{bob.runtime}/parsecd/probe-before"
     control = bob.run("systemd-run", "--user", "--quiet", "--wait", "--pipe", "--collect", "python3", PROBE, "--control", before).stdout
@@ -301,6 +341,7 @@ def every_directive_of_the_daemon_takes_effect():
     invocation = bob.show()["InvocationID"]
     lines = until("the probe", lambda: probe_lines(bob.run, "--user", invocation))
     bob.run("rm", f"{bob.home}/.config/systemd/user/parsecd.service.d/probe.conf")
+    bob.systemctl("unmask", "parsec-mounts.service")
     bob.systemctl("daemon-reload")
     return judge("parsecd.service", control, lines)
 
@@ -354,6 +395,7 @@ CHECKS = (
     keys_open_by_a_credential,
     a_ceremony_survives_both_kills,
     a_credential_opens_but_does_not_vouch,
+    a_marked_safe_is_mounted_by_the_unit,
     a_hung_daemon_is_replaced,
     the_journal_has_fields_and_no_secret,
     a_link_opens_a_terminal_and_stays_hidden,

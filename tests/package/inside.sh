@@ -25,6 +25,7 @@ for unit in parsecd.socket parsecd-plugin.socket; do
     here "/etc/systemd/user/sockets.target.wants/$unit"
 done
 gone /etc/systemd/user/default.target.wants/parsecd.service
+here /etc/systemd/user/parsecd.service.wants/parsec-mounts.service
 here /etc/systemd/system/multi-user.target.wants/parsec-metadata.service /etc/parsec/metadata.toml
 id parsec-metadata >/dev/null || fail 'there is no user for the server'
 [ "$(getent passwd parsec-metadata | cut -d: -f7)" = /usr/sbin/nologin ] || fail 'somebody can log in as the server'

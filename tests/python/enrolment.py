@@ -100,6 +100,11 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert alice.cache.clear()["limit_by"] == "device"
     assert alice.cache.set()["limit_by"] == "auto"
     assert alice.mount.list()["mounts"] == []
+    mark = alice.mount.mark(safe=closed, folder="/nowhere/at all", read_only=True)
+    assert mark["safe"] == closed and alice.mount.list()["marked"] == [mark]
+    alice.mount.unmark(folder=mark["folder"])
+    assert alice.mount.list()["marked"] == []
+    assert refuses(Problem, alice.mount.unmark, folder=mark["folder"])
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

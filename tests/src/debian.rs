@@ -19,8 +19,9 @@ use crate::process::binary;
 use crate::{alone, installed};
 
 /// What the tree has beyond the packages dpkg cannot do without: a service manager with users' own
-/// ones, what ours depend on, and Python for the scripts inside.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,ca-certificates,python3";
+/// ones, what ours depend on and what mounts, and Python for the scripts inside.
+const PACKAGES: &str =
+    "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,ca-certificates,fuse3,python3";
 /// Left out of the tree: nobody reads there, and half of the files are such.
 const LEFT_OUT: &[&str] =
     &["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"];
@@ -104,7 +105,10 @@ impl Debian {
     /// The whole of it, booted by its own systemd until that powers off.
     #[must_use]
     pub fn boot(&self) -> Command {
-        self.container(&["--console=read-only", "--boot"])
+        // What mounts safes, where this machine has it.
+        let fuse = Path::new("/dev/fuse").exists().then_some("--bind=/dev/fuse");
+        let options: Vec<_> = ["--console=read-only", "--boot"].into_iter().chain(fuse).collect();
+        self.container(&options)
     }
 
     fn container(&self, options: &[&str]) -> Command {

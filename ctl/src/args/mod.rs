@@ -37,7 +37,7 @@ pub(crate) use evidence::Receipt;
 pub(crate) use keeping::{Cache, Keeping, Limit, Unpin};
 pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
-pub(crate) use mounts::{Attend, Mounts};
+pub(crate) use mounts::{Attend, Mount, Mounts};
 pub(crate) use net::{Net, TransportOption};
 pub(crate) use recovery::{CollectShares, GiveShare, NewKit, Page as KitPage, Recovery, ShareKit, UseKit};
 pub(crate) use safe::{Confirm, Get, Moving, Put, Restore, Role, Safe, Sharing};
@@ -323,6 +323,11 @@ mod tests {
             "safe retention Plans 365 --saved",
             "safe prune Plans --trash --dry-run",
             "safe purge Plans:/a --entry 5afe0001 --yes",
+            "safe mount Plans /tmp/plans --read-only",
+            "safe mount Plans --always",
+            "safe mount Plans /tmp/plans --at 2h",
+            "safe mount --marked --follow",
+            "safe unmount Plans --lazy --always",
             "lab --adversary two-handshakes --runs 100 --seed 7 --people inattentive",
         ] {
             assert!(parse(good).is_ok(), "{good}: {}", parse(good).unwrap_err());

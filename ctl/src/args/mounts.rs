@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::AsOf;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mounts {
     /// Show a safe as a folder, for every program of yours
@@ -15,18 +17,9 @@ pub(crate) enum Mounts {
     /// moment later. The folder is yours alone, and empty again once the device is locked. Takes
     /// fusermount3 (Debian: fuse3).
     #[command(
-        after_long_help = "Examples:\n  parsecctl safe mount Plans\n  parsecctl safe mount Plans ~/plans --read-only"
+        after_long_help = "Examples:\n  parsecctl safe mount Plans\n  parsecctl safe mount Plans ~/plans --read-only\n  parsecctl safe mount Plans --always\n  parsecctl safe mount Plans ~/last-week --at 7d"
     )]
-    Mount {
-        /// Its name, or the start of its id
-        safe: String,
-        /// An empty folder of yours; made where it isn't there. `~/Safes/NAME` if left out
-        #[arg(value_name = "FOLDER")]
-        folder: Option<PathBuf>,
-        /// Let nothing be written in it
-        #[arg(long)]
-        read_only: bool,
-    },
+    Mount(Mount),
     /// Take such a folder away again; the safe stays as it is
     #[command(
         after_long_help = "Examples:\n  parsecctl safe unmount Plans\n  parsecctl safe unmount ~/Safes/Plans"
@@ -38,10 +31,41 @@ pub(crate) enum Mounts {
         /// Also while programs have files of it open: they keep those until they close them
         #[arg(long)]
         lazy: bool,
+        /// And don't mount it any more when the device is unlocked
+        #[arg(long)]
+        always: bool,
     },
-    /// Show which safes are mounted, and where
+    /// Show which safes are mounted, and which are whenever the device is unlocked
     #[command(name = "mounts")]
     List,
+}
+
+/// What is mounted, where, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Mount {
+    /// Its name, or the start of its id
+    #[arg(required_unless_present = "marked")]
+    pub(crate) safe: Option<String>,
+    /// An empty folder of yours; made where it isn't there. `~/Safes/NAME` if left out
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Let nothing be written in it
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Mount it there whenever this device is unlocked, from now on
+    ///
+    /// The user's unit parsec-mounts.service does it; `systemctl --user status parsec-mounts` shows
+    /// whether it runs, and what it did. `safe unmount --always` ends it.
+    #[arg(long, conflicts_with_all = ["at", "record"])]
+    pub(crate) always: bool,
+    #[command(flatten)]
+    pub(crate) as_of: AsOf,
+    /// Mount everything that is marked with --always, on every device that is unlocked
+    #[arg(long, conflicts_with_all = ["safe", "folder", "read_only", "always", "at", "record"])]
+    pub(crate) marked: bool,
+    /// And go on: mount it whenever a device is unlocked. What the user's unit runs
+    #[arg(long, requires = "marked")]
+    pub(crate) follow: bool,
 }
 
 /// `__attend`: waits until a mount has ended, and takes it away.

@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context<'_>, command: Events) -> Result<(), Failure>
 }
 
 /// Whether a daemon that is started again can go on.
-fn is_end_of_daemon(report: &crate::failure::Report) -> bool {
+pub(super) fn is_end_of_daemon(report: &crate::failure::Report) -> bool {
     report.is(ProblemKind::DaemonUnreachable) || report.is(ProblemKind::ShuttingDown)
 }
 
@@ -106,7 +106,7 @@ fn is_gone(flags: PollFlags) -> bool {
 }
 
 /// Tries to reach the daemon until it is there, or nobody reads any more.
-fn wait_for_daemon(context: &Context<'_>) -> Result<Connection, Failure> {
+pub(super) fn wait_for_daemon(context: &Context<'_>) -> Result<Connection, Failure> {
     let mut pause = PAUSE_FIRST;
     loop {
         match context.connect() {

@@ -225,6 +225,8 @@ struct HereAndThere<'a> {
     keeping: &'a Keeping,
     /// Whether the last call was fast. Only then several are made at once.
     brisk: AtomicBool,
+    /// Whether nothing is fetched that is not here.
+    here_alone: bool,
 }
 
 /// Counts bytes that have come against those that may. References don't say how large their objects
@@ -245,7 +247,8 @@ type Came = (ObjectId, Hashed);
 
 impl<'a> HereAndThere<'a> {
     const fn new(session: &'a Session, safe: &'a OpenSafe) -> Self {
-        Self { session, safe: safe.id, keeping: &safe.keeping, brisk: AtomicBool::new(false) }
+        let (keeping, brisk) = (&safe.keeping, AtomicBool::new(false));
+        Self { session, safe: safe.id, keeping, brisk, here_alone: false }
     }
 
     /// Brings pieces: those that the server has, and where it is away or lacks some, those that
@@ -370,6 +373,10 @@ impl Objects for HereAndThere<'_> {
         found.values().try_for_each(|piece| take_room(&left, piece.bytes().len()))?;
         let missing: Vec<ObjectId> =
             hashes.keys().copied().filter(|object| !found.contains_key(object)).collect();
+        if self.here_alone && !missing.is_empty() {
+            let text = "The contents are not on this device, and are not fetched for who asks.";
+            return Err(Problem::new(ProblemKind::ContentsUnavailable, text));
+        }
         let calls = if self.brisk.load(Ordering::Relaxed) { CALLS_MAX } else { 1 };
         let each = missing.len().div_ceil(calls).max(PIECES_OF_A_CALL);
         let came = try_join_all(missing.chunks(each).map(|part| self.bring(part, &hashes, &left))).await?;

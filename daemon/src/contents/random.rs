@@ -29,6 +29,21 @@ use crate::store::StagedObject;
 /// Bytes of a chunk in the clear; none for a hole.
 pub(crate) type Chunk = Option<Zeroizing<Vec<u8>>>;
 
+/// Where contents may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// This device, the server, other devices.
+    Anywhere,
+    /// This device alone.
+    Here,
+}
+
+impl Source {
+    fn objects<'a>(self, session: &'a Session, safe: &'a OpenSafe) -> HereAndThere<'a> {
+        HereAndThere { here_alone: self == Self::Here, ..HereAndThere::new(session, safe) }
+    }
+}
+
 fn lost() -> Problem {
     Problem::new(ProblemKind::ContentsUnavailable, "A part of the contents did not come.")
 }
@@ -43,6 +58,7 @@ pub(crate) async fn reference(
     keys: &SafeKeys,
     content: &Content,
     number: u64,
+    from: Source,
 ) -> Result<Option<Reference>, Problem> {
     let (page, page_number, at) = match place(content, number).ok_or(GetError::Shape)? {
         ChunkSource::Hole => return Ok(None),
@@ -52,7 +68,7 @@ pub(crate) async fn reference(
     let known = match safe.keeping.page(page.object) {
         Some(known) => known,
         None => {
-            let objects = HereAndThere::new(session, safe);
+            let objects = from.objects(session, safe);
             let came = objects.fetch(&[*page], OBJECT_MAX_BYTES).await?.pop();
             let mut bytes = came.ok_or_else(lost)?.into_inner();
             let opened = open_page(keys, content.size, page_number, page, &mut bytes);
@@ -74,19 +90,20 @@ pub(crate) async fn chunks(
     keys: &Arc<SafeKeys>,
     content: &Content,
     numbers: Range<u64>,
+    from: Source,
 ) -> Result<Vec<Chunk>, Problem> {
     if !content.fits() {
         return Err(GetError::Shape.into());
     }
     let mut places = Vec::new();
     for number in numbers {
-        places.push((number, reference(session, safe, keys, content, number).await?));
+        places.push((number, reference(session, safe, keys, content, number, from).await?));
     }
     let wanted: Vec<Reference> = places.iter().filter_map(|(_, reference)| *reference).collect();
     if wanted.is_empty() {
         return Ok(places.iter().map(|_| None).collect());
     }
-    let objects = HereAndThere::new(session, safe);
+    let objects = from.objects(session, safe);
     let most = wanted.len().saturating_mul(OBJECT_MAX_BYTES);
     let mut came = objects.fetch(&wanted, most).await?.into_iter();
     let (keys, size) = (Arc::clone(keys), content.size);

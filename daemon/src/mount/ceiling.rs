@@ -17,6 +17,9 @@ use crate::session::Session;
 /// Bytes in the clear above which nothing more is taken, where sealing made no room: a program must
 /// not fill the memory with notes or holes, or beside a disk that is full.
 const PLAIN_CEILING_BYTES: usize = 128 * 1_024 * 1_024;
+/// Objects that a draft has made and names no more, before they are dropped: 8 MiB of the disk, for
+/// which one transaction is not too much.
+const SPARE_MAX: usize = 16;
 
 impl Mount {
     /// Makes room for so many bytes more, where there is none. The caller holds a draft, of which
@@ -58,9 +61,17 @@ impl Mount {
         }
     }
 
+    /// What was sealed and written over since takes no room for as long as the file is open.
+    pub(super) async fn drop_spare(&self, written: &mut Written) {
+        if written.draft.spares() >= SPARE_MAX {
+            self.forget_objects(written.draft.take_spare()).await;
+        }
+    }
+
     /// Empties a draft; the objects that were sealed for it, which nothing names from now on.
     fn emptied(&self, written: &mut Written) -> Vec<ObjectId> {
-        let objects = written.draft.sealed_objects().iter().map(|found| found.object).collect();
+        let mut objects = written.draft.take_spare();
+        objects.extend(written.draft.sealed_objects().iter().map(|found| found.object));
         written.draft = Draft::default();
         self.counted(written);
         objects

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use parsec_protocol::ids::ObjectId;
 use parsec_protocol::safes::content::{BUFFER_BYTES, CHUNK_LENGTH, chunk_length, chunks_of};
 use parsec_protocol::safes::content_ref::{CHUNK_BYTES, FILE_MAX_BYTES, Reference};
 use zeroize::Zeroizing;
@@ -42,6 +43,8 @@ pub(super) struct Draft {
     /// Bytes of the content before that are still to be seen where nothing was written.
     before: u64,
     chunks: BTreeMap<u64, Chunk>,
+    /// Objects that were sealed for it, and that it does not name any more.
+    spare: Vec<ObjectId>,
 }
 
 /// Where `offset` lies in its chunk.
@@ -52,7 +55,7 @@ fn within(offset: u64) -> usize {
 impl Draft {
     /// Nothing changed in a content of `size` bytes.
     pub(super) fn over(size: u64) -> Self {
-        Self { size, before: size, chunks: BTreeMap::new() }
+        Self { size, before: size, ..Self::default() }
     }
 
     /// Bytes of the file.
@@ -100,7 +103,31 @@ impl Draft {
             ChunkBytes::Plain(_) | ChunkBytes::Zeros => return,
         };
         bytes.truncate(most);
-        self.chunks.insert(number, Chunk::Plain(bytes));
+        let before = self.chunks.insert(number, Chunk::Plain(bytes));
+        self.spared(before);
+    }
+
+    /// What a chunk was sealed in is nobody's any more, where it was.
+    fn spared(&mut self, chunk: Option<Chunk>) {
+        if let Some(Chunk::Sealed(reference)) = chunk {
+            self.spare.push(reference.object);
+        }
+    }
+
+    /// How many objects it has made and does not name any more.
+    pub(super) const fn spares(&self) -> usize {
+        self.spare.len()
+    }
+
+    /// Those objects, to be dropped.
+    pub(super) fn take_spare(&mut self) -> Vec<ObjectId> {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Nothing changed in a content of `size` bytes, which names what was sealed here.
+    pub(super) fn stands(&mut self, size: u64) {
+        let spare = self.take_spare();
+        *self = Self { spare, ..Self::over(size) };
     }
 
     /// Writes. Every chunk that is lacking was brought before: of another one nothing would be left
@@ -125,7 +152,8 @@ impl Draft {
     fn put(&mut self, number: u64, from: usize, data: &[u8]) {
         let to = from + data.len();
         let chunk = self.chunks.entry(number).or_insert_with(|| Chunk::Plain(Plain::default()));
-        if let Chunk::Sealed(_) = chunk {
+        if let Chunk::Sealed(reference) = chunk {
+            self.spare.push(reference.object);
             *chunk = Chunk::Plain(Plain::default());
         }
         let Chunk::Plain(bytes) = chunk else { return };
@@ -145,7 +173,8 @@ impl Draft {
         if size < self.size {
             let last = size / CHUNK_BYTES;
             let kept = within(size);
-            self.chunks.split_off(&if kept == 0 { last } else { last.saturating_add(1) });
+            let gone = self.chunks.split_off(&if kept == 0 { last } else { last.saturating_add(1) });
+            gone.into_values().for_each(|chunk| self.spared(Some(chunk)));
             // A sealed one is whole: whoever cuts it brings it before (`cut_in`).
             if let Some(Chunk::Plain(bytes)) = self.chunks.get_mut(&last) {
                 let most = kept.min(bytes.len());
@@ -191,7 +220,8 @@ impl Draft {
 
     /// This chunk was sealed as it is.
     pub(super) fn sealed(&mut self, number: u64, reference: Reference) {
-        self.chunks.insert(number, Chunk::Sealed(reference));
+        let before = self.chunks.insert(number, Chunk::Sealed(reference));
+        self.spared(before);
     }
 
     /// Objects that were sealed for it and are in it.
@@ -356,6 +386,26 @@ mod tests {
         assert!(pair.bytes(0)[5..].iter().all(|byte| *byte == 0));
         pair.write(3, b"x");
         pair.agree();
+    }
+
+    /// What is written over again and again must not fill the disk meanwhile.
+    #[test]
+    fn what_a_chunk_was_sealed_in_is_spare_once_it_is_written_over() {
+        let whole = vec![1; CHUNK_LENGTH];
+        let mut pair = Pair::over(Vec::new());
+        (0..3).for_each(|number| pair.write(number * CHUNK_LENGTH, &whole));
+        pair.seal(1);
+        assert_eq!(pair.draft.sealed_objects().len(), 3);
+        // All of one, a part of one, and one that is cut off.
+        pair.write(0, &whole);
+        pair.write(CHUNK_LENGTH + 5, b"x");
+        assert_eq!(pair.draft.spares(), 2);
+        pair.truncate(2 * CHUNK_LENGTH);
+        assert_eq!((pair.draft.spares(), pair.draft.sealed_objects().len()), (3, 0));
+        // Saved, they are still nobody's.
+        pair.draft.stands(2 * CHUNK_BYTES);
+        assert_eq!(pair.draft.take_spare().len(), 3);
+        assert_eq!(pair.draft.spares(), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! error from then on, the kernel is told to drop its pages, and what it does then is its own
 //! matter. One folder, `fuse`, names the library.
 
+mod asker;
 mod cache;
 mod ceiling;
 mod draft;
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::session::Session;
 use crate::session::mounts::Mounted;
-use crate::session::open_safes::OpenSafe;
+use crate::session::open_safes::{OpenSafe, Past};
 use following::{TELLS_MAX, Tell};
 use serve::Mount;
 use tether::Tether;
@@ -62,7 +63,7 @@ fn is_fuse(device: impl AsFd) -> Result<(), Problem> {
     if is_device && numbers == FUSE_DEVICE { Ok(()) } else { Err(refuse()) }
 }
 
-/// Serves a safe over a descriptor of `/dev/fuse` that somebody has mounted.
+/// Serves a safe over a descriptor of `/dev/fuse` that somebody has mounted, as it is or as it was.
 ///
 /// # Errors
 /// `invalid_request`: it is another descriptor, or of no mount.
@@ -71,9 +72,11 @@ pub(crate) async fn start(
     safe: Arc<OpenSafe>,
     mounted: Arc<Mounted>,
     device: OwnedFd,
+    past: Option<Arc<Past>>,
 ) -> Result<(), Problem> {
     is_fuse(&device)?;
-    let mount = Arc::new(Mount::new(Arc::clone(session), safe, &mounted));
+    let is_now = past.is_none();
+    let mount = Arc::new(Mount::new(Arc::clone(session), safe, &mounted, past));
     let tether = Tether::new(&mount);
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let (began, begun) = oneshot::channel();
@@ -99,10 +102,13 @@ pub(crate) async fn start(
         tether.cut();
         return Err(refused(&format!("There is no thread to tell the kernel with: {error}.")));
     }
-    run(session, &mounted.ended, Arc::clone(&mount).follow(tell.clone()));
-    run(session, &mounted.ended, Arc::clone(&mount).send());
-    let first = Arc::clone(&mount);
-    session.run(async move { first.ask().await });
+    // What was does not change, and nothing is written there.
+    if is_now {
+        run(session, &mounted.ended, Arc::clone(&mount).follow(tell.clone()));
+        run(session, &mounted.ended, Arc::clone(&mount).send());
+        let first = Arc::clone(&mount);
+        session.run(async move { first.ask().await });
+    }
     let (ended, stop) = (mounted.ended.clone(), session.stop.clone());
     // Not cut off by locking: it is what locking does.
     session.tasks.spawn(async move {

@@ -155,6 +155,7 @@ impl Mount {
         if writes {
             self.writable().await?;
         }
+        self.is_kept(ino).await?;
         self.tree(|names, tree| {
             let was_open = names.inodes.get(ino).is_some_and(|inode| inode.file.is_some());
             let version = self.file(&mut names.inodes, tree, ino)?.base().version;

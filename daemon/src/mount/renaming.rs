@@ -17,7 +17,7 @@ use super::file::{OpenFile, Written};
 use super::inodes::{Ino, Node};
 use super::names::is_confined;
 use super::naming::{folder, folder_for, found};
-use super::serve::{Mount, Names};
+use super::serve::{Mount, Names, in_time};
 use crate::contents::Taken;
 use crate::safes::acts::{self, Act};
 use crate::safes::overlay;
@@ -82,7 +82,7 @@ impl Mount {
             Ok::<_, Fail>(file.filter(|_| over || becomes))
         });
         let Some(file) = file.await? else { return Ok(None) };
-        let written = Arc::clone(&file.written).lock_owned().await;
+        let written = in_time(async { Ok(Arc::clone(&file.written).lock_owned().await) }).await?;
         let (written, taken, made) = self.seal(&file, written).await?;
         Ok(Some(((file, written, taken), made)))
     }

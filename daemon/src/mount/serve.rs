@@ -22,6 +22,7 @@ use parsec_protocol::safes::tree::Tree;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::asker::Asker;
 use super::cache::Cache;
 use super::draft::{ChunkBytes, Plain};
 use super::fail::Fail;
@@ -29,14 +30,19 @@ use super::file::{Base, Looks, OpenFile};
 use super::inodes::{Ino, Inodes, Node, Told};
 use super::quota::Quota;
 use super::times::{self, FolderTimes};
-use crate::contents::random;
-use crate::safes::{acts, overlay};
+use crate::contents::random::{self, Source};
+use crate::safes::{acts, earlier, overlay};
 use crate::session::Session;
 use crate::session::mounts::Mounted;
-use crate::session::open_safes::{MemoryGuard, OpenSafe};
+use crate::session::open_safes::{MemoryGuard, OpenSafe, Past};
 
 /// Longest wait for contents that are not here: a program that hangs is worse than an error.
 pub(super) const WAIT: Duration = Duration::from_secs(30);
+tokio::task_local! {
+    /// When the request that is worked on has to be answered: whatever it waits for, and however
+    /// often, ends by then.
+    static UNTIL: Instant;
+}
 /// Chunks that are fetched together where a file is read in order.
 const WINDOW: u64 = 8;
 
@@ -113,6 +119,9 @@ pub(crate) struct Mount {
     pub(super) safe: Arc<OpenSafe>,
     /// Whether nothing may be written, whatever the role is.
     read_only: bool,
+    /// As of when the safe is shown, where that is not now: nothing is written then, and nothing
+    /// changes.
+    past: Option<Arc<Past>>,
     /// Inodes and handles. Taken after a file's draft, before the safe's memory.
     pub(super) names: tokio::sync::Mutex<Names>,
     cache: Mutex<Cache>,
@@ -133,12 +142,18 @@ pub(crate) struct Mount {
 
 impl Mount {
     /// Mounts a safe; the kernel is not asked here.
-    pub(super) fn new(session: Arc<Session>, safe: Arc<OpenSafe>, mounted: &Mounted) -> Self {
+    pub(super) fn new(
+        session: Arc<Session>,
+        safe: Arc<OpenSafe>,
+        mounted: &Mounted,
+        past: Option<Arc<Past>>,
+    ) -> Self {
         let root = EntryId::from_bytes(*safe.id.as_bytes());
         Self {
             session,
             safe,
-            read_only: mounted.read_only,
+            read_only: mounted.read_only || past.is_some(),
+            past,
             names: tokio::sync::Mutex::new(Names {
                 inodes: Inodes::new(root),
                 handles: BTreeMap::new(),
@@ -277,7 +292,13 @@ impl Mount {
     ///
     /// # Errors
     /// [`Fail::Io`], [`Fail::TimedOut`]: they can't be had, and none of them is let out.
-    pub(super) async fn read(&self, ino: Ino, offset: u64, length: usize) -> Result<Plain, Fail> {
+    pub(super) async fn read(
+        &self,
+        ino: Ino,
+        offset: u64,
+        length: usize,
+        asker: Asker,
+    ) -> Result<Plain, Fail> {
         let file = self.opened(ino).await?;
         let written = file.written.lock().await;
         let size = written.draft.size();
@@ -301,7 +322,7 @@ impl Mount {
                     (old.as_ref().map_or(&[], |bytes| bytes.as_slice()), length)
                 }
                 ChunkBytes::Before(shown) => {
-                    old = self.chunk(&file, &base.content, number).await?;
+                    old = self.chunk(&file, &base.content, number, asker).await?;
                     (old.as_ref().map_or(&[], |bytes| bytes.as_slice()), shown)
                 }
             };
@@ -324,10 +345,16 @@ impl Mount {
         file: &OpenFile,
         content: &Content,
         number: u64,
+        asker: Asker,
     ) -> Result<Option<Arc<Plain>>, Fail> {
         let (_, keys) = self.keys().await;
-        let place = random::reference(&self.session, &self.safe, &keys, content, number);
-        let Some(reference) = bounded(place).await? else { return Ok(None) };
+        let place = |from| random::reference(&self.session, &self.safe, &keys, content, number, from);
+        // Who asks is looked at only where something would have to be fetched.
+        let reference = match bounded(place(Source::Here)).await {
+            Err(_) if asker.may_have() == Source::Anywhere => bounded(place(Source::Anywhere)).await?,
+            place => place?,
+        };
+        let Some(reference) = reference else { return Ok(None) };
         if let Some(bytes) = self.cached(reference.object) {
             return Ok(Some(bytes));
         }
@@ -335,25 +362,26 @@ impl Mount {
         if let Some(bytes) = self.cached(reference.object) {
             return Ok(Some(bytes));
         }
+        let from = asker.may_have();
         // In order, as far as it was until now: more at once.
-        let in_order = file.next.load(Ordering::Relaxed) == number;
+        let in_order = file.next.load(Ordering::Relaxed) == number && from == Source::Anywhere;
         let ahead = if in_order { WINDOW } else { 1 };
         let all = content.size.div_ceil(CHUNK_BYTES);
         let wanted: Range<u64> = number..number.saturating_add(ahead).min(all);
         file.next.store(wanted.end, Ordering::Relaxed);
-        let came = random::chunks(&self.session, &self.safe, &keys, content, wanted.clone());
+        let came = random::chunks(&self.session, &self.safe, &keys, content, wanted.clone(), from);
         let came = match bounded(came).await {
             // What is behind it is nobody's need yet. A silent server is not asked twice.
             Err(fail) if ahead > 1 && fail != Fail::TimedOut => {
                 let one = number..number.saturating_add(1);
-                bounded(random::chunks(&self.session, &self.safe, &keys, content, one)).await?
+                bounded(random::chunks(&self.session, &self.safe, &keys, content, one, from)).await?
             }
             came => came?,
         };
         let mut found = None;
         for (at, bytes) in (number..).zip(came) {
             let Some(bytes) = bytes else { continue };
-            let place = random::reference(&self.session, &self.safe, &keys, content, at);
+            let place = random::reference(&self.session, &self.safe, &keys, content, at, from);
             let Some(reference) = bounded(place).await? else { continue };
             let bytes =
                 self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(reference.object, bytes);
@@ -381,8 +409,25 @@ impl Mount {
     /// Looks at the tree that the person sees.
     pub(super) async fn tree<T>(&self, look: impl FnOnce(&mut Names, &dyn Tree) -> T) -> T {
         let mut names = self.names.lock().await;
+        if let Some(past) = &self.past {
+            return look(&mut names, &past.tree);
+        }
         let memory = self.safe.memory().await;
         look(&mut names, &overlay::view(&memory))
+    }
+
+    /// Refuses a file of the past of whose contents something was thrown away since.
+    pub(super) async fn is_kept(&self, ino: Ino) -> Result<(), Fail> {
+        let Some(past) = &self.past else { return Ok(()) };
+        let names = self.names.lock().await;
+        let Some(Node::Entry(id)) = names.inodes.get(ino).map(|inode| &inode.node) else { return Ok(()) };
+        let content = past.tree.entry(*id).and_then(Entry::content);
+        let now = self.safe.memory().await;
+        if content.is_none_or(|content| earlier::is_kept(&now.base, content)) {
+            return Ok(());
+        }
+        tracing::info!("what a file held then is not kept any more");
+        Err(Fail::Io)
     }
 }
 
@@ -403,9 +448,21 @@ pub(super) fn told(entry: &Entry) -> Option<Told> {
     Some(Told { place, looks: (found.size, found.mtime, found.executable), version: entry.version })
 }
 
+/// Until when whoever asks this may wait: half a minute, and no longer than the request that it
+/// works for.
+pub(super) fn until() -> Instant {
+    let own = Instant::now() + WAIT;
+    UNTIL.try_with(|until| own.min(*until)).unwrap_or(own)
+}
+
+/// Works on one request: all its waits together end `until` then.
+pub(super) async fn by<T>(until: Instant, work: impl Future<Output = T>) -> T {
+    UNTIL.scope(until, work).await
+}
+
 /// Waits no longer than anybody should.
 pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Fail> {
-    match tokio::time::timeout(WAIT, work).await {
+    match tokio::time::timeout_at(until(), work).await {
         Ok(done) => done.map_err(Fail::from),
         Err(_) => {
             let text = "The server was silent for half a minute.";
@@ -415,10 +472,10 @@ pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, Problem>>) -
     }
 }
 
-/// The same for a whole request, however many waits it is of, also behind other requests. Only for
-/// one that may be cut off at any of them: what it has done by then stands.
+/// The same for whatever else is waited for, other requests included. Only for what may be cut off
+/// at any of its waits: what it has done by then stands.
 pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
-    tokio::time::timeout(WAIT, work).await.unwrap_or(Err(Fail::TimedOut))
+    tokio::time::timeout_at(until(), work).await.unwrap_or(Err(Fail::TimedOut))
 }
 
 /// Numbers of what was counted, for whoever takes a share of the memory.

@@ -17,13 +17,14 @@ use parsec_protocol::safes::rebase::conflict_name;
 use parsec_protocol::safes::tree::Tree;
 use tokio::sync::OwnedMutexGuard;
 
+use super::asker::Asker;
 use super::ceiling::forgotten;
 use super::draft::{ChunkBytes, Draft, Plain};
 use super::fail::Fail;
 use super::file::{Base, OpenFile, Written};
 use super::inodes::{Ino, Node};
 use super::names::is_confined;
-use super::serve::{Attr, Mount, bounded, count};
+use super::serve::{Attr, Mount, bounded, by, count, in_time, until};
 use crate::contents::Taken;
 use crate::contents::random::{self, Next, Sealer};
 use crate::os::{blocking_in, clock};
@@ -69,6 +70,7 @@ impl Mount {
         let size = written.draft.size();
         file.look(|looks| (looks.size, looks.mtime) = (size, acts::nanoseconds()));
         self.counted(&mut written);
+        self.drop_spare(&mut written).await;
         if self.plain.load(Ordering::Relaxed) > PLAIN_MAX_BYTES {
             self.spill(&mut written, offset.saturating_add(data.len() as u64) / CHUNK_BYTES).await?;
         }
@@ -85,7 +87,7 @@ impl Mount {
                     .map(Arc::new)
                     .map(Some)?
             }
-            ChunkBytes::Before(_) => self.chunk(file, &file.base().content, number).await?,
+            ChunkBytes::Before(_) => self.chunk(file, &file.base().content, number, Asker::Ourselves).await?,
             ChunkBytes::Plain(_) | ChunkBytes::Zeros => None,
         };
         let mut bytes = Plain::new(Vec::with_capacity(BUFFER_BYTES));
@@ -98,12 +100,12 @@ impl Mount {
 
     /// Makes a file so long.
     async fn cut(self: &Arc<Self>, file: &OpenFile, size: u64) -> Result<(), Fail> {
-        let mut written = file.written.lock().await;
+        let mut written = in_time(async { Ok(file.written.lock().await) }).await?;
         if written.draft.size() == size {
             return Ok(());
         }
         if let Some((number, _)) = written.draft.cut_in(size) {
-            let bytes = self.brought(file, &written.draft, number).await?;
+            let bytes = in_time(self.brought(file, &written.draft, number)).await?;
             written.draft.bring(number, bytes);
         }
         if !written.draft.truncate(size) {
@@ -112,6 +114,7 @@ impl Mount {
         written.dirty = true;
         file.look(|looks| (looks.size, looks.mtime) = (size, acts::nanoseconds()));
         self.counted(&mut written);
+        self.drop_spare(&mut written).await;
         Ok(())
     }
 
@@ -221,7 +224,7 @@ impl Mount {
     /// [`Fail`]: it is not saved, and is tried again when the file is closed.
     pub(super) async fn save(self: &Arc<Self>, ino: Ino) -> Result<(), Fail> {
         let Some((file, node)) = self.open_node(ino).await else { return Ok(()) };
-        let written = Arc::clone(&file.written).lock_owned().await;
+        let written = in_time(async { Ok(Arc::clone(&file.written).lock_owned().await) }).await?;
         match &node {
             _ if !written.dirty => return Ok(()),
             Node::Gone => return Ok(()),
@@ -254,7 +257,7 @@ impl Mount {
         let (epoch, keys) = self.keys().await;
         let accepted = self.safe.memory().await.base.clone();
         let (mount, file) = (Arc::clone(self), Arc::clone(file));
-        let runtime = tokio::runtime::Handle::current();
+        let (runtime, until) = (tokio::runtime::Handle::current(), until());
         let sealed = blocking_in(&self.session.tasks, move || {
             let base = file.base().content;
             let (session, safe) = (Arc::clone(&mount.session), Arc::clone(&mount.safe));
@@ -265,10 +268,10 @@ impl Mount {
                 let wait = async {
                     tokio::select! {
                         () = mount.session.stop.cancelled() => Err(Fail::Io),
-                        chunk = mount.chunk(&file, &base, number) => chunk,
+                        chunk = mount.chunk(&file, &base, number, Asker::Ourselves) => chunk,
                     }
                 };
-                runtime.block_on(wait)
+                runtime.block_on(by(until, in_time(wait)))
             };
             let mut failed = None;
             let taken = sealer.seal(&keys, size.div_ceil(CHUNK_BYTES), |number| {
@@ -296,7 +299,7 @@ impl Mount {
                     }
                     ChunkBytes::Sealed(reference) => {
                         let bytes = random::alone(&session, &safe, &keys, reference);
-                        let bytes = runtime.block_on(bounded(bytes)).map_err(&mut fail)?;
+                        let bytes = runtime.block_on(by(until, bounded(bytes))).map_err(&mut fail)?;
                         Ok(filled(&bytes))
                     }
                     ChunkBytes::Before(shown) => {
@@ -388,7 +391,7 @@ impl Mount {
     /// All of a draft is saved: it is over what was saved from now on.
     pub(super) fn saved(&self, written: &mut Written, file: &OpenFile) {
         let size = file.base().content.size;
-        written.draft = Draft::over(size);
+        written.draft.stands(size);
         (written.dirty, written.unsaved) = (false, 0);
         file.sets_executable.store(false, Ordering::Relaxed);
         self.counted(written);

@@ -23,6 +23,8 @@ pub struct Mounted {
     pub folder: String,
     /// Whether nothing may be written in it, whatever the user's role is.
     pub read_only: bool,
+    /// As of when it is shown, where that is not now: number of the last record, and its date.
+    pub as_of: Option<(u64, Timestamp)>,
     /// Since when it is mounted, by this machine's clock.
     pub since: Timestamp,
     /// Cancelled when it has ended, or the device is locked.
@@ -54,8 +56,8 @@ impl Mounts {
     pub fn begin(
         &self,
         safe: SafeId,
-        folder: String,
-        read_only: bool,
+        (folder, read_only): (String, bool),
+        as_of: Option<(u64, Timestamp)>,
         since: Timestamp,
         ended: CancellationToken,
     ) -> Result<Arc<Mounted>, Problem> {
@@ -66,7 +68,7 @@ impl Mounts {
         }
         all.last += 1;
         let number = all.last;
-        let mounted = Arc::new(Mounted { number, safe, folder, read_only, since, ended });
+        let mounted = Arc::new(Mounted { number, safe, folder, read_only, as_of, since, ended });
         all.mounted.insert(number, Arc::clone(&mounted));
         Ok(mounted)
     }

@@ -158,6 +158,10 @@ pub const MOUNT_START: &str = "mount.start";
 pub const MOUNT_LIST: &str = "mount.list";
 /// [`super::MountSelector`] → [`super::Empty`]
 pub const MOUNT_WAIT: &str = "mount.wait";
+/// [`super::MountMark`] → [`super::MarkedMount`]: what is mounted at each unlocking.
+pub const MOUNT_MARK: &str = "mount.mark";
+/// [`super::MountUnmark`] → [`super::Empty`]
+pub const MOUNT_UNMARK: &str = "mount.unmark";
 /// [`super::FileHistory`] → [`super::FileHistoryResult`]
 pub const FILE_HISTORY: &str = "file.history";
 /// [`super::FileRestore`] → [`super::FileChanged`]

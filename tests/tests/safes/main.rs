@@ -23,6 +23,8 @@ mod halted;
 mod keeping;
 mod lockouts;
 mod mounted;
+mod mounted_always;
+mod mounted_bounds;
 mod mounted_kills;
 mod mounted_model;
 mod mounted_times;

@@ -24,24 +24,24 @@ use parsec_tests::skip;
 use super::{PLANS, enrol_bob, enrol_own};
 
 /// Linux's numbers, which the standard library has no kinds for.
-const EIO: i32 = 5;
+pub(super) const EIO: i32 = 5;
 const EPERM: i32 = 1;
-const EROFS: i32 = 30;
+pub(super) const EROFS: i32 = 30;
 const ENAMETOOLONG: i32 = 36;
 const EDQUOT: i32 = 122;
 const ENOTSUP: i32 = 95;
 const ENOTCONN: i32 = 107;
 
-fn errno<T: std::fmt::Debug>(done: std::io::Result<T>) -> i32 {
+pub(super) fn errno<T: std::fmt::Debug>(done: std::io::Result<T>) -> i32 {
     done.unwrap_err().raw_os_error().unwrap()
 }
 
-fn safe(device: &Device) -> Safe<'_> {
+pub(super) fn safe(device: &Device) -> Safe<'_> {
     Safe { device, name: PLANS }
 }
 
 /// Contents that no other file has.
-fn contents(seed: u8, length: usize) -> Vec<u8> {
+pub(super) fn contents(seed: u8, length: usize) -> Vec<u8> {
     (0..length).map(|at| (at / 7) as u8 ^ (at % 251) as u8 ^ seed).collect()
 }
 
@@ -56,7 +56,7 @@ fn trash(safe: Safe<'_>) -> TrashListResult {
 }
 
 /// Alice with a safe that she has mounted.
-fn mounted(options: FixtureOptions) -> (Fixture, Mounted) {
+pub(super) fn mounted(options: FixtureOptions) -> (Fixture, Mounted) {
     let fixture = Fixture::found(options);
     let _ = create(&fixture.alice, PLANS);
     let mounted = Mounted::new(&fixture.alice, PLANS);
@@ -64,7 +64,7 @@ fn mounted(options: FixtureOptions) -> (Fixture, Mounted) {
 }
 
 /// Alice's safe, mounted on her desktop and on her laptop.
-fn two() -> (Fixture, Device, Mounted, Mounted) {
+pub(super) fn two() -> (Fixture, Device, Mounted, Mounted) {
     let (fixture, here) = mounted(FixtureOptions::default());
     let laptop = enrol_own(&fixture, &fixture.alice, "laptop", ALICE_AGAIN);
     let id = safe(&fixture.alice).show().unwrap().safe.safe;
@@ -75,7 +75,7 @@ fn two() -> (Fixture, Device, Mounted, Mounted) {
 }
 
 /// Everything that was saved on one device is seen on the other.
-fn carried(from: &Device, to: &Device) {
+pub(super) fn carried(from: &Device, to: &Device) {
     let _ = safe(from).sync();
     let _ = safe(to).sync();
 }

@@ -14,7 +14,7 @@ use parsec_tests::skip;
 
 /// How many checks there are. One that is forgotten in the list of the script would otherwise pass
 /// unseen.
-const CHECKS: usize = 17;
+const CHECKS: usize = 18;
 
 #[test]
 fn on_a_booted_debian_two_people_enrol_and_the_units_keep_their_word() {

@@ -71,8 +71,18 @@ fn nothing_stands_in_the_user_s_unit_that_does_nothing() {
             (vec!["0600"], vec!["0700"])
         );
     }
+    // fusermount3 is a set-user-ID program, and a folder in a namespace of its own is nobody's.
+    let mounts = std::fs::read_to_string(root().join("systemd/parsec-mounts.service")).unwrap();
+    for name in ["NoNewPrivileges", "PrivateUsers", "PrivateMounts", "SystemCallFilter", "ProtectSystem"] {
+        assert_eq!(values(&mounts, name), Vec::<&str>::new(), "{name}= would keep it from mounting");
+    }
+    // It never starts a daemon that a person has stopped, and ends with it.
+    assert_eq!(
+        (values(&mounts, "BindsTo"), values(&mounts, "WantedBy")),
+        (vec!["parsecd.service"], vec!["parsecd.service"])
+    );
     let readme = std::fs::read_to_string(root().join("systemd/README.md")).unwrap();
-    for unit in ["parsecd.service", "parsec-metadata.service"] {
+    for unit in ["parsecd.service", "parsec-metadata.service", "parsec-mounts.service"] {
         let text = std::fs::read_to_string(root().join("systemd").join(unit)).unwrap();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((name, _)) = line.split_once('=') else { continue };

@@ -24,11 +24,13 @@ use fuser::{
 };
 use parsec_protocol::safes::name::EntryName;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
+use super::asker::Asker;
 use super::draft::Plain;
 use super::fail::Fail;
 use super::renaming::Named;
-use super::serve::{Mount, Shape, in_time};
+use super::serve::{Mount, Shape, WAIT, by, in_time};
 use super::tether::Tether;
 use super::writing::Set;
 pub(super) use kernel::{Told, begin};
@@ -51,7 +53,7 @@ struct Served {
 impl Served {
     /// Works on a request, and answers it. Locking ends the work, and the answer is an error; so it
     /// is where the work panics, because the reply is dropped.
-    fn work<R: Refuse, T: Send, F>(
+    fn work<R: Refuse, T: Send + 'static, F>(
         &self,
         reply: R,
         work: impl FnOnce(Arc<Mount>) -> F,
@@ -61,7 +63,7 @@ impl Served {
     {
         let Some(mount) = self.tether.mount() else { return reply.refuse(Errno::EIO) };
         let (stop, tasks) = (mount.session.stop.clone(), mount.session.tasks.clone());
-        let work = work(mount);
+        let work = by(Instant::now() + WAIT, work(mount));
         let whole = async move {
             let done = tokio::select! {
                 biased;
@@ -265,7 +267,7 @@ impl Filesystem for Served {
 
     fn read(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -275,9 +277,10 @@ impl Filesystem for Served {
         reply: ReplyData,
     ) {
         let length = usize::try_from(size).unwrap_or_default();
+        let asker = Asker::Program(request.pid());
         self.work(
             reply,
-            move |mount| async move { in_time(mount.read(ino.0, offset, length)).await },
+            move |mount| async move { in_time(mount.read(ino.0, offset, length, asker)).await },
             |reply, bytes| reply.data(&bytes),
         );
     }

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 17] = [
+const STEPS: [&str; 18] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
@@ -28,10 +28,11 @@ const STEPS: [&str; 17] = [
     include_str!("0015.sql"),
     include_str!("0016.sql"),
     include_str!("0017.sql"),
+    include_str!("0020.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 17;
+const KNOWN: u32 = 18;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -82,6 +83,7 @@ mod tests {
                 "620a4fc5d44f6eb4f2544c8d76578a463d89c6b9587506376c314b7d502a2529",
                 "dd7deeaf8bb356a4f94e834992144ff84612e795b183ddc526754abdda545b5a",
                 "33e0daad74c2363292f537ded2a7631cfcf12e8ea3469d07e6ac07aa1dc04518",
+                "deda9cb333aca869fba69217cd0f0379da079595006bec38fd501b06ef8a7767",
             ]
         );
     }
@@ -92,7 +94,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 18, known: 17 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 19, known: 18 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

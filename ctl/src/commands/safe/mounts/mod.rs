@@ -6,24 +6,28 @@
 //! locked, or the daemon is gone. Refuses a folder that is a link, not empty or not the user's.
 
 mod kernel;
+mod marked;
 
 use std::fs::DirBuilder;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use parsec_protocol::control::{
-    Empty, MountListResult, MountSelector, MountStart, MountView, ProblemKind, SafeShowResult, SafeView,
-    method,
+    DeviceSelector, Empty, MarkedMount, MountListResult, MountMark, MountSelector, MountStart, MountUnmark,
+    MountView, ProblemKind, SafeSelector, SafeShowResult, SafeView, method,
 };
+use parsec_protocol::ids::Label;
 
-use super::{Context, selector, short};
-use crate::args::{Attend, Mounts};
+use super::as_of::{When, when};
+use super::{Context, short};
+use crate::args::{Attend, Mount, Mounts};
+use crate::client::Connection;
 use crate::failure::{Done, Failure};
 use crate::schema;
-use crate::text::{escaped, moment};
+use crate::text::{escaped, moment, moment_to_the_second};
 
 /// Where mounts can be seen.
 const SEE_MOUNTS: &str = "`parsecctl safe mounts` shows what is mounted.";
@@ -34,8 +38,9 @@ const SAFES: &str = "Safes";
 
 pub(super) fn run(context: &Context<'_>, command: Mounts) -> Result<(), Failure> {
     match command {
-        Mounts::Mount { safe, folder, read_only } => mount(context, safe, folder, read_only),
-        Mounts::Unmount { what, lazy } => unmount(context, &what, lazy),
+        Mounts::Mount(Mount { marked: true, follow, .. }) => marked::run(context, follow),
+        Mounts::Mount(command) => mount(context, command),
+        Mounts::Unmount { what, lazy, always } => unmount(context, &what, lazy, always),
         Mounts::List => list(context),
     }
 }
@@ -119,68 +124,152 @@ fn lets_us_in(folder: &Path) -> Result<(), Failure> {
     Err(refused(text).advised("The daemon runs as another user than you, perhaps in a user namespace."))
 }
 
-fn mount(
-    context: &Context<'_>,
+/// What is to be mounted.
+struct Wish {
+    select: DeviceSelector,
     safe: String,
-    folder: Option<PathBuf>,
     read_only: bool,
-) -> Result<(), Failure> {
-    let mut daemon = context.connect()?;
-    let found: SafeShowResult =
-        context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe.clone()))?;
-    let cleaned = cleaned();
-    let folder = match folder {
-        Some(folder) => folder,
-        None => usual(&found.safe)?,
-    };
-    let cleaned: Vec<PathBuf> = cleaned.into_iter().chain(left_on(&folder)).collect();
-    let there = std::fs::canonicalize(&folder).ok();
+    when: When,
+}
+
+/// What was mounted.
+struct Placed {
+    view: MountView,
+    /// Mounts that somebody had left behind, and that were taken away.
+    cleaned: Vec<PathBuf>,
+    /// Who waits beside it.
+    attendant: Child,
+}
+
+impl Placed {
+    /// What a person is told.
+    fn told(&self) -> String {
+        let mut lines = vec![format!("{}.", is_mounted(&self.view))];
+        lines.extend(self.cleaned.iter().map(|folder| {
+            format!("A mount that a daemon had left behind was taken away: {}.", shown(folder))
+        }));
+        lines.join("\n")
+    }
+}
+
+/// That a safe is mounted, and how, without a full stop.
+fn is_mounted(view: &MountView) -> String {
+    let name = view.name.as_ref().map_or_else(|| short(view.safe), |name| escaped(name.as_str()));
+    let folder = escaped(&view.folder);
+    match view.time.zip(view.record) {
+        Some((time, record)) => {
+            let as_of = moment_to_the_second(time);
+            format!("{name} as of {as_of} (record {record}) is mounted on {folder}, read only")
+        }
+        None => format!("{name} is mounted on {folder}"),
+    }
+}
+
+/// Mounts a safe, and has somebody wait beside it.
+fn place(
+    context: &Context<'_>,
+    daemon: &mut Connection,
+    wish: Wish,
+    folder: &Path,
+) -> Result<Placed, Failure> {
+    let cleaned: Vec<PathBuf> = cleaned().into_iter().chain(left_on(folder)).collect();
+    let there = std::fs::canonicalize(folder).ok();
     let ours = kernel::ours().unwrap_or_default();
     if ours.iter().any(|found| Some(&found.folder) == there.as_ref()) {
-        return Err(refused(format!("A safe is mounted on {} already", shown(&folder))).advised(SEE_MOUNTS));
+        return Err(refused(format!("A safe is mounted on {} already", shown(folder))).advised(SEE_MOUNTS));
     }
-    let folder = prepared(&folder)?;
+    let folder = prepared(folder)?;
     let text = folder.to_str().ok_or_else(|| refused("The folder's path is no UTF-8 text"))?.to_owned();
-    let device = kernel::mount(&folder, read_only)?;
-    let asked = MountStart { select: context.global.select(), safe, folder: text, read_only };
+    let When { at, record } = wish.when;
+    let device = kernel::mount(&folder, wish.read_only || at.is_some() || record.is_some())?;
+    let Wish { select, safe, read_only, when: _ } = wish;
+    let asked = MountStart { select: select.clone(), safe, folder: text, read_only, at, record };
     let served: Result<MountView, _> = daemon.call_with(method::MOUNT_START, &asked, device.as_fd());
     drop(device);
     let view = served.inspect_err(|_| {
         // Nobody serves it: it must not stay.
         let _ = kernel::unmount(&folder, true);
     })?;
-    if let Err(failure) = lets_us_in(&folder).and_then(|()| attended(context, &view, &folder)) {
-        let _ = kernel::unmount(&folder, true);
-        return Err(failure);
+    match lets_us_in(&folder).and_then(|()| attended(context, &select, &view, &folder)) {
+        Ok(attendant) => Ok(Placed { view, cleaned, attendant }),
+        Err(failure) => {
+            let _ = kernel::unmount(&folder, true);
+            Err(failure)
+        }
     }
-    let name = view.name.as_ref().map_or_else(|| short(view.safe), |name| escaped(name.as_str()));
-    let mut lines = vec![format!("{name} is mounted on {}.", shown(&folder))];
-    lines.extend(
-        cleaned.iter().map(|folder| {
-            format!("A mount that a daemon had left behind was taken away: {}.", shown(folder))
-        }),
-    );
-    let done = Done::new(format!("The safe is mounted on {}.", shown(&folder)), SEE_MOUNTS);
-    context.output.changed(schema::SAFE_MOUNT, &view, || lines.join("\n"), done)
+}
+
+fn mount(context: &Context<'_>, command: Mount) -> Result<(), Failure> {
+    let Mount { safe, folder, read_only, always, as_of, .. } = command;
+    let safe = safe.ok_or_else(|| refused("Say which safe"))?;
+    let wish = Wish { select: context.global.select(), safe, read_only, when: when(&as_of)? };
+    let mut daemon = context.connect()?;
+    // Also where the folder is named: a device that is locked is told before anything is mounted.
+    let asked = SafeSelector { select: wish.select.clone(), safe: wish.safe.clone() };
+    let found: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &asked)?;
+    let folder = match folder {
+        Some(folder) => folder,
+        None => usual(&found.safe)?,
+    };
+    let there = if always { mounted_on(context, &mut daemon, &found.safe, &folder)? } else { None };
+    let (view, mut text) = match there {
+        Some(view) => {
+            let text = format!("{}.", is_mounted(&view));
+            (view, text)
+        }
+        None => {
+            let placed = place(context, &mut daemon, wish, &folder)?;
+            let text = placed.told();
+            (placed.view, text)
+        }
+    };
+    if always {
+        let (select, safe) = (context.global.select(), view.safe.to_string());
+        let mark = MountMark { select, safe, folder: view.folder.clone(), read_only };
+        let _: MarkedMount = daemon.call(method::MOUNT_MARK, &mark)?;
+        text.push_str("\nSo it is from now on whenever this device is unlocked (parsec-mounts.service).");
+    }
+    let done = Done::new(format!("{}.", is_mounted(&view)), SEE_MOUNTS);
+    context.output.changed(schema::SAFE_MOUNT, &view, || text, done)
+}
+
+/// The mount of a safe as it is now on a folder, if it is there already.
+fn mounted_on(
+    context: &Context<'_>,
+    daemon: &mut Connection,
+    safe: &SafeView,
+    folder: &Path,
+) -> Result<Option<MountView>, Failure> {
+    let there = std::fs::canonicalize(folder).ok();
+    let list: MountListResult = daemon.call(method::MOUNT_LIST, &context.global.select())?;
+    let is_it = |view: &MountView| {
+        view.safe == safe.safe && view.record.is_none() && there.as_deref() == Some(Path::new(&view.folder))
+    };
+    Ok(list.mounts.into_iter().find(is_it))
 }
 
 /// Starts who waits beside a mount: this program again, apart from this terminal.
-fn attended(context: &Context<'_>, view: &MountView, folder: &Path) -> Result<(), Failure> {
+fn attended(
+    context: &Context<'_>,
+    select: &DeviceSelector,
+    view: &MountView,
+    folder: &Path,
+) -> Result<Child, Failure> {
     let id = kernel::ours().unwrap_or_default().into_iter().rev().find(|found| found.folder == folder);
     let id = id.ok_or_else(|| refused("The mount is not in the kernel's list"))?.id;
     let failed = |error: std::io::Error| refused(format!("Nobody can wait beside the mount: {error}"));
     let mut attendant = Command::new(std::env::current_exe().map_err(failed)?);
     attendant.arg("--socket").arg(context.socket()?);
-    if let Some(device) = &context.global.device {
+    if let Some(device) = &select.device {
         attendant.args(["--device", device.as_str()]);
     }
-    if let Some(organisation) = &context.global.organisation {
+    if let Some(organisation) = &select.organisation {
         attendant.args(["--organisation", organisation.as_str()]);
     }
     attendant.args(["__attend", "--mount", &view.mount.to_string(), "--id", &id.to_string(), "--"]);
     attendant.arg(folder).current_dir("/");
     attendant.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    attendant.spawn().map(drop).map_err(failed)
+    attendant.spawn().map_err(failed)
 }
 
 /// Waits until a mount has ended. Where that was because the device is locked, or the daemon gone,
@@ -224,6 +313,12 @@ fn meant(context: &Context<'_>, what: &str) -> Result<PathBuf, Failure> {
         let plain = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         return Ok(std::fs::canonicalize(path).unwrap_or(plain));
     }
+    // Of a locked device nobody says what was mounted where: one that nobody has taken away.
+    let ours = kernel::ours().unwrap_or_default();
+    let left = ours.iter().filter(|found| found.folder.file_name().is_some_and(|name| name == what));
+    if let [left] = left.filter(|found| kernel::is_over(&found.folder)).collect::<Vec<_>>().as_slice() {
+        return Ok(left.folder.clone());
+    }
     let all = mounts(context)?.mounts;
     let is_meant = |view: &&MountView| {
         view.name.as_ref().is_some_and(|name| name.as_str() == what)
@@ -236,13 +331,50 @@ fn meant(context: &Context<'_>, what: &str) -> Result<PathBuf, Failure> {
     }
 }
 
-fn unmount(context: &Context<'_>, what: &str, lazy: bool) -> Result<(), Failure> {
-    let folder = meant(context, what)?;
-    if !kernel::ours().unwrap_or_default().iter().any(|found| found.folder == folder) {
+/// The folder of a mark that is meant.
+fn marked_as(context: &Context<'_>, what: &str) -> Result<String, Failure> {
+    let all = mounts(context)?.marked;
+    let plain = std::path::absolute(what).unwrap_or_else(|_| what.into());
+    let real = std::fs::canonicalize(what).unwrap_or_else(|_| plain.clone());
+    let is_meant = |mark: &&MarkedMount| {
+        if what.contains('/') {
+            let folder = Path::new(&mark.folder);
+            return folder == plain || folder == real;
+        }
+        mark.name.as_ref().is_some_and(|name| name.as_str() == what)
+            || (what.len() >= 4 && mark.safe.to_string().starts_with(what))
+    };
+    match all.iter().filter(is_meant).collect::<Vec<_>>().as_slice() {
+        [one] => Ok(one.folder.clone()),
+        [] => {
+            let text = format!("It is not marked to be mounted always: {}", escaped(what));
+            Err(refused(text).advised(SEE_MOUNTS))
+        }
+        _ => Err(refused("It is marked more than once: name the folder").advised(SEE_MOUNTS)),
+    }
+}
+
+fn unmount(context: &Context<'_>, what: &str, lazy: bool, always: bool) -> Result<(), Failure> {
+    let mark = if always { Some(marked_as(context, what)?) } else { None };
+    let folder = match &mark {
+        Some(folder) => PathBuf::from(folder),
+        None => meant(context, what)?,
+    };
+    let is_there = kernel::ours().unwrap_or_default().iter().any(|found| found.folder == folder);
+    if let Some(folder) = mark {
+        let asked = MountUnmark { select: context.global.select(), folder };
+        let _: Empty = context.call(method::MOUNT_UNMARK, &asked)?;
+    } else if !is_there {
         return Err(refused(format!("No safe is mounted on {}", shown(&folder))).advised(SEE_MOUNTS));
     }
-    kernel::unmount(&folder, lazy || kernel::is_dead(&folder))?;
-    let text = format!("Nothing is mounted on {} any more.", shown(&folder));
+    if is_there {
+        // One that gives nobody anything is kept by nobody's open files.
+        kernel::unmount(&folder, lazy || kernel::is_over(&folder))?;
+    }
+    let mut text = format!("Nothing is mounted on {} any more.", shown(&folder));
+    if always {
+        text.push_str(" Nor is it when this device is unlocked.");
+    }
     let result = serde_json::json!({ "folder": folder.display().to_string() });
     context.output.changed(schema::SAFE_UNMOUNT, &result, || text.clone(), Done::new(&text, SEE_MOUNTS))
 }
@@ -250,19 +382,37 @@ fn unmount(context: &Context<'_>, what: &str, lazy: bool) -> Result<(), Failure>
 fn list(context: &Context<'_>) -> Result<(), Failure> {
     let result = mounts(context)?;
     context.output.result(schema::SAFE_MOUNTS, &result, || {
-        if result.mounts.is_empty() {
-            return "No safe is mounted.".to_owned();
-        }
-        let row = |view: &MountView| {
+        let is_marked = |folder: &str| result.marked.iter().any(|mark| mark.folder == folder);
+        let how = |read_only: bool, record: Option<u64>, folder: &str| {
+            let record = record.map(|record| format!("as of record {record}"));
+            let read_only = (read_only && record.is_none()).then(|| "read only".to_owned());
+            let always = is_marked(folder).then(|| "always".to_owned());
+            [record, read_only, always].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        };
+        let named = |name: &Option<Label>| name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mounted = result.mounts.iter().map(|view| {
             vec![
                 short(view.safe),
-                view.name.as_ref().map(ToString::to_string).unwrap_or_default(),
-                if view.read_only { "read only".to_owned() } else { String::new() },
+                named(&view.name),
+                how(view.read_only, view.record, &view.folder),
                 moment(view.since),
                 escaped(&view.folder),
             ]
-        };
-        let rows: Vec<_> = result.mounts.iter().map(row).collect();
+        });
+        let is_there = |folder: &str| result.mounts.iter().any(|view| view.folder == folder);
+        let not_there = result.marked.iter().filter(|mark| !is_there(&mark.folder)).map(|mark| {
+            vec![
+                short(mark.safe),
+                named(&mark.name),
+                how(mark.read_only, None, &mark.folder),
+                "not mounted now".to_owned(),
+                escaped(&mark.folder),
+            ]
+        });
+        let rows: Vec<_> = mounted.chain(not_there).collect();
+        if rows.is_empty() {
+            return "No safe is mounted.".to_owned();
+        }
         context.output.table(&["SAFE", "NAME", "", "SINCE", "FOLDER"], &rows)
     })
 }

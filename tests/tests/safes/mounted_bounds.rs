@@ -1,0 +1,200 @@
+//! Safes as folders, at their bounds: a server that says nothing, programs that look into every
+//! file, a file that is written over again and again, a mount that somebody else's namespace keeps.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use parsec_protocol::control::{CacheView, DeviceSelector, method};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::FixtureOptions;
+use parsec_tests::logs::Planted;
+use parsec_tests::memory;
+use parsec_tests::mounted::{has, is_possible};
+use parsec_tests::skip;
+use rustix::process::Signal;
+
+use super::PLANS;
+use super::mounted::{EIO, carried, contents, errno, mounted, safe, two, until};
+
+const ETIMEDOUT: i32 = 110;
+
+/// A read and a save of one file, both of which need a server that says nothing: the one waits for
+/// the other, and each is answered within the bound all the same.
+#[test]
+fn a_silent_server_holds_nobody_up_for_longer_than_the_bound() {
+    if !is_possible("a_silent_server_holds_nobody_up_for_longer_than_the_bound") {
+        return;
+    }
+    // Half a minute, and what a busy machine takes.
+    const BOUND: Duration = Duration::from_secs(45);
+    let (mut fixture, laptop, here, there) = two();
+    let bytes = contents(5, 4 * 1024 * 1024);
+    fs::write(here.path("film"), &bytes).unwrap();
+    carried(&fixture.alice, &laptop);
+    let file = OpenOptions::new().read(true).write(true).open(there.path("film")).unwrap();
+    // Behind its end: nothing has to be fetched for that, but all of the rest when it is saved.
+    file.write_all_at(b"more", bytes.len() as u64).unwrap();
+    fixture.server.process().signal(Signal::STOP);
+    std::thread::scope(|scope| {
+        let (began, begun) = std::sync::mpsc::channel();
+        let reader = scope.spawn({
+            let file = &file;
+            move || {
+                began.send(fs::read_link("/proc/thread-self").unwrap()).unwrap();
+                let begun = Instant::now();
+                (errno(file.read_at(&mut [0; 4_096], 5 * 524_288)), begun.elapsed())
+            }
+        });
+        // Inside of the read: pread64 is 17 or 67, by the machine.
+        let call = Path::new("/proc").join(begun.recv().unwrap()).join("syscall");
+        until(|| {
+            fs::read_to_string(&call).is_ok_and(|call| call.starts_with("17 ") || call.starts_with("67 "))
+        });
+        let begun = Instant::now();
+        let saved = errno(file.sync_all());
+        assert!(begun.elapsed() < BOUND, "fsync took {:?}", begun.elapsed());
+        assert_eq!(saved, ETIMEDOUT);
+        let (read, took) = reader.join().unwrap();
+        assert!(took < BOUND, "a read took {took:?}");
+        assert!([ETIMEDOUT, EIO].contains(&read), "{read}");
+    });
+    fixture.server.process().signal(Signal::CONT);
+    drop(file);
+    // Nothing of it was half saved: it is as it was, or as it was written.
+    let _ = safe(&laptop).sync();
+    let found = safe(&laptop).get("/film").unwrap();
+    let with_more = [bytes.as_slice(), b"more"].concat();
+    assert!(found == bytes || found == with_more, "{} bytes", found.len());
+}
+
+fn kept(device: &Device) -> u64 {
+    let cache: CacheView = device.call(method::CACHE_SHOW, DeviceSelector::default()).unwrap();
+    cache.kept_bytes
+}
+
+/// Copies of `cat` under names that are known for looking into every file.
+#[test]
+fn a_program_that_looks_into_every_file_fetches_nothing() {
+    const NAME: &str = "a_program_that_looks_into_every_file_fetches_nothing";
+    if !is_possible(NAME) || !has(NAME, "cat") {
+        return;
+    }
+    let (fixture, laptop, here, there) = two();
+    let bytes = contents(3, 2 * 1024 * 1024);
+    fs::write(here.path("picture.jpg"), &bytes).unwrap();
+    carried(&fixture.alice, &laptop);
+    let programs = tempfile::tempdir().unwrap();
+    let cat = ["/usr/bin/cat", "/bin/cat"].into_iter().find(|cat| Path::new(cat).is_file()).unwrap();
+    let run = |name: &str| {
+        let program = programs.path().join(name);
+        if !program.exists() {
+            fs::copy(cat, &program).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Command::new(program).arg(there.path("picture.jpg")).output().unwrap()
+    };
+    let before = kept(&laptop);
+    for name in ["baloo_file_extractor", "tracker-extract-3", "evince-thumbnailer", "tumblerd"] {
+        let said = run(name);
+        assert!(!said.status.success(), "{name} got it");
+        let why = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(why.contains("Input/output error"), "{name}: {why}");
+    }
+    assert_eq!(kept(&laptop), before, "something was fetched for them");
+    // Names and sizes they see as everybody; and a file manager copies files.
+    assert_eq!(fs::metadata(there.path("picture.jpg")).unwrap().len(), bytes.len() as u64);
+    let said = run("nautilus");
+    assert!(said.status.success() && said.stdout == bytes, "{}", String::from_utf8_lossy(&said.stderr));
+    // What is here they may read.
+    let said = run("baloo_file_extractor");
+    assert!(said.status.success() && said.stdout == bytes);
+    assert!(fs::read(here.path("picture.jpg")).unwrap() == bytes);
+}
+
+/// Bytes of all files below a folder.
+fn on_disk(folder: &Path) -> u64 {
+    let Ok(all) = fs::read_dir(folder) else { return 0 };
+    all.flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => on_disk(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[test]
+fn what_is_written_over_again_and_again_takes_no_more_room() {
+    if !is_possible("what_is_written_over_again_and_again_takes_no_more_room") {
+        return;
+    }
+    const MIB: usize = 1024 * 1024;
+    let (fixture, here) = mounted(FixtureOptions::default());
+    let file = File::create(here.path("base.db")).unwrap();
+    // More than may be in memory: most of it is sealed on the disk while the file stays open.
+    let piece = contents(1, MIB);
+    (0..48).for_each(|at| file.write_all_at(&piece, at * MIB as u64).unwrap());
+    let once = on_disk(&fixture.alice.data());
+    for _ in 0..3 {
+        (0..48).for_each(|at| file.write_all_at(&piece, at * MIB as u64).unwrap());
+    }
+    let often = on_disk(&fixture.alice.data());
+    assert!(often < once + 48 * MIB as u64, "{once} bytes, and {often} after three more rounds");
+    drop(file);
+    let _ = safe(&fixture.alice).sync();
+    assert_eq!(safe(&fixture.alice).stat("/base.db").unwrap().size, Some(48 * MIB as u64));
+    assert!(safe(&fixture.alice).get("/base.db").unwrap() == piece.repeat(48));
+}
+
+/// Another namespace, made while the safe is mounted, keeps the file system, and a file of it open.
+/// Locking can't take it away there: it gives nothing any more.
+#[test]
+fn a_namespace_that_keeps_a_mount_gets_nothing_after_the_lock() {
+    const NAME: &str = "a_namespace_that_keeps_a_mount_gets_nothing_after_the_lock";
+    if !is_possible(NAME) || !has(NAME, "unshare") {
+        return;
+    }
+    if !rustix::process::getuid().is_root() {
+        return skip(NAME, "a mount namespace of one's own, and another's memory, take root");
+    }
+    let (mut fixture, here) = mounted(FixtureOptions::default());
+    let words = Planted::text("contents", "Regenwurmkatalog im Nebelkeller");
+    let text = "Regenwurmkatalog im Nebelkeller. ".repeat(40_000);
+    let _ = safe(&fixture.alice).put_shared("/secret", text.as_bytes());
+    until(|| here.path("secret").exists());
+    let script = "exec 3<\"$1/secret\"; head -c 5000 <&3 >/dev/null; echo ready; read _
+        head -c 300000 <&3 >/dev/null 2>&1; cat <&3 >/dev/null; echo \"handle $?\"
+        cat \"$1/secret\" >/dev/null; echo \"name $?\"; ls \"$1\" >/dev/null; echo \"folder $?\"; read _";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).arg(here.folder());
+    let mut keeper =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut says = BufReader::new(keeper.stdout.take().unwrap()).lines();
+    let mut tell = keeper.stdin.take().unwrap();
+    assert_eq!(says.next().unwrap().unwrap(), "ready");
+    assert!(fs::read(here.path("secret")).unwrap() == text.as_bytes());
+    let process = fixture.alice.process().id();
+    let (seen, _) = memory::search(process, &words);
+    assert!(!seen.is_empty(), "the search finds what is there");
+    let begun = Instant::now();
+    let _ = fixture.alice.ctl(&["device", "lock"]).well();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    until(|| !here.is_there());
+    tell.write_all(b"\n").unwrap();
+    for what in ["handle 1", "name 1"] {
+        assert_eq!(says.next().unwrap().unwrap(), what);
+    }
+    let folder = says.next().unwrap().unwrap();
+    assert!(folder.starts_with("folder ") && folder != "folder 0", "{folder}");
+    let (left, searched) = memory::search(process, &words);
+    assert!(left.is_empty() && searched > 0, "{left:?}");
+    tell.write_all(b"\n").unwrap();
+    drop(tell);
+    assert!(keeper.wait().unwrap().success());
+    let said = fixture.alice.ctl(&["safe", "mount", PLANS]);
+    assert_ne!(said.code, 0, "it is locked: {said:?}");
+}
