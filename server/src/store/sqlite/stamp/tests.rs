@@ -119,9 +119,10 @@ fn a_log_is_written_over_by_the_next_and_cut_off_where_it_was_long() {
     due.checkpoint(&sql);
     assert!(due.pages.load(Ordering::Relaxed) >= LOG_DUE_PAGES - 10, "none is due yet");
     fill_to(&sql, &due, LOG_DUE_PAGES);
-    let grown = length();
     due.checkpoint(&sql);
     assert!(due.pages.load(Ordering::Relaxed) < 10, "the next log has begun");
+    let grown = length();
+    assert!(grown > LOG_DUE_PAGES * 4_096, "in the room of the last one");
     let all = i64::from(fill_to(&sql, &due, 100));
     assert_eq!(length(), grown, "written over");
     let after = crashed(&path, &folder.path().join("after"));
