@@ -103,7 +103,8 @@ fn a_marked_safe_is_mounted_at_each_unlocking_until_it_is_not_marked_any_more() 
     fixture.alice.kill();
     until(|| !plans.is_there() && !later.is_there() && !full.is_there());
     fixture.alice.restart();
-    let _ = fixture.alice.unlock(ALICE_PASSWORD).unwrap();
+    // The unit asks the new daemon at the same moment.
+    until(|| fixture.alice.unlock(ALICE_PASSWORD).is_ok());
     until(|| plans.is_there() && later.is_there() && full.is_there());
     // Not any more, though it is mounted now: the one behind it in the list says when it was due.
     let said = fixture.alice.ctl(&["safe", "unmount", PLANS, "--always"]).well();
