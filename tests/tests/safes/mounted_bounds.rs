@@ -119,10 +119,10 @@ fn a_namespace_that_keeps_a_mount_gets_nothing_after_the_lock() {
         cat \"$1/secret\" >/dev/null; echo \"name $?\"; ls \"$1\" >/dev/null; echo \"folder $?\"; read _";
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).arg(here.folder());
-    let mut keeper =
+    let mut holder =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut says = BufReader::new(keeper.stdout.take().unwrap()).lines();
-    let mut tell = keeper.stdin.take().unwrap();
+    let mut says = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let mut tell = holder.stdin.take().unwrap();
     assert_eq!(says.next().unwrap().unwrap(), "ready");
     assert!(fs::read(here.path("secret")).unwrap() == text.as_bytes());
     let process = fixture.alice.process().id();
@@ -142,7 +142,7 @@ fn a_namespace_that_keeps_a_mount_gets_nothing_after_the_lock() {
     assert!(left.is_empty() && searched > 0, "{left:?}");
     tell.write_all(b"\n").unwrap();
     drop(tell);
-    assert!(keeper.wait().unwrap().success());
+    assert!(holder.wait().unwrap().success());
     let said = fixture.alice.ctl(&["safe", "mount", PLANS]);
     assert_ne!(said.code, 0, "it is locked: {said:?}");
 }
