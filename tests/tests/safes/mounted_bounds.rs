@@ -1,7 +1,7 @@
-//! Safes as folders, at their bounds: a server that says nothing, programs that look into every
-//! file, a file that is written over again and again, a mount that somebody else's namespace keeps.
+//! Safes as folders, at their bounds: programs that look into every file, a file that is written
+//! over again and again, a mount that somebody else's namespace keeps.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -15,61 +15,9 @@ use parsec_tests::logs::Planted;
 use parsec_tests::memory;
 use parsec_tests::mounted::{has, is_possible};
 use parsec_tests::skip;
-use rustix::process::Signal;
 
 use super::PLANS;
-use super::mounted::{EIO, carried, contents, errno, mounted, safe, two, until};
-
-const ETIMEDOUT: i32 = 110;
-
-/// A read and a save of one file, both of which need a server that says nothing: the one waits for
-/// the other, and each is answered within the bound all the same.
-#[test]
-fn a_silent_server_holds_nobody_up_for_longer_than_the_bound() {
-    if !is_possible("a_silent_server_holds_nobody_up_for_longer_than_the_bound") {
-        return;
-    }
-    // Half a minute, and what a busy machine takes.
-    const BOUND: Duration = Duration::from_secs(45);
-    let (mut fixture, laptop, here, there) = two();
-    let bytes = contents(5, 4 * 1024 * 1024);
-    fs::write(here.path("film"), &bytes).unwrap();
-    carried(&fixture.alice, &laptop);
-    let file = OpenOptions::new().read(true).write(true).open(there.path("film")).unwrap();
-    // Behind its end: nothing has to be fetched for that, but all of the rest when it is saved.
-    file.write_all_at(b"more", bytes.len() as u64).unwrap();
-    fixture.server.process().signal(Signal::STOP);
-    std::thread::scope(|scope| {
-        let (began, begun) = std::sync::mpsc::channel();
-        let reader = scope.spawn({
-            let file = &file;
-            move || {
-                began.send(fs::read_link("/proc/thread-self").unwrap()).unwrap();
-                let begun = Instant::now();
-                (errno(file.read_at(&mut [0; 4_096], 5 * 524_288)), begun.elapsed())
-            }
-        });
-        // Inside of the read: pread64 is 17 or 67, by the machine.
-        let call = Path::new("/proc").join(begun.recv().unwrap()).join("syscall");
-        until(|| {
-            fs::read_to_string(&call).is_ok_and(|call| call.starts_with("17 ") || call.starts_with("67 "))
-        });
-        let begun = Instant::now();
-        let saved = errno(file.sync_all());
-        assert!(begun.elapsed() < BOUND, "fsync took {:?}", begun.elapsed());
-        assert_eq!(saved, ETIMEDOUT);
-        let (read, took) = reader.join().unwrap();
-        assert!(took < BOUND, "a read took {took:?}");
-        assert!([ETIMEDOUT, EIO].contains(&read), "{read}");
-    });
-    fixture.server.process().signal(Signal::CONT);
-    drop(file);
-    // Nothing of it was half saved: it is as it was, or as it was written.
-    let _ = safe(&laptop).sync();
-    let found = safe(&laptop).get("/film").unwrap();
-    let with_more = [bytes.as_slice(), b"more"].concat();
-    assert!(found == bytes || found == with_more, "{} bytes", found.len());
-}
+use super::mounted::{carried, contents, mounted, safe, two, until};
 
 fn kept(device: &Device) -> u64 {
     let cache: CacheView = device.call(method::CACHE_SHOW, DeviceSelector::default()).unwrap();
@@ -171,10 +119,10 @@ fn a_namespace_that_keeps_a_mount_gets_nothing_after_the_lock() {
         cat \"$1/secret\" >/dev/null; echo \"name $?\"; ls \"$1\" >/dev/null; echo \"folder $?\"; read _";
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).arg(here.folder());
-    let mut keeper =
+    let mut holder =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut says = BufReader::new(keeper.stdout.take().unwrap()).lines();
-    let mut tell = keeper.stdin.take().unwrap();
+    let mut says = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let mut tell = holder.stdin.take().unwrap();
     assert_eq!(says.next().unwrap().unwrap(), "ready");
     assert!(fs::read(here.path("secret")).unwrap() == text.as_bytes());
     let process = fixture.alice.process().id();
@@ -194,7 +142,7 @@ fn a_namespace_that_keeps_a_mount_gets_nothing_after_the_lock() {
     assert!(left.is_empty() && searched > 0, "{left:?}");
     tell.write_all(b"\n").unwrap();
     drop(tell);
-    assert!(keeper.wait().unwrap().success());
+    assert!(holder.wait().unwrap().success());
     let said = fixture.alice.ctl(&["safe", "mount", PLANS]);
     assert_ne!(said.code, 0, "it is locked: {said:?}");
 }
