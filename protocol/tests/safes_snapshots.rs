@@ -12,7 +12,7 @@ use parsec_protocol::public_keys::Hash;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::change::{Change, Inside, Kind, PrunedVersions, RULES_VERSION};
 use parsec_protocol::safes::content_ref::{Content, ContentDigest, Reference, References};
-use parsec_protocol::safes::entry::Entry;
+use parsec_protocol::safes::entry::{Entry, Rarely};
 use parsec_protocol::safes::fold::{Outer, Void, fold, would_fold};
 use parsec_protocol::safes::name::EntryName;
 use parsec_protocol::safes::snapshot::{BadSnapshot, SNAPSHOT_MAX_BYTES, SNAPSHOTS_MAX, open, root_of};
@@ -285,11 +285,8 @@ fn made_up(id: EntryId, parent: EntryId) -> Entry {
         place_seq: 1,
         mtime: 0,
         executable: false,
-        removed: None,
-        into: None,
-        versions: Vec::new(),
         added_by: UserId::from_bytes([1; 16]),
-        conflict_of: None,
+        rare: Rarely::default(),
     }
 }
 

@@ -31,11 +31,11 @@ pub(crate) fn entry(tree: &dyn Tree, found: &Entry, path: &Path) -> FileEntry {
         modified_ns: i64::try_from(found.mtime).unwrap_or(i64::MAX),
         executable: found.executable,
         version: found.version,
-        versions: u32::try_from(found.versions.len()).unwrap_or(u32::MAX),
+        versions: u32::try_from(found.rare.versions.len()).unwrap_or(u32::MAX),
         target,
         shared: shared && tree.seq() > 0,
         added_by: shared.then_some(found.added_by),
-        conflict_of: found.conflict_of.as_ref().map(|of| of.entry),
+        conflict_of: found.rare.conflict_of.as_ref().map(|of| of.entry),
         here: None,
         pinned: false,
     }
@@ -115,7 +115,7 @@ pub(crate) fn stat(memory: &Memory, path: &Path) -> Result<FileEntry, Problem> {
 /// # Errors
 /// `path_not_found`: there is no such version.
 pub(crate) fn content_at(found: &Entry, version: OperationId, path: &Path) -> Result<Content, Problem> {
-    let earlier = || found.versions.iter().find(|earlier| earlier.version == version);
+    let earlier = || found.rare.versions.iter().find(|earlier| earlier.version == version);
     let content = match found.version == Some(version) {
         true => found.content(),
         false => earlier().map(|earlier| &earlier.content),
@@ -171,7 +171,7 @@ pub(crate) fn file_of(tree: &dyn Tree, path: &Path) -> Result<(FileEntry, Conten
 pub(crate) fn earlier(memory: &Memory, path: &Path) -> Result<Vec<(OperationId, u64)>, Problem> {
     let tree = &overlay::view(memory);
     let found = tree.entry(paths::find(tree, path)?);
-    let versions = found.into_iter().flat_map(|found| found.versions.iter().rev());
+    let versions = found.into_iter().flat_map(|found| found.rare.versions.iter().rev());
     Ok(versions.map(|earlier| (earlier.version, earlier.content.size)).collect())
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn tree(memory: &Memory) -> impl Tree {
 /// Number of live conflict copies.
 pub(crate) fn conflicts_in(memory: &Memory) -> u64 {
     let tree = &overlay::view(memory);
-    let copy = |id: &EntryId| tree.entry(*id).is_some_and(|entry| entry.conflict_of.is_some());
+    let copy = |id: &EntryId| tree.entry(*id).is_some_and(|entry| entry.rare.conflict_of.is_some());
     tree.below(tree.root()).iter().filter(|id| copy(id)).count() as u64
 }
 
@@ -193,7 +193,7 @@ pub(crate) fn conflicts(memory: &Memory, after: Option<&Path>) -> Page<FileConfl
     let mut found = Vec::new();
     for id in tree.below(tree.root()) {
         let Some(copy) = tree.entry(id) else { continue };
-        let Some(of) = copy.conflict_of.as_ref() else { continue };
+        let Some(of) = copy.rare.conflict_of.as_ref() else { continue };
         let Some(path) = paths::of(tree, id) else { continue };
         if after.is_some_and(|after| path <= *after) {
             continue;

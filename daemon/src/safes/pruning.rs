@@ -93,7 +93,7 @@ impl Doomed {
         };
         let (mut entries, mut versions) = (Vec::new(), Vec::new());
         state.each_entry(&mut |entry: &Entry| {
-            if let Some(removed) = entry.removed.as_deref() {
+            if let Some(removed) = entry.rare.removed.as_ref() {
                 let meant = match which {
                     Which::OldEnough | Which::Trash => true,
                     Which::These(these) => these.contains(&entry.id),
@@ -103,7 +103,7 @@ impl Doomed {
                 }
             }
             if which == Which::OldEnough {
-                let old = entry.versions.iter().filter(|version| judge(version.until));
+                let old = entry.rare.versions.iter().filter(|version| judge(version.until));
                 versions.extend(old.map(|version| (entry.id, version.version)));
             }
         });
@@ -298,7 +298,7 @@ pub(crate) async fn run(
 
 /// Whether all that a person chose may go.
 fn chosen(state: &State, these: &[EntryId], found: &Doomed, days: u64) -> Result<(), Problem> {
-    let in_trash = |id: &EntryId| state.entry(*id).is_some_and(|entry| entry.removed.is_some());
+    let in_trash = |id: &EntryId| state.entry(*id).is_some_and(|entry| entry.rare.removed.is_some());
     if !these.iter().all(in_trash) {
         let text = "There is nothing of this id in the safe's trash.";
         return Err(Problem::new(ProblemKind::PathNotFound, text));

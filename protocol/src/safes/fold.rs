@@ -9,7 +9,7 @@ use crate::safe_log::record::Payload;
 use crate::safe_log::roles::Role;
 use crate::safes::change::{Change, Inside, Kind};
 use crate::safes::content_ref::Content;
-use crate::safes::entry::{Entry, Removed, RenamedInto, Version};
+use crate::safes::entry::{Entry, Rare, Removed, RenamedInto, Version};
 use crate::safes::name::EntryName;
 use crate::safes::pruning::{judge_drops, prune};
 use crate::safes::scratch::{Delta, Scratch};
@@ -289,11 +289,8 @@ pub fn apply(tree: &mut Scratch<'_>, change: &Change, stamp: &Stamp) -> Result<(
                 place_seq: stamp.seq,
                 mtime: *mtime,
                 executable: *executable,
-                removed: None,
-                into: None,
-                versions: Vec::new(),
                 added_by: stamp.user,
-                conflict_of: conflict_of.map(Box::new),
+                rare: Rare { conflict_of: *conflict_of, ..Rare::default() }.into(),
             });
         }
         Change::Content { entry, base, content, mtime, .. } => {
@@ -311,13 +308,9 @@ pub fn apply(tree: &mut Scratch<'_>, change: &Change, stamp: &Stamp) -> Result<(
                 tree.go_back(mark);
                 return Err(void);
             }
-            tree.link(Entry {
-                parent: Some(*parent),
-                name: name.clone(),
-                place_seq: stamp.seq,
-                conflict_of: conflict_of.map(Box::new),
-                ..now
-            });
+            let rare = Rare { conflict_of: *conflict_of, ..Rare::clone(&now.rare) }.into();
+            let (parent, name) = (Some(*parent), name.clone());
+            tree.link(Entry { parent, name, place_seq: stamp.seq, rare, ..now });
         }
         Change::Remove { entry, .. } => {
             let now = live(tree, *entry)?;
@@ -388,7 +381,9 @@ fn write_over(
         return Err(Void::OldBase);
     }
     let content = std::mem::replace(present, content);
-    file.versions.push(Version { version: base, content, until: stamp.seq });
+    let mut rare = Rare::clone(&file.rare);
+    rare.versions.push(Version { version: base, content, until: stamp.seq });
+    file.rare = rare.into();
     file.version = Some(operation);
     file.content_seq = stamp.seq;
     file.mtime = mtime;
@@ -407,13 +402,9 @@ fn into_trash(
     let Some(parent) = entry.parent else { return };
     tree.unlink(entry.id);
     let removed = Removed { operation, parent, device: stamp.device, time: stamp.time, seq: stamp.seq };
-    tree.put(Entry {
-        parent: None,
-        removed: Some(Box::new(removed)),
-        into: into.map(Box::new).or(entry.into),
-        place_seq: stamp.seq,
-        ..entry
-    });
+    let rare = Rare::clone(&entry.rare);
+    let rare = Rare { removed: Some(removed), into: into.or(rare.into), ..rare }.into();
+    tree.put(Entry { parent: None, place_seq: stamp.seq, rare, ..entry });
 }
 
 fn restore(
@@ -438,18 +429,13 @@ fn restore(
             let Some(child) = tree.entry(child).cloned() else { continue };
             tree.unlink(child.id);
             let removed = Removed { parent: id, ..with.clone() };
-            tree.put(Entry { parent: None, removed: Some(Box::new(removed)), ..child });
+            let rare = Rare { removed: Some(removed), ..Rare::clone(&child.rare) }.into();
+            tree.put(Entry { parent: None, rare, ..child });
         }
     }
     tree.unlink(id);
-    tree.link(Entry {
-        parent: Some(parent),
-        name: name.clone(),
-        removed: None,
-        into: None,
-        place_seq: stamp.seq,
-        ..entry
-    });
+    let rare = Rare { removed: None, into: None, ..Rare::clone(&entry.rare) }.into();
+    tree.link(Entry { parent: Some(parent), name: name.clone(), place_seq: stamp.seq, rare, ..entry });
     Ok(())
 }
 
@@ -459,5 +445,5 @@ fn removal_of(tree: &Scratch<'_>, id: EntryId) -> Option<Removed> {
     while let Some(parent) = entry.parent {
         entry = tree.entry(parent)?;
     }
-    entry.removed.as_deref().cloned()
+    entry.rare.removed.clone()
 }

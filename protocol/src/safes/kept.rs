@@ -16,8 +16,7 @@ use crate::ids::{DeviceId, EntryId, ObjectId, SafeId};
 use crate::limits::LOG_MAX_CERTIFICATES;
 use crate::safes::entry::Entry;
 use crate::safes::fold::SAFE_ENTRIES_MAX;
-use crate::safes::name::EntryName;
-use crate::safes::shards::Part;
+use crate::safes::shards::{Child, Part};
 use crate::safes::snapshot::SNAPSHOTS_MAX;
 use crate::safes::state::State;
 use crate::safes::tree::{DEPTH_MAX, Tree};
@@ -85,7 +84,7 @@ impl<'b, C> Decode<'b, C> for State {
         let mut entries = Vec::new();
         let mut versions = 0_usize;
         each(d, ctx, SAFE_ENTRIES_MAX, |entry: Entry| {
-            versions = versions.saturating_add(entry.versions.len());
+            versions = versions.saturating_add(entry.rare.versions.len());
             entries.push(Arc::new(entry));
             versions <= VERSIONS_MAX
         })?;
@@ -122,7 +121,7 @@ fn index(state: &mut State, mut entries: Vec<Arc<Entry>>) -> Option<()> {
     if entries.windows(2).any(|pair| matches!(pair, [one, next] if one.id == next.id)) {
         return None;
     }
-    let mut inside: BTreeMap<EntryId, Vec<(EntryName, EntryId, bool)>> = BTreeMap::new();
+    let mut inside: BTreeMap<EntryId, Vec<Child>> = BTreeMap::new();
     // Each with the folders above what stands in it: a path without end would be walked for ever.
     let mut open = vec![(state.root(), 0)];
     let (mut placed, all) = (0, entries.len());
@@ -130,10 +129,9 @@ fn index(state: &mut State, mut entries: Vec<Arc<Entry>>) -> Option<()> {
         if entry.id == state.root() {
             return None;
         }
-        match (entry.parent, &entry.removed) {
+        match (entry.parent, &entry.rare.removed) {
             (Some(parent), None) => {
-                let child = (entry.name.clone(), entry.id, entry.is_folder());
-                inside.entry(parent).or_default().push(child);
+                inside.entry(parent).or_default().push(Child(Arc::clone(&entry)));
             }
             (None, Some(_)) => {
                 if entry.is_folder() {
@@ -153,14 +151,14 @@ fn index(state: &mut State, mut entries: Vec<Arc<Entry>>) -> Option<()> {
             return None;
         }
         children.sort_unstable();
-        if children.windows(2).any(|pair| matches!(pair, [one, next] if one.0 == next.0)) {
+        if children.windows(2).any(|pair| matches!(pair, [one, next] if one == next)) {
             return None;
         }
         placed += children.len();
-        let of_folders = children.iter().filter(|(_, _, is_folder)| *is_folder);
-        open.extend(of_folders.map(|(_, id, _)| (*id, depth + 1)));
+        let of_folders = children.iter().filter(|Child(entry)| entry.is_folder());
+        open.extend(of_folders.map(|Child(entry)| (entry.id, depth + 1)));
         folders.push(folder);
-        state.set_children(folder, children.into_iter().map(|(name, id, _)| (name, id)).collect());
+        state.set_children(folder, children.into_iter().collect());
     }
     for folder in folders.into_iter().rev() {
         state.set_heights_by_children(folder);

@@ -54,7 +54,7 @@ impl State {
         files.filter(counts).flat_map(move |entry| {
             let present = entry.content().filter(|_| class != Class::History);
             let present = present.map(|content| Held { class, entry, version: entry.version, content });
-            let earlier = entry.versions.iter().filter(move |_| class != Class::Live);
+            let earlier = entry.rare.versions.iter().filter(move |_| class != Class::Live);
             let earlier = earlier.map(move |earlier| Held {
                 class,
                 entry,
@@ -181,7 +181,7 @@ mod tests {
             let named = named(&state);
             let files = state.entries.parts().flat_map(Part::iter);
             let contents: usize =
-                files.filter(|entry| entry.content().is_some()).map(|entry| 1 + entry.versions.len()).sum();
+                files.filter(|entry| entry.content().is_some()).map(|entry| 1 + entry.rare.versions.len()).sum();
             prop_assert_eq!(named.len(), contents);
             prop_assert!(named.is_sorted_by_key(|(class, _)| *class));
             for held in state.contents() {

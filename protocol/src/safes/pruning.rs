@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::ids::{EntryId, ObjectId};
 use crate::safe_log::roles::Role;
 use crate::safes::change::PrunedVersions;
-use crate::safes::entry::Entry;
+use crate::safes::entry::{Entry, Rare};
 use crate::safes::fold::{Outer, RETENTION_DAYS_MIN, Void};
 use crate::safes::scratch::Scratch;
 use crate::safes::state::State;
@@ -44,22 +44,23 @@ pub(super) fn prune(
         if old.is_some_and(|old| old >= days) { Ok(()) } else { Err(Void::TooYoung) }
     };
     for PrunedVersions { entry, versions } in versions {
-        let mut pruned = tree.entry(*entry).ok_or(Void::NoSuchEntry)?.clone();
+        let pruned = tree.entry(*entry).ok_or(Void::NoSuchEntry)?.clone();
+        let mut rare = Rare::clone(&pruned.rare);
         let goes: BTreeSet<_> = versions.iter().collect();
         let mut found = 0;
-        for version in pruned.versions.iter().filter(|version| goes.contains(&version.version)) {
+        for version in rare.versions.iter().filter(|version| goes.contains(&version.version)) {
             old_enough(version.until)?;
             found += 1;
         }
         if found != versions.len() || versions.is_empty() {
             return Err(Void::NoSuchVersion);
         }
-        pruned.versions.retain(|version| !goes.contains(&version.version));
-        tree.put(pruned);
+        rare.versions.retain(|version| !goes.contains(&version.version));
+        tree.put(Entry { rare: rare.into(), ..pruned });
     }
     for entry in entries {
         let gone = tree.entry(*entry).ok_or(Void::NoSuchEntry)?;
-        old_enough(gone.removed.as_deref().ok_or(Void::NotInTheTrash)?.seq)?;
+        old_enough(gone.rare.removed.as_ref().ok_or(Void::NotInTheTrash)?.seq)?;
         tree.purge(*entry);
     }
     Ok(())
@@ -85,7 +86,7 @@ pub(super) fn judge_drops(
     let snapshots = state.snapshots().iter().flat_map(|snapshot| snapshot.content.objects());
     let mut in_use = snapshots.into_iter().any(|reference| drops.contains(&reference.object));
     tree.each_entry(&mut |entry: &Entry| {
-        let earlier = entry.versions.iter().map(|version| &version.content);
+        let earlier = entry.rare.versions.iter().map(|version| &version.content);
         let mut named = entry.content().into_iter().chain(earlier).flat_map(|content| content.objects());
         in_use = in_use || named.any(|reference| drops.contains(&reference.object));
     });

@@ -90,7 +90,7 @@ impl Delta {
             }
         });
         let here = self.entries.values().flatten();
-        here.filter(|entry| entry.removed.is_some()).for_each(|entry| tell(entry.id));
+        here.filter(|entry| entry.rare.removed.is_some()).for_each(|entry| tell(entry.id));
     }
 
     fn each_entry(&self, base: &dyn Tree, tell: &mut dyn FnMut(&Entry)) {

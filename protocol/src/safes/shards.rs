@@ -5,10 +5,13 @@
 //! stand side by side in little more than the memory of one. A part is a sorted list: of a million
 //! ids it has 250, which are moved faster than nodes of a tree are followed, and take half as much.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::ids::EntryId;
 use crate::safes::entry::Entry;
+use crate::safes::name::EntryName;
 
 /// Parts of a map, and buckets of the state root.
 pub(super) const SHARDS: usize = 4_096;
@@ -47,6 +50,37 @@ impl Item for Arc<Entry> {
 
     fn key(&self) -> &EntryId {
         &self.id
+    }
+}
+
+/// An entry in the index of its folder, found by its name: the index would otherwise say name and
+/// id once more.
+#[derive(Debug, Clone)]
+pub(super) struct Child(pub(super) Arc<Entry>);
+
+impl Borrow<EntryName> for Child {
+    fn borrow(&self) -> &EntryName {
+        &self.0.name
+    }
+}
+
+impl PartialEq for Child {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Child {}
+
+impl PartialOrd for Child {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Child {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.name.cmp(&other.0.name)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::safes::fold::Outer;
 use crate::safes::name::EntryName;
 use crate::safes::root::Buckets;
 use crate::safes::scratch::Delta;
-use crate::safes::shards::{Part, Shards};
+use crate::safes::shards::{Child, Part, Shards};
 use crate::safes::snapshot::Snapshot;
 use crate::safes::tree::{Heights, Tree};
 
@@ -41,7 +41,7 @@ pub struct State {
     /// Those of them that a void record dropped: they stay, but the server can't know.
     pub(super) endangered: BTreeSet<ObjectId>,
     pub(super) entries: Shards<Arc<Entry>>,
-    children: Shards<(EntryId, BTreeMap<EntryName, EntryId>)>,
+    children: Shards<(EntryId, BTreeSet<Child>)>,
     heights: Shards<(EntryId, Heights)>,
     shares: BTreeMap<UserId, u64>,
     count: u64,
@@ -130,7 +130,7 @@ impl State {
     pub fn each_content(&self, mut tell: impl FnMut(&Content)) {
         for entry in self.entries.parts().flat_map(Part::iter) {
             entry.content().into_iter().for_each(&mut tell);
-            entry.versions.iter().for_each(|version| tell(&version.content));
+            entry.rare.versions.iter().for_each(|version| tell(&version.content));
         }
         self.snapshots.iter().for_each(|snapshot| tell(&snapshot.content));
     }
@@ -185,17 +185,21 @@ impl State {
     pub(super) fn absorb(&mut self, delta: Delta) {
         let Delta { entries, children, heights, name, retention_days } = delta;
         for (id, entry) in entries {
+            if let Some(entry) = &entry {
+                self.stand_in(entry);
+            }
             self.set_entry(id, entry);
         }
         for (folder, names) in children {
             let Some(part) = self.children.part_mut(folder.as_bytes()) else { continue };
             if !part.contains_key(&folder) {
-                part.insert((folder, BTreeMap::new()));
+                part.insert((folder, BTreeSet::new()));
             }
             let Some((_, index)) = part.get_mut(&folder) else { continue };
             for (name, child) in names {
+                let child = child.and_then(|id| self.entries.part(id.as_bytes())?.get(&id));
                 match child {
-                    Some(child) => index.insert(name, child),
+                    Some(child) => index.replace(Child(Arc::clone(child))).is_some(),
                     None => index.remove(&name),
                 };
             }
@@ -217,8 +221,21 @@ impl State {
         self.retention_days = retention_days.unwrap_or(self.retention_days);
     }
 
+    /// An entry that stands where it stood is in its folder's index as what it is now: what it was
+    /// would stay in memory by it.
+    fn stand_in(&mut self, entry: &Arc<Entry>) {
+        let Some(folder) = entry.parent else { return };
+        if self.child(folder, &entry.name) != Some(entry.id) {
+            return;
+        }
+        let part = self.children.part_mut(folder.as_bytes());
+        if let Some((_, index)) = part.and_then(|part| part.get_mut(&folder)) {
+            index.replace(Child(Arc::clone(entry)));
+        }
+    }
+
     /// Gives a folder what stands in it.
-    pub(super) fn set_children(&mut self, folder: EntryId, children: BTreeMap<EntryName, EntryId>) {
+    pub(super) fn set_children(&mut self, folder: EntryId, children: BTreeSet<Child>) {
         if let Some(part) = self.children.part_mut(folder.as_bytes()) {
             part.insert((folder, children));
         }
@@ -228,8 +245,8 @@ impl State {
     pub(super) fn set_heights_by_children(&mut self, folder: EntryId) {
         let mut heights = Heights::new();
         let index = self.children.part(folder.as_bytes()).and_then(|part| part.get(&folder));
-        for child in index.into_iter().flat_map(|(_, children)| children.values()) {
-            *heights.entry(self.level(*child)).or_default() += 1;
+        for Child(child) in index.into_iter().flat_map(|(_, children)| children) {
+            *heights.entry(self.level(child.id)).or_default() += 1;
         }
         if let Some(part) = self.heights.part_mut(folder.as_bytes()) {
             part.insert((folder, heights));
@@ -271,7 +288,7 @@ impl Tree for State {
     }
 
     fn child(&self, folder: EntryId, name: &EntryName) -> Option<EntryId> {
-        self.children.part(folder.as_bytes())?.get(&folder)?.1.get(name).copied()
+        self.children.part(folder.as_bytes())?.get(&folder)?.1.get(name).map(|Child(entry)| entry.id)
     }
 
     fn next_child(&self, folder: EntryId, after: Option<&EntryName>) -> Option<(EntryName, EntryId)> {
@@ -280,7 +297,7 @@ impl Tree for State {
         index
             .range::<EntryName, _>((from, Bound::Unbounded))
             .next()
-            .map(|(name, child)| (name.clone(), *child))
+            .map(|Child(entry)| (entry.name.clone(), entry.id))
     }
 
     fn heights(&self, folder: EntryId) -> Option<&Heights> {
@@ -289,7 +306,7 @@ impl Tree for State {
 
     fn each_removed(&self, tell: &mut dyn FnMut(EntryId)) {
         let all = self.entries.parts().flat_map(Part::iter);
-        all.filter(|entry| entry.removed.is_some()).for_each(|entry| tell(entry.id));
+        all.filter(|entry| entry.rare.removed.is_some()).for_each(|entry| tell(entry.id));
     }
 
     fn each_version(&self, tell: &mut dyn FnMut(EntryId, OperationId)) {

@@ -57,7 +57,7 @@ fn in_trash(view: &dyn Tree) -> Vec<EntryId> {
     });
     dead.sort_unstable();
     dead.dedup();
-    dead.retain(|id| view.entry(*id).is_some_and(|entry| entry.into.is_none()));
+    dead.retain(|id| view.entry(*id).is_some_and(|entry| entry.rare.into.is_none()));
     dead
 }
 

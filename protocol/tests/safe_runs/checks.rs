@@ -227,7 +227,7 @@ impl SafeRun {
         tree.each_version(&mut |id, _| ids.push(id));
         for id in ids {
             let entry = tree.entry(id).unwrap();
-            for content in entry.versions.iter().map(|old| &old.content).chain(entry.content()) {
+            for content in entry.rare.versions.iter().map(|old| &old.content).chain(entry.content()) {
                 let found = words(keys, content, sealed)
                     .ok_or_else(|| format!("contents of {id} can't be opened"))?;
                 there.insert(found);

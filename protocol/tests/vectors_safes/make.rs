@@ -16,7 +16,7 @@ use parsec_protocol::safes::boxes::make_box;
 use parsec_protocol::safes::change::{Change, Inside, Kind, RULES_VERSION};
 use parsec_protocol::safes::content::padme;
 use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, Reference, References};
-use parsec_protocol::safes::entry::Entry;
+use parsec_protocol::safes::entry::{Entry, Rare};
 use parsec_protocol::safes::fold::{Outer, fold};
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsec_protocol::safes::name::EntryName;
@@ -528,7 +528,7 @@ fn snapshots(set: &mut Set) {
         kind: Kind::Folder,
         parent: Some(parent),
         version: None,
-        versions: Vec::new(),
+        rare: Rare { versions: Vec::new(), ..Rare::clone(&file.rare) }.into(),
         ..file.clone()
     };
     let deep = |length: u8| {

@@ -408,7 +408,7 @@ fn stored(device: &Device, password: &str, safe: SafeId) -> (u64, Hash, BTreeSet
     let mut ids = Vec::new();
     state.each_version(&mut |id, _| ids.push(id));
     for entry in ids.into_iter().filter_map(|id| state.entry(id)) {
-        sizes.extend(entry.versions.iter().map(|old| old.content.size));
+        sizes.extend(entry.rare.versions.iter().map(|old| old.content.size));
         sizes.extend(entry.content().map(|content| content.size));
     }
     (state.seq(), state.state_root(), sizes)

@@ -123,7 +123,7 @@ impl<E> Work<'_, '_, E> {
         self.make_room(parent, wanted)?;
         let operation = (self.draw)()?;
         let home = if live {
-            let conflict_of = wanted.conflict_of.as_deref().copied();
+            let conflict_of = wanted.rare.conflict_of;
             let done = self.fits(Change::Move { operation, entry: id, parent, name, conflict_of });
             self.plan.sums.moved += u64::from(done);
             done
@@ -157,8 +157,7 @@ impl<E> Work<'_, '_, E> {
         // one after the other.
         let label = format!("{label} {}", occupant.to_string().get(..8).unwrap_or_default());
         let name: EntryName = conflict_name(&self.scratch, parent, &wanted.name, &label, moment);
-        let conflict_of =
-            self.scratch.entry(occupant).and_then(|found| found.conflict_of.as_deref().copied());
+        let conflict_of = self.scratch.entry(occupant).and_then(|found| found.rare.conflict_of);
         let operation = (self.draw)()?;
         let moved = self.fits(Change::Move { operation, entry: occupant, parent, name, conflict_of });
         if moved && !self.homes.contains(&occupant) {
@@ -175,7 +174,7 @@ impl<E> Work<'_, '_, E> {
             && found.content() != Some(content)
         {
             // Thrown away since: its objects are the safe's no more.
-            if !found.versions.iter().any(|version| version.content == *content) {
+            if !found.rare.versions.iter().any(|version| version.content == *content) {
                 self.plan.sums.lost += 1;
                 return Ok(());
             }

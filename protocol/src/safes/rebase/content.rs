@@ -117,7 +117,7 @@ impl Rebaser<'_> {
         if self.scratch.is_live(id) {
             return None;
         }
-        let into = self.entry(id)?.into.as_deref()?;
+        let into = self.entry(id)?.rare.into.as_ref()?;
         self.entry(into.target).map(|_| (into.target, into.version))
     }
 

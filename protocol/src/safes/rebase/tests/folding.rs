@@ -191,7 +191,7 @@ fn a_folder_restored_alone_leaves_what_was_in_it_in_the_trash() {
     server.post("A", &[restore("T", "/", true)]).unwrap();
     assert_eq!(tree(&server.state, root()), "D/{x=0x} E/{} a=0a b=0b r/{}");
     let left = server.state.entry(entry("t")).unwrap();
-    let removed = left.removed.as_deref().unwrap();
+    let removed = left.rare.removed.as_ref().unwrap();
     assert_eq!((removed.operation, removed.parent), (operation("rT"), entry("T")), "of the same removal");
 }
 
@@ -201,9 +201,9 @@ fn a_file_renamed_over_another_gives_it_all_that_it_is() {
     server.post("A", &[attributes("b"), replace("a", "va", "b")]).unwrap();
     let target = server.state.entry(entry("a")).unwrap();
     assert_eq!((target.version, target.mtime, target.executable), (Some(operation("p")), 1, true));
-    assert_eq!(target.versions.len(), 1);
+    assert_eq!(target.rare.versions.len(), 1);
     let source = server.state.entry(entry("b")).unwrap();
-    assert_eq!(source.into.as_deref().map(|into| into.target), Some(entry("a")));
+    assert_eq!(source.rare.into.as_ref().map(|into| into.target), Some(entry("a")));
 }
 
 #[test]

@@ -228,7 +228,7 @@ fn who_had_seen_an_edit_takes_it_away_and_a_third_ones_edit_is_live() {
     server.post("C", &[Change::Remove { operation: operation("c1"), entry: entry("a") }]).unwrap();
     finish(&mut server, &mut [ben]);
     assert_eq!(tree(&server.state, root()), "D/{x=0x} E/{} a=b1 b=0b");
-    assert_eq!(server.state.entry(entry("a")).unwrap().versions.len(), 2, "A's is in the history");
+    assert_eq!(server.state.entry(entry("a")).unwrap().rare.versions.len(), 2, "A's is in the history");
 }
 
 #[test]

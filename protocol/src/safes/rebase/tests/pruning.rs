@@ -182,7 +182,7 @@ fn what_is_pruned_is_gone_and_nothing_else() {
     safe.record(by(Role::Owner, 300), &[all()]).unwrap();
     assert!(safe.0.entry(entry("gone")).is_none() && safe.0.entry(entry("inside")).is_none());
     let file = safe.0.entry(entry("file")).unwrap();
-    assert_eq!((file.version, file.versions.len()), (Some(operation("second")), 0));
+    assert_eq!((file.version, file.rare.versions.len()), (Some(operation("second")), 0));
     assert_eq!(safe.0.count(), count - 2);
     assert_eq!(safe.0.share(UserId::from_bytes([Role::Contributor as u8; 16])), share - 2);
     assert_ne!(safe.0.state_root(), before);
@@ -260,7 +260,7 @@ fn what_a_folder_left_in_the_trash_is_as_old_as_the_folders_removal() {
     };
     safe.record(by(Role::Contributor, 230), &[shallow]).unwrap();
     let (_, child) = children.first().unwrap();
-    let seq = safe.0.entry(*child).unwrap().removed.as_deref().unwrap().seq;
+    let seq = safe.0.entry(*child).unwrap().rare.removed.as_ref().unwrap().seq;
     assert_eq!(seq, removed + 1);
     let goes = |day| {
         let change = Change::Prune { operation: operation("p"), versions: Vec::new(), entries: vec![*child] };

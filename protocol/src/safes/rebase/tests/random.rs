@@ -140,7 +140,7 @@ fn in_trash(view: &dyn Tree) -> Vec<EntryId> {
     });
     dead.sort_unstable();
     dead.dedup();
-    dead.retain(|id| view.entry(*id).is_some_and(|entry| entry.into.is_none()));
+    dead.retain(|id| view.entry(*id).is_some_and(|entry| entry.rare.into.is_none()));
     dead
 }
 
@@ -253,7 +253,7 @@ fn pending_tokens(device: &Device) -> BTreeSet<String> {
 
 fn history(tree: &dyn Tree, id: EntryId) -> BTreeSet<String> {
     let Some(there) = tree.entry(id) else { return BTreeSet::new() };
-    there.versions.iter().map(|old| &old.content).chain(there.content()).map(token).collect()
+    there.rare.versions.iter().map(|old| &old.content).chain(there.content()).map(token).collect()
 }
 
 fn schedules(count: u64) {

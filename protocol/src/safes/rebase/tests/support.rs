@@ -239,19 +239,20 @@ pub(super) fn dump(state: &State) -> String {
             entry.content_seq,
             entry.place_seq
         );
-        match entry.removed.as_deref() {
+        match entry.rare.removed.as_ref() {
             Some(removed) => {
                 write!(line, "{}{} ", short(version(removed.operation)), short(id(removed.parent))).unwrap();
             }
             None => line.push_str("- "),
         }
-        match entry.into.as_deref() {
+        match entry.rare.into.as_ref() {
             Some(into) => {
                 write!(line, "{}{} ", short(id(into.target)), short(version(into.version))).unwrap()
             }
             None => line.push_str("- "),
         }
         let mut versions: Vec<String> = entry
+            .rare
             .versions
             .iter()
             .map(|old| format!("{}={}", short(version(old.version)), token(&old.content)))

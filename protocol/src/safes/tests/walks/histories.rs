@@ -451,7 +451,7 @@ impl Histories {
         let entries = self.at(history).tree.entries.parts().flat_map(|part| part.iter());
         entries.into_iter().any(|entry| {
             entry.content().is_some_and(|now| now.same_bytes(content))
-                || entry.versions.iter().any(|old| old.content.same_bytes(content))
+                || entry.rare.versions.iter().any(|old| old.content.same_bytes(content))
         })
     }
 
