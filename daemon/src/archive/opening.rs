@@ -17,9 +17,9 @@ use parsec_protocol::safe_log::safe::EpochRecord;
 use parsec_protocol::safes::boxes::{BoxOf, open_box};
 use parsec_protocol::safes::content_ref::Reference;
 use parsec_protocol::safes::keys::SafeKeys;
+use parsec_protocol::safes::object::Hashed;
 use parsec_protocol::safes::past;
 use parsec_protocol::sealing::KeyHash;
-use zeroize::Zeroizing;
 
 use super::judging::{Judged, Located};
 use super::source::read_at;
@@ -144,7 +144,7 @@ pub(super) struct InFile<'a> {
 }
 
 impl Objects for InFile<'_> {
-    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
+    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Hashed>, Problem> {
         let lost =
             || Problem::new(ProblemKind::ContentsUnavailable, "The archive lacks a part of the contents.");
         let places: Option<Vec<Located>> =
@@ -160,9 +160,9 @@ impl Objects for InFile<'_> {
             places
                 .into_iter()
                 .map(|place| {
-                    let mut bytes = Zeroizing::new(vec![0; place.length]);
+                    let mut bytes = vec![0; place.length];
                     read_at(&file, &mut bytes, place.at).map_err(Problem::from)?;
-                    Ok::<_, Problem>(bytes)
+                    Ok::<_, Problem>(Hashed::of(bytes))
                 })
                 .collect()
         })

@@ -1,38 +1,45 @@
 //! From sealed objects into an open file.
 //!
-//! Decides in which order objects are asked for: a few at a time, the next ones while the last are
-//! written, so that memory is bounded whatever the size. Refuses to write a single byte that was
-//! not verified: each piece has its hash compared, is opened, and has the length that its place
-//! asks for, before any of it leaves. What was written before a failure is a true beginning.
+//! Decides in which order objects are asked for: a few at a time, the next ones while those before
+//! are still on their way or written, so that memory is bounded whatever the size. Refuses to write
+//! a single byte that was not verified: each piece has its hash compared, is opened, and has the
+//! length that its place asks for, before any of it leaves. What was written before a failure is a
+//! true beginning.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::safes::content::{
-    ChunkSource, PieceError, chunk_length, chunks, open_chunk, open_page, place,
+    ChunkSource, PieceError, chunk_length, chunks, open_hashed_chunk, open_page, place,
 };
 use parsec_protocol::safes::content_ref::{Content, Reference};
 use parsec_protocol::safes::keys::SafeKeys;
-use parsec_protocol::safes::object::ObjectError;
+use parsec_protocol::safes::object::{Hashed, ObjectError};
 use rustix::fs::SeekFrom;
 use tokio_util::task::TaskTracker;
-use zeroize::Zeroizing;
 
 use super::open_file::{FileError, OpenFile};
 use super::stop::stop;
 use crate::os::blocking_in;
 
-/// Pieces that are asked for at once: 4 MiB, and as much again while they are written.
-const WINDOW: u64 = 8;
+/// Pieces that are asked for together: 2 MiB.
+const WINDOW: u64 = 4;
+/// Windows that are asked for, or have come and wait, while one is written: where nothing is slow.
+/// Together with that one 8 MiB.
+pub(super) const AHEAD: usize = 3;
 /// Zeros that are written at once where a hole can't be left.
 static ZEROS: [u8; 65_536] = [0; 65_536];
 
 /// Who gets sealed objects.
 pub(crate) trait Objects: Sync {
-    /// The bytes of each, in their order, as they came, `most` together: whoever asks verifies
-    /// them.
+    /// The bytes of each, in their order, as they came, `most` together, with the hash that they
+    /// have: whoever asks compares it with the one that they should have.
     ///
     /// # Errors
     /// `contents_damaged` where they are more; `contents_unavailable`, the server's, the store's.
@@ -40,7 +47,12 @@ pub(crate) trait Objects: Sync {
         &self,
         wanted: &[Reference],
         most: usize,
-    ) -> impl Future<Output = Result<Vec<Zeroizing<Vec<u8>>>, Problem>> + Send;
+    ) -> impl Future<Output = Result<Vec<Hashed>, Problem>> + Send;
+
+    /// Windows that may be asked for at once: one, where it is not known how fast they come.
+    fn ahead(&self) -> usize {
+        1
+    }
 
     /// A page was opened, with these references in it.
     fn opened(&self, _page: &Reference, _references: &[Option<Reference>]) {}
@@ -81,7 +93,7 @@ impl From<GetError> for Problem {
 }
 
 /// One piece: its number, and the object that it is in; none for a hole.
-pub(super) type Piece = (u64, Option<(Reference, Zeroizing<Vec<u8>>)>);
+pub(super) type Piece = (u64, Option<(Reference, Hashed)>);
 
 /// The pieces of a file, a window at a time.
 pub(super) struct Pieces<'a, O> {
@@ -98,27 +110,46 @@ impl<'a, O: Objects> Pieces<'a, O> {
         Self { objects, keys, content, next: 0, page: None }
     }
 
+    /// The next window, whole; empty behind the last.
     pub(super) async fn window(&mut self) -> Result<Vec<Piece>, Problem> {
+        let places = self.places().await?;
+        self.bring(places).await
+    }
+
+    /// Where the pieces of the next window are; none behind the last.
+    async fn places(&mut self) -> Result<Vec<(u64, Option<Reference>)>, Problem> {
         let end = self.next.saturating_add(WINDOW).min(chunks(self.content.size));
         let mut places = Vec::new();
         for number in self.next..end {
             places.push((number, self.reference(number).await?));
         }
         self.next = end;
-        let wanted: Vec<Reference> = places.iter().filter_map(|(_, reference)| *reference).collect();
-        let mut came = if wanted.is_empty() {
-            Vec::new().into_iter()
-        } else {
-            self.objects.fetch(&wanted, wanted.len().saturating_mul(OBJECT_MAX_BYTES)).await?.into_iter()
-        };
-        let lost = || Problem::new(ProblemKind::ContentsUnavailable, "A part of the contents did not come.");
-        places
-            .into_iter()
-            .map(|(number, reference)| {
-                let found = reference.map(|reference| Some((reference, came.next()?)));
-                found.map_or(Ok((number, None)), |found| Ok((number, Some(found.ok_or_else(lost)?))))
-            })
-            .collect()
+        Ok(places)
+    }
+
+    /// The pieces that are there.
+    fn bring(
+        &self,
+        places: Vec<(u64, Option<Reference>)>,
+    ) -> impl Future<Output = Result<Vec<Piece>, Problem>> + Send + use<'a, O> {
+        let objects = self.objects;
+        async move {
+            let wanted: Vec<Reference> = places.iter().filter_map(|(_, reference)| *reference).collect();
+            let mut came = if wanted.is_empty() {
+                Vec::new().into_iter()
+            } else {
+                objects.fetch(&wanted, wanted.len().saturating_mul(OBJECT_MAX_BYTES)).await?.into_iter()
+            };
+            let lost =
+                || Problem::new(ProblemKind::ContentsUnavailable, "A part of the contents did not come.");
+            places
+                .into_iter()
+                .map(|(number, reference)| {
+                    let found = reference.map(|reference| Some((reference, came.next()?)));
+                    found.map_or(Ok((number, None)), |found| Ok((number, Some(found.ok_or_else(lost)?))))
+                })
+                .collect()
+        }
     }
 
     async fn reference(&mut self, number: u64) -> Result<Option<Reference>, Problem> {
@@ -130,7 +161,7 @@ impl<'a, O: Objects> Pieces<'a, O> {
                     let came = self.objects.fetch(&[*page], OBJECT_MAX_BYTES).await?.pop();
                     let lost =
                         || Problem::new(ProblemKind::ContentsUnavailable, "The contents did not come.");
-                    let mut bytes = came.ok_or_else(lost)?;
+                    let mut bytes = came.ok_or_else(lost)?.into_inner();
                     let opened = open_page(self.keys, self.content.size, number, page, &mut bytes);
                     let references = opened.map_err(GetError::from)?;
                     self.objects.opened(page, &references);
@@ -174,8 +205,8 @@ impl Sink {
     pub(super) fn write_of(&mut self, size: u64, pieces: Vec<Piece>) -> Result<(), GetError> {
         for (number, found) in pieces {
             match found {
-                Some((reference, mut bytes)) => {
-                    open_chunk(&self.keys, size, number, &reference, &mut bytes)?;
+                Some((reference, sealed)) => {
+                    let bytes = open_hashed_chunk(&self.keys, size, number, &reference, sealed)?;
                     self.file.write(&bytes)?;
                     self.open_end = false;
                 }
@@ -229,12 +260,40 @@ pub(crate) async fn get<O: Objects>(
     let file = OpenFile::to_write(file, stop)?;
     let mut sink = Sink::new(file, Arc::clone(&keys), content.size)?;
     let mut pieces = Pieces::new(objects, &keys, content);
-    let mut window = pieces.window().await?;
-    while !window.is_empty() {
-        let writing = blocking_in(tasks, move || sink.write(window).map(|()| sink));
-        let (written, next) = tokio::join!(writing, pieces.window());
-        (sink, window) = (written?, next?);
+    // In their order, however they come: those on their way, and those that have come.
+    let (mut coming, mut come) = (FuturesOrdered::new(), VecDeque::new());
+    let mut ended = Ok(());
+    loop {
+        while ended.is_ok() && coming.len().saturating_add(come.len()) < objects.ahead() {
+            match pieces.places().await {
+                Ok(places) if places.is_empty() => break,
+                Ok(places) => coming.push_back(pieces.bring(places)),
+                // What comes before it is written all the same.
+                Err(problem) => ended = Err(problem),
+            }
+        }
+        let window = match come.pop_front() {
+            Some(window) => window,
+            None => match coming.next().await {
+                Some(window) => window?,
+                None => break,
+            },
+        };
+        let mut writing = pin!(blocking_in(tasks, move || sink.write(window).map(|()| sink)));
+        sink = loop {
+            tokio::select! {
+                written = &mut writing => break written?,
+                Some(window) = coming.next(), if !coming.is_empty() => match window {
+                    Ok(window) => come.push_back(window),
+                    Err(problem) => {
+                        ended = Err(problem);
+                        coming.clear();
+                    }
+                },
+            }
+        };
     }
+    ended?;
     blocking_in(tasks, move || sink.finish()).await?;
     drop(stopper);
     Ok(content.size)

@@ -35,8 +35,8 @@ use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::relay::{OBJECTS_MAX_BYTES, ObjectIds};
 use parsec_protocol::safes::content_ref::{Content, FILE_MAX_BYTES, Reference};
 use parsec_protocol::safes::keys::SafeKeys;
+use parsec_protocol::safes::object::Hashed;
 use parsec_protocol::safes::state::State;
-use zeroize::Zeroizing;
 
 use crate::os::{blocking_in, entropy};
 use crate::session::Session;
@@ -225,6 +225,8 @@ struct HereAndThere<'a> {
     keeping: &'a Keeping,
     /// Whether the last call was fast. Only then several are made at once.
     brisk: AtomicBool,
+    /// Whether all that was asked for last was here.
+    is_here: AtomicBool,
 }
 
 /// Counts bytes that have come against those that may. References don't say how large their objects
@@ -240,12 +242,13 @@ fn take_room(left: &AtomicUsize, bytes: usize) -> Result<(), Problem> {
     }
 }
 
-/// A piece that came: its id, the hash that it must have, its bytes.
-type Came = (ObjectId, ObjectHash, Vec<u8>);
+/// A piece that came: its id, and its bytes with the hash that they have.
+type Came = (ObjectId, Hashed);
 
 impl<'a> HereAndThere<'a> {
     const fn new(session: &'a Session, safe: &'a OpenSafe) -> Self {
-        Self { session, safe: safe.id, keeping: &safe.keeping, brisk: AtomicBool::new(false) }
+        let [brisk, is_here] = [const { AtomicBool::new(false) }; 2];
+        Self { session, safe: safe.id, keeping: &safe.keeping, brisk, is_here }
     }
 
     /// Brings pieces: those that the server has, and where it is away or lacks some, those that
@@ -284,13 +287,9 @@ impl<'a> HereAndThere<'a> {
         let was_away = self.session.server_is_away();
         let go_on = || !was_away || self.session.server_is_away();
         let came = self.session.direct.fetch(self.safe, &asked, most, go_on).await;
-        let came: Vec<Came> = came
-            .into_iter()
-            .filter(|(object, _)| missing.remove(object))
-            .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
-            .collect();
-        came.iter().try_for_each(|(_, _, bytes)| take_room(left, bytes.len()))?;
-        self.keep(came).await
+        let came: Vec<_> = came.into_iter().filter(|(object, _)| missing.remove(object)).collect();
+        came.iter().try_for_each(|(_, bytes)| take_room(left, bytes.len()))?;
+        self.keep(came, hashes).await
     }
 
     /// The same from the server alone, by as many calls as it takes. What came before one fails is
@@ -314,15 +313,11 @@ impl<'a> HereAndThere<'a> {
             })?;
             self.brisk.store(begun.elapsed() < BRISK, Ordering::Relaxed);
             let known = missing.len();
-            let came: Vec<Came> = came
-                .into_iter()
-                .filter(|(object, _)| missing.contains(object))
-                .filter_map(|(object, bytes)| Some((object, *hashes.get(&object)?, bytes)))
-                .collect();
+            let came: Vec<_> = came.into_iter().filter(|(object, _)| missing.contains(object)).collect();
             // Those of an answer that is refused are missing as before.
-            came.iter().try_for_each(|(_, _, bytes)| take_room(left, bytes.len()))?;
-            let came = self.keep(came).await?;
-            came.iter().for_each(|(object, _, _)| {
+            came.iter().try_for_each(|(_, bytes)| take_room(left, bytes.len()))?;
+            let came = self.keep(came, hashes).await?;
+            came.iter().for_each(|(object, _)| {
                 missing.remove(object);
             });
             found.extend(came);
@@ -336,15 +331,22 @@ impl<'a> HereAndThere<'a> {
 
     /// Pieces that are what they should be are kept for the next who asks. Nothing depends on it:
     /// a full disk must not keep anybody from reading.
-    async fn keep(&self, came: Vec<Came>) -> Result<Vec<Came>, Problem> {
+    async fn keep(
+        &self,
+        came: Vec<(ObjectId, Vec<u8>)>,
+        hashes: &BTreeMap<ObjectId, ObjectHash>,
+    ) -> Result<Vec<Came>, Problem> {
         let safe = self.safe;
+        let wanted: BTreeSet<_> =
+            came.iter().filter_map(|(object, _)| Some((*object, *hashes.get(object)?))).collect();
         self.session
             .store(move |store| {
-                let right = |(_, hash, bytes): &&Came| ObjectHash::of(bytes) == *hash;
+                let hashed = |(object, bytes)| (object, Hashed::of(bytes));
+                let came: Vec<Came> = came.into_iter().map(hashed).collect();
                 let pieces: Vec<_> = came
                     .iter()
-                    .filter(right)
-                    .map(|(object, hash, bytes)| (*object, *hash, bytes.as_slice()))
+                    .map(|(object, piece)| (*object, *piece.hash(), piece.bytes()))
+                    .filter(|(object, hash, _)| wanted.contains(&(*object, *hash)))
                     .collect();
                 if let Err(error) = store.keep_pieces(safe, &pieces) {
                     tracing::info!(%error, "what was fetched is not kept");
@@ -356,11 +358,16 @@ impl<'a> HereAndThere<'a> {
 }
 
 impl Objects for HereAndThere<'_> {
+    fn ahead(&self) -> usize {
+        let is_fast = self.is_here.load(Ordering::Relaxed) || self.brisk.load(Ordering::Relaxed);
+        if is_fast { get::AHEAD } else { 1 }
+    }
+
     fn opened(&self, page: &Reference, references: &[Option<Reference>]) {
         self.keeping.know_page(page.object, Arc::new(references.to_vec()));
     }
 
-    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
+    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Hashed>, Problem> {
         let (safe, ids) = (self.safe, wanted.iter().map(|reference| reference.object));
         let hashes: BTreeMap<ObjectId, ObjectHash> =
             wanted.iter().map(|reference| (reference.object, reference.blake3)).collect();
@@ -368,15 +375,14 @@ impl Objects for HereAndThere<'_> {
         let here = self.session.store(move |store| store.pieces_here(safe, &all, most)).await?;
         let (mut found, damaged) = (here.found, here.damaged);
         let left = AtomicUsize::new(most);
-        found.values().try_for_each(|bytes| take_room(&left, bytes.len()))?;
+        found.values().try_for_each(|piece| take_room(&left, piece.bytes().len()))?;
         let missing: Vec<ObjectId> =
             hashes.keys().copied().filter(|object| !found.contains_key(object)).collect();
+        self.is_here.store(missing.is_empty(), Ordering::Relaxed);
         let calls = if self.brisk.load(Ordering::Relaxed) { CALLS_MAX } else { 1 };
         let each = missing.len().div_ceil(calls).max(PIECES_OF_A_CALL);
         let came = try_join_all(missing.chunks(each).map(|part| self.bring(part, &hashes, &left))).await?;
-        for (object, _, bytes) in came.into_iter().flatten() {
-            found.insert(object, Zeroizing::new(bytes));
-        }
+        found.extend(came.into_iter().flatten());
         if hashes.keys().any(|object| !found.contains_key(object)) {
             return Err(if damaged {
                 let text = "Contents that were saved here and not shared are damaged on this disk.";

@@ -12,7 +12,7 @@ use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::safes::content::{PieceError, open_any_page};
 use parsec_protocol::safes::content_ref::{Content, Reference, References};
 use parsec_protocol::safes::keys::SafeKeys;
-use parsec_protocol::safes::object::ObjectError;
+use parsec_protocol::safes::object::{Hashed, ObjectError};
 use zeroize::Zeroizing;
 
 use super::HereAndThere;
@@ -115,7 +115,8 @@ pub(crate) async fn behind(
             let lost = |epoch: u64| {
                 usize::try_from(epoch).ok().and_then(|epoch| epochs.get(epoch)).copied().unwrap_or(true)
             };
-            let look = |(page, bytes): (Reference, _)| {
+            let look = |(page, sealed): (Reference, Hashed)| {
+                let bytes = Zeroizing::new(sealed.into_inner());
                 Ok::<_, Problem>((page.object, looked(&keys, &lost, &page, bytes)?))
             };
             found.into_iter().map(look).collect::<Result<Vec<_>, _>>()

@@ -43,7 +43,8 @@ fn page(
     let wanted = [(reference.object, reference.blake3)];
     // What is damaged here is not here any more then, and fetched again.
     let mut found = store.pieces_here(safe.id, &wanted, usize::MAX)?.found;
-    let Some(mut bytes) = found.remove(&reference.object) else { return Ok(None) };
+    let Some(piece) = found.remove(&reference.object) else { return Ok(None) };
+    let mut bytes = piece.into_inner();
     let opened = open_page(keys, content.size, number, reference, &mut bytes);
     let Ok(references) = opened else { return Ok(None) };
     let found: Page = Arc::new(references);

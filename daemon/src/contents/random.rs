@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::safes::content::{
-    ChunkSource, EarlierPage, PieceError, Sealing, chunk_length, open_chunk, open_page, place,
+    ChunkSource, EarlierPage, PieceError, Sealing, chunk_length, open_hashed_chunk, open_page, place,
 };
 use parsec_protocol::safes::content_ref::{Content, Reference};
 use parsec_protocol::safes::keys::SafeKeys;
@@ -53,7 +53,8 @@ pub(crate) async fn reference(
         Some(known) => known,
         None => {
             let objects = HereAndThere::new(session, safe);
-            let mut bytes = objects.fetch(&[*page], OBJECT_MAX_BYTES).await?.pop().ok_or_else(lost)?;
+            let came = objects.fetch(&[*page], OBJECT_MAX_BYTES).await?.pop();
+            let mut bytes = came.ok_or_else(lost)?.into_inner();
             let opened = open_page(keys, content.size, page_number, page, &mut bytes);
             let references = Arc::new(opened.map_err(GetError::from)?);
             safe.keeping.know_page(page.object, Arc::clone(&references));
@@ -92,12 +93,13 @@ pub(crate) async fn chunks(
     blocking_in(&session.tasks, move || {
         let open = |(number, reference): (u64, Option<Reference>)| {
             let Some(reference) = reference else { return Ok(None) };
-            let mut bytes = came.next().ok_or_else(lost)?;
-            open_chunk(&keys, size, number, &reference, &mut bytes).map_err(GetError::from)?;
+            let sealed = came.next().ok_or_else(lost)?;
+            let opened = open_hashed_chunk(&keys, size, number, &reference, sealed);
+            let bytes = opened.map_err(GetError::from)?.into_inner();
             if bytes.len() != chunk_length(size, number) {
                 return Err(GetError::Shape.into());
             }
-            Ok(Some(bytes))
+            Ok(Some(Zeroizing::new(bytes)))
         };
         places.into_iter().map(open).collect::<Result<Vec<_>, Problem>>()
     })
@@ -115,12 +117,12 @@ pub(crate) async fn alone(
     reference: Reference,
 ) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let objects = HereAndThere::new(session, safe);
-    let mut bytes = objects.fetch(&[reference], OBJECT_MAX_BYTES).await?.pop().ok_or_else(lost)?;
+    let sealed = objects.fetch(&[reference], OBJECT_MAX_BYTES).await?.pop().ok_or_else(lost)?;
     let keys = Arc::clone(keys);
     blocking_in(&session.tasks, move || {
-        let opened = object::open(&keys, &reference, ObjectKind::Chunk, &mut bytes);
-        opened.map_err(|error| GetError::from(PieceError::from(error)))?;
-        Ok::<_, Problem>(bytes)
+        let opened = object::open_hashed(&keys, &reference, ObjectKind::Chunk, sealed);
+        let bytes = opened.map_err(|error| GetError::from(PieceError::from(error)))?;
+        Ok::<_, Problem>(Zeroizing::new(bytes.into_inner()))
     })
     .await
 }

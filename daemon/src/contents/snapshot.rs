@@ -82,7 +82,8 @@ pub(crate) async fn fetch(
         let mut so_far = all;
         all = blocking_in(&session.tasks, move || {
             for (number, found) in window {
-                let (reference, mut bytes) = found.ok_or(GetError::Shape)?;
+                let (reference, sealed) = found.ok_or(GetError::Shape)?;
+                let mut bytes = Zeroizing::new(sealed.into_inner());
                 open_snapshot_chunk(&keys, size, number, &reference, &mut bytes).map_err(GetError::from)?;
                 so_far.extend_from_slice(&bytes);
             }

@@ -119,14 +119,14 @@ async fn one_call<'a>(
     while let Some(((object, hash), after)) = rest.split_first() {
         let one = [(*object, *hash)];
         let here = session.store(move |store| store.pieces_here(id, &one, OBJECTS_MAX_BYTES)).await?;
-        if let Some(bytes) = here.found.get(object) {
-            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if let Some(piece) = here.found.get(object) {
+            let length = u32::try_from(piece.bytes().len()).unwrap_or(u32::MAX);
             heads.0.push(ObjectHead { object: *object, hash: *hash, length });
             if heads.0.len() > OBJECTS_MAX || heads.body_bytes() > OBJECTS_MAX_BYTES {
                 heads.0.pop();
                 break;
             }
-            sealed.push(bytes.to_vec());
+            sealed.push(piece.bytes().to_vec());
         }
         rest = after;
     }

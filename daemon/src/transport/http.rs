@@ -181,6 +181,27 @@ impl Server {
         read(own(answer).await?, BODY_MAX_BYTES).await
     }
 
+    /// The same, where the body is taken piece by piece as it comes, no more of it than any answer
+    /// has.
+    ///
+    /// # Errors
+    /// [`TransportError`]; those of `take`.
+    pub async fn call_into(
+        &self,
+        call: Call,
+        mut take: impl FnMut(&[u8]) -> Result<(), TransportError> + Send,
+    ) -> Result<(), TransportError> {
+        let sent = self.request(&self.client.calls, call).send().await;
+        let mut answer = own(sent.map_err(|error| broken(&error))?).await?;
+        let mut left = BODY_MAX_BYTES;
+        while let Some(chunk) = answer.chunk().await.map_err(|error| broken(&error))? {
+            let too_large = TransportError::Misbehaved("a body is larger than any answer");
+            left = left.checked_sub(chunk.len()).ok_or(too_large)?;
+            take(&chunk)?;
+        }
+        Ok(())
+    }
+
     /// Carries a call out and reads its answer.
     ///
     /// # Errors

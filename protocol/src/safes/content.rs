@@ -16,7 +16,7 @@ use super::content_ref::{
     CHUNK_BYTES, Content, ContentDigest, DIRECT_MAX, FILE_MAX_BYTES, PAGE_REFERENCES, Reference, References,
 };
 use super::keys::{EpochKey, SafeKeys};
-use super::object::{self, OBJECT_TAG_BYTES, ObjectError, ObjectKind};
+use super::object::{self, Hashed, OBJECT_TAG_BYTES, ObjectError, ObjectKind, Wiped};
 use crate::codec;
 use crate::keys::{DigestKey, Entropy, NoEntropy, then_wipe_stack};
 
@@ -139,6 +139,31 @@ pub fn open_chunk(
     open_piece(keys, ObjectKind::Chunk, (size, number), reference, buffer)
 }
 
+/// The same for an object that was hashed where it came in: the file's bytes, in the same room.
+///
+/// # Errors
+/// [`PieceError`]: the bytes were wiped.
+pub fn open_hashed_chunk(
+    keys: &SafeKeys,
+    size: u64,
+    number: u64,
+    reference: &Reference,
+    sealed: Hashed,
+) -> Result<Wiped, PieceError> {
+    let mut bytes = object::open_hashed(keys, reference, ObjectKind::Chunk, sealed)?;
+    let length = file_bytes(&bytes, size, number).ok_or(PieceError::Shape)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// How many of a chunk's bytes are the file's, where it has the length and padding of its place.
+fn file_bytes(chunk: &[u8], size: u64, number: u64) -> Option<usize> {
+    let length = chunk_length(size, number);
+    let is_padding = |rest: &[u8]| rest.iter().all(|byte| *byte == 0);
+    let fits = chunk.len() == padded_length(size, number) && chunk.get(length..).is_some_and(is_padding);
+    fits.then_some(length)
+}
+
 /// The same for chunk `number` of a snapshot of `size` bytes.
 ///
 /// # Errors
@@ -161,14 +186,12 @@ fn open_piece(
     buffer: &mut Vec<u8>,
 ) -> Result<(), PieceError> {
     object::open(keys, reference, kind, buffer)?;
-    let (length, padded) = (chunk_length(size, number), padded_length(size, number));
-    let is_padding = |rest: &[u8]| rest.iter().all(|byte| *byte == 0);
-    if buffer.len() == padded && buffer.get(length..).is_some_and(is_padding) {
-        buffer.truncate(length);
-        return Ok(());
-    }
-    buffer.zeroize();
-    Err(PieceError::Shape)
+    let Some(length) = file_bytes(buffer, size, number) else {
+        buffer.zeroize();
+        return Err(PieceError::Shape);
+    };
+    buffer.truncate(length);
+    Ok(())
 }
 
 /// Opens page `number` of a file of `size` bytes: the references of its chunks. `buffer` holds the

@@ -6,6 +6,9 @@
 //! and handed out with the hash alone: a store that kept ids to be sealed later and was restored
 //! from a backup would seal two contents under one key and nonce, and give away both.
 
+use std::fmt;
+use std::ops::Deref;
+
 use hkdf::Hkdf;
 use minicbor::Encode;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -132,6 +135,97 @@ pub fn seal(
     Ok(Reference { object, epoch: of.number, blake3: ObjectHash::of(buffer) })
 }
 
+/// Bytes that are wiped when they are dropped, all at once: of gigabytes that pass through, a loop
+/// over each byte is felt.
+#[derive(Default, Clone)]
+pub struct Wiped(Vec<u8>);
+
+impl Wiped {
+    /// The bytes themselves, which are their new owner's to wipe.
+    #[must_use]
+    pub fn into_inner(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+
+    /// Only the first so many bytes; the others are wiped with them.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+        self.0.spare_capacity_mut().zeroize();
+    }
+}
+
+impl Deref for Wiped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+// What is in it may be anybody's contents: no log line gets them by accident.
+impl fmt::Debug for Wiped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wiped(..)")
+    }
+}
+
+/// The bytes of a sealed object beside their hash, which was made of these very bytes and by nobody
+/// else: so they are hashed once, where they come in, however often they are compared afterwards.
+#[derive(Debug, Clone)]
+pub struct Hashed {
+    bytes: Wiped,
+    hash: ObjectHash,
+}
+
+impl Hashed {
+    /// Hashes bytes, and keeps them as they are.
+    #[must_use]
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let hash = ObjectHash::of(&bytes);
+        Self { bytes: Wiped(bytes), hash }
+    }
+
+    /// The hash that the bytes have.
+    #[must_use]
+    pub const fn hash(&self) -> &ObjectHash {
+        &self.hash
+    }
+
+    /// The sealed bytes, as they came in.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The sealed bytes, for somebody who needs no hash of them.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<u8> {
+        self.bytes.into_inner()
+    }
+}
+
+/// Opens an object that was hashed where it came in: its plaintext, in the same room.
+///
+/// # Errors
+/// [`ObjectError`]: the bytes were wiped.
+pub fn open_hashed(
+    keys: &SafeKeys,
+    reference: &Reference,
+    kind: ObjectKind,
+    sealed: Hashed,
+) -> Result<Wiped, ObjectError> {
+    let Hashed { mut bytes, hash } = sealed;
+    let length = open_in(keys, reference, kind, &hash, &mut bytes.0)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
 /// Opens the object in `buffer`, in place: it then holds the plaintext, or nothing.
 ///
 /// # Errors
@@ -142,7 +236,7 @@ pub fn open(
     kind: ObjectKind,
     buffer: &mut Vec<u8>,
 ) -> Result<(), ObjectError> {
-    let opened = open_in(keys, reference, kind, buffer);
+    let opened = open_in(keys, reference, kind, &ObjectHash::of(buffer), buffer);
     match opened {
         Ok(length) => buffer.truncate(length),
         Err(_) => {
@@ -156,10 +250,11 @@ fn open_in(
     keys: &SafeKeys,
     reference: &Reference,
     kind: ObjectKind,
+    hash: &ObjectHash,
     buffer: &mut [u8],
 ) -> Result<usize, ObjectError> {
     // First the hash, which its author signed: it needs no key, and no cipher sees chosen bytes.
-    if ObjectHash::of(buffer) != reference.blake3 {
+    if *hash != reference.blake3 {
         return Err(ObjectError::Hash);
     }
     let key = keys.at(reference.epoch).ok_or(ObjectError::NoKey)?;

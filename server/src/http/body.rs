@@ -3,11 +3,12 @@
 //! Decides how much of a body is read and for how long. Refuses before more than the call's bound
 //! is in memory, and before anything is interpreted.
 
+use std::convert::Infallible;
 use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -79,7 +80,17 @@ pub(crate) fn record<T: Encode<()>>(value: &T) -> Response {
     typed(StatusCode::OK, MEDIA_TYPE, codec::encode(value))
 }
 
-/// The bytes of a step.
+/// Several pieces, one behind the other, which are not copied together before.
+pub(crate) fn pieces(pieces: Vec<Vec<u8>>) -> Response {
+    let length: usize = pieces.iter().map(Vec::len).sum();
+    let all = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+    let body = Body::from_stream(futures_util::stream::iter(all));
+    let mut answer = typed(StatusCode::OK, "application/octet-stream", body);
+    answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    answer
+}
+
+/// The bytes of a step, or of what else is no record.
 pub(crate) fn octets(bytes: Vec<u8>) -> Response {
     typed(StatusCode::OK, "application/octet-stream", bytes)
 }

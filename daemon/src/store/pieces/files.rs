@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use parsec_protocol::keys::random;
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
-use zeroize::Zeroizing;
 
 use crate::os::entropy;
 use crate::store::StoreError;
@@ -177,8 +176,8 @@ impl Files {
         folder: FileName,
         place: Location,
         length: u64,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let mut found = Zeroizing::new(Vec::new());
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut found = Vec::new();
         Ok(self.read_into(folder, place, length, &mut found)?.then_some(found))
     }
 

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::ids::SafeId;
 use parsec_protocol::object_hash::ObjectHash;
-use zeroize::Zeroizing;
+use parsec_protocol::safes::object::Hashed;
 
 use super::StoreError;
 use super::atomic::Folder;
@@ -205,9 +205,9 @@ impl Pieces {
         place: Location,
         length: u64,
         hash: &ObjectHash,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let found = self.files.read(folder, place, length)?;
-        Ok(found.filter(|bytes| ObjectHash::of(bytes) == *hash))
+    ) -> Result<Option<Hashed>, StoreError> {
+        let found = self.files.read(folder, place, length)?.map(Hashed::of);
+        Ok(found.filter(|piece| piece.hash() == hash))
     }
 }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
+use parsec_protocol::safes::object::Hashed;
 use rusqlite::{Connection, OptionalExtension as _};
-use zeroize::Zeroizing;
 
 use super::Standing;
 use crate::store::integers::{integer, natural};
@@ -25,7 +25,7 @@ const WORTH_SAVING_BYTES: u64 = 1_024 * 1_024;
 #[derive(Debug, Default)]
 pub struct Here {
     /// The bytes of each that is here, as its hash says.
-    pub found: BTreeMap<ObjectId, Zeroizing<Vec<u8>>>,
+    pub found: BTreeMap<ObjectId, Hashed>,
     /// Whether one that waits to be shared is damaged: nobody else has it.
     pub damaged: bool,
 }
@@ -102,12 +102,12 @@ impl Store {
         let mut here = Here::default();
         for (object, hash) in wanted {
             // What is more than that is nothing that anybody takes.
-            if here.found.values().map(|bytes| bytes.len()).fold(0, usize::saturating_add) > most {
+            if here.found.values().map(|piece| piece.bytes().len()).fold(0, usize::saturating_add) > most {
                 break;
             }
             match self.staged_object(safe, *object) {
                 Ok(Some(staged)) if staged.hash == *hash => {
-                    here.found.insert(*object, Zeroizing::new(staged.sealed));
+                    here.found.insert(*object, Hashed::of(staged.sealed));
                     continue;
                 }
                 Ok(_) => {}

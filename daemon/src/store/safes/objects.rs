@@ -186,7 +186,7 @@ impl Store {
             (Some(sealed), _) => sealed,
             (None, Some(place)) => {
                 let folder = self.pieces.state().folders.get(&safe).copied().ok_or_else(damaged)?;
-                let mut found = match self.pieces.read(folder, place, length, &hash) {
+                let found = match self.pieces.read(folder, place, length, &hash) {
                     // What this disk can't read is this piece's matter, and holds up no other.
                     Err(StoreError::Io { what, source }) => {
                         tracing::warn!(what, %source, "contents that wait to be shared can't be read");
@@ -194,7 +194,7 @@ impl Store {
                     }
                     found => found?.ok_or_else(damaged)?,
                 };
-                std::mem::take(&mut *found)
+                found.into_inner()
             }
             (None, None) => return Err(damaged()),
         };

@@ -61,7 +61,7 @@ impl Store {
         };
         let Some((kept, folder)) = look() else { return Ok(PieceHere::Absent) };
         match self.pieces.read(folder, kept.place, kept.length, hash) {
-            Ok(Some(bytes)) => Ok(PieceHere::Right(bytes)),
+            Ok(Some(piece)) => Ok(PieceHere::Right(Zeroizing::new(piece.into_inner()))),
             // It may have made room for others just now.
             Ok(None) | Err(_) => Ok(match look() {
                 Some((now, _)) if now.place == kept.place => PieceHere::Damaged,

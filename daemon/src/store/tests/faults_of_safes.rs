@@ -167,7 +167,7 @@ fn check(data: &Path, what: &str) {
                 assert!(!expected || safe.standing == Standing::Left, "{what}: it was kept");
                 continue;
             };
-            assert_eq!(**found, piece.sealed, "{what}");
+            assert_eq!(found.bytes(), piece.sealed, "{what}");
             let waits = named.contains(&piece.object);
             assert!(waits || safe.standing == Standing::Accepted, "{what}: kept of a safe that was left");
             files.extend(file_of(number));

@@ -52,7 +52,7 @@ fn keep(store: &Store, pieces: &[StagedObject]) {
 fn here(store: &Store, piece: &StagedObject) -> (bool, bool) {
     let here = store.pieces_here(SAFE, &[(piece.object, piece.hash)], usize::MAX).unwrap();
     let found = here.found.get(&piece.object);
-    assert!(found.is_none_or(|found| **found == piece.sealed));
+    assert!(found.is_none_or(|found| found.bytes() == piece.sealed));
     (found.is_some(), here.damaged)
 }
 

@@ -10,13 +10,14 @@ mod ends;
 mod following;
 mod held_back;
 mod invited;
+mod objects;
 mod recovery;
 mod registering;
 mod safes;
 mod told;
 mod user_keys;
 
-pub use safes::fetched_objects;
+pub use objects::fetched_objects;
 
 use std::sync::Arc;
 

@@ -3,18 +3,18 @@
 //! Decides nothing: each is one try, and idempotent. Whether a certificate, a record or a box is
 //! right, whoever asked judges. What is asked for by a hash is compared with it here.
 
-use parsec_protocol::codec;
 use parsec_protocol::ids::{OrganisationId, SafeId, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    AddedBy, JournalPage, LogPage, NewRecord, NewSafe, OBJECT_HEADS_LENGTH_BYTES, ObjectHeads, ObjectIds,
-    ObjectLengths, PostedBoxes, RecordAnswer, RoomWanted, SafeCertificate, SafeEntry, SafeList, SafeLogged,
-    SafeRepair, SafeRepaired, SafeRoom, SafeTotals, path,
+    AddedBy, JournalPage, LogPage, NewRecord, NewSafe, ObjectHeads, ObjectIds, ObjectLengths, PostedBoxes,
+    RecordAnswer, RoomWanted, SafeCertificate, SafeEntry, SafeList, SafeLogged, SafeRepair, SafeRepaired,
+    SafeRoom, SafeTotals, path,
 };
 use parsec_protocol::relay::{Least, MEDIA_TYPE};
 use reqwest::Method;
 
 use super::Member;
+use super::objects::{Arriving, Objects};
 use crate::transport::TransportError;
 use crate::transport::behind::{LagRetry, Seen};
 use crate::transport::http::Call;
@@ -256,30 +256,12 @@ impl Member {
     ///
     /// # Errors
     /// [`TransportError`].
-    pub async fn fetch_objects(
-        &self,
-        safe: SafeId,
-        objects: &ObjectIds,
-    ) -> Result<Vec<(parsec_protocol::ids::ObjectId, Vec<u8>)>, TransportError> {
+    pub async fn fetch_objects(&self, safe: SafeId, objects: &ObjectIds) -> Result<Objects, TransportError> {
         let target = path::safe_objects_fetch(self.organisation(), &safe);
-        let body = self.server.call(self.signed(Call::new(Method::POST, target).with(objects))?).await?;
-        fetched_objects(&body).ok_or(TransportError::Misbehaved("objects are not what their heads say"))
+        let call = self.signed(Call::new(Method::POST, target).with(objects))?;
+        let wrong = || TransportError::Misbehaved("objects are not what their heads say");
+        let mut arriving = Arriving::default();
+        self.server.call_into(call, |bytes| arriving.take(bytes).ok_or_else(wrong)).await?;
+        arriving.finish().ok_or_else(wrong)
     }
-}
-
-/// The objects in the body of an answer: heads first, then the bytes of each; nothing where it is
-/// not exactly those. Nobody has compared them with anything yet.
-#[must_use]
-pub fn fetched_objects(body: &[u8]) -> Option<Vec<(parsec_protocol::ids::ObjectId, Vec<u8>)>> {
-    let (length, rest) = body.split_at_checked(OBJECT_HEADS_LENGTH_BYTES)?;
-    let length = usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
-    let (heads, mut rest) = rest.split_at_checked(length)?;
-    let heads: ObjectHeads = codec::decode(heads, parsec_protocol::relay::OBJECT_HEADS_MAX_BYTES).ok()?;
-    let mut objects = Vec::new();
-    for head in heads.0 {
-        let (object, behind) = rest.split_at_checked(usize::try_from(head.length).ok()?)?;
-        objects.push((head.object, object.to_vec()));
-        rest = behind;
-    }
-    rest.is_empty().then_some(objects)
 }

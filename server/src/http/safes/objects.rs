@@ -304,12 +304,10 @@ pub(super) async fn fetch(
                 ),
             }
         }
-        let mut whole = Vec::with_capacity(heads.body_bytes());
-        whole.extend_from_slice(&heads.before());
-        bodies.iter().for_each(|bytes| whole.extend_from_slice(bytes));
-        Ok(whole)
+        bodies.insert(0, heads.before());
+        Ok(bodies)
     });
-    Ok(body::octets(answer.await?))
+    Ok(body::pieces(answer.await?))
 }
 
 /// Runs what blocks on a thread for that.
