@@ -48,6 +48,10 @@ pub struct Config {
     pub budgets: Budgets,
     /// What the safes of an organisation may hold; one without an entry has what the disk has.
     pub safe_quotas: Vec<SafeQuota>,
+    /// What each safe of some organisations may hold.
+    pub safe_quotas_each: Vec<SafeQuota>,
+    /// What each member of some organisations may have brought into their safes.
+    pub safe_quotas_member: Vec<SafeQuota>,
     /// After a restore: members put back what the logs lost, and nothing new enters one.
     pub repairs_only: bool,
     /// Connections open at once.
@@ -82,6 +86,8 @@ impl Config {
             rates: None,
             budgets: Budgets::default(),
             safe_quotas: Vec::new(),
+            safe_quotas_each: Vec::new(),
+            safe_quotas_member: Vec::new(),
             repairs_only: false,
             connections: CONNECTIONS_DEFAULT,
             ready_file: None,
@@ -199,6 +205,13 @@ pub struct ServeOptions {
     /// the disk has, less 5 % or 4 GiB]
     #[arg(long, value_name = "ORGANISATION:MIB")]
     safe_quota: Vec<SafeQuota>,
+    /// What each safe of an organisation may hold, in MiB [default: no limit]
+    #[arg(long, value_name = "ORGANISATION:MIB")]
+    safe_quota_each: Vec<SafeQuota>,
+    /// What each member of an organisation may have brought into its safes, in MiB [default: no
+    /// limit]
+    #[arg(long, value_name = "ORGANISATION:MIB")]
+    safe_quota_member: Vec<SafeQuota>,
     /// After a restore: take nothing new into the logs until members have put back what it lost
     #[arg(long)]
     repairs_only: bool,
@@ -252,6 +265,11 @@ pub enum ConfigError {
     PublicUrl(AddressError),
 }
 
+/// What the command line gives, where it gives any of it, or what the file has.
+fn given<T>(here: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if here.is_empty() { file } else { here }
+}
+
 impl ServeOptions {
     /// Puts the file's settings under those of the command line.
     ///
@@ -290,7 +308,9 @@ impl ServeOptions {
             budget_administrator: self.budget_administrator.or(file.budget_administrator),
             budget_member: self.budget_member.or(file.budget_member),
             budget_organisation: self.budget_organisation.or(file.budget_organisation),
-            safe_quota: if self.safe_quota.is_empty() { file.safe_quota } else { self.safe_quota },
+            safe_quota: given(self.safe_quota, file.safe_quota),
+            safe_quota_each: given(self.safe_quota_each, file.safe_quota_each),
+            safe_quota_member: given(self.safe_quota_member, file.safe_quota_member),
             repairs_only: self.repairs_only || file.repairs_only,
             connections: self.connections.or(file.connections),
         })
@@ -349,6 +369,8 @@ impl ServeOptions {
                 organisation: self.budget_organisation.unwrap_or(usual.organisation),
             },
             safe_quotas: self.safe_quota,
+            safe_quotas_each: self.safe_quota_each,
+            safe_quotas_member: self.safe_quota_member,
             repairs_only: self.repairs_only,
             connections: self.connections.unwrap_or(CONNECTIONS_DEFAULT),
             ready_file: self.ready_file,

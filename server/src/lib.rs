@@ -190,7 +190,11 @@ impl Server {
         warn_of_room(&objects);
         let app = Arc::new(http::App {
             store,
-            safe_quotas: safes::Quotas::new(&config.safe_quotas),
+            safe_quotas: safes::Quotas::new(
+                &config.safe_quotas,
+                &config.safe_quotas_each,
+                &config.safe_quotas_member,
+            ),
             turns_over: http::TurnsOver::default(),
             past_logs: safes::PastLogs::default(),
             objects: http::Objects { store: objects, publishing: tokio::sync::RwLock::new(()) },

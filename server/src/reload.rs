@@ -83,6 +83,8 @@ impl Reloader {
             ("insecure-plain-http", started.insecure_plain_http != config.insecure_plain_http),
             ("budgets", started.budgets != config.budgets),
             ("safe-quota", started.safe_quotas != config.safe_quotas),
+            ("safe-quota-each", started.safe_quotas_each != config.safe_quotas_each),
+            ("safe-quota-member", started.safe_quotas_member != config.safe_quotas_member),
             ("connections", started.connections != config.connections),
         ]
         .into_iter()

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::object_hash::ObjectHash;
-use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHeads, SafeLogged};
+use parsec_protocol::relay::{
+    ErrorCode, Limited, OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHeads, RoomWanted, SafeLogged, SafeRoom, path,
+};
 use parsec_protocol::safe_log::roles::Role;
 use support::safes::{Object, body, change, heads};
-use support::{Bench, DAY, drawn};
+use support::{Bench, DAY, Member, drawn};
 
 /// The files of a safe's large objects; of none, where there is no folder yet.
 fn files(bench: &Bench, safe: &SafeId) -> Vec<PathBuf> {
@@ -175,6 +177,56 @@ async fn an_organisation_stores_what_it_may_and_a_full_safe_still_changes_its_ke
     let other = bolt.safe(&bench).await;
     bolt.put_objects(&bench, &other, &[second, Object::of(524_304)]).await.done();
     bolt.put_objects(&bench, &other, &[Object::of(524_304)]).await.done();
+}
+
+async fn room(member: &Member, bench: &Bench, safe: &SafeId) -> SafeRoom {
+    let target = path::safe_room(&member.organisation, safe);
+    member.post(bench, &target, &RoomWanted { bytes: 0 }).await.record()
+}
+
+/// Each safe, and each member over all safes, has what the operator says, and a full one still lets
+/// keys change: nobody fills everything for all others.
+#[tokio::test]
+async fn one_safe_and_one_member_have_their_own_limits() {
+    let limit = || vec!["acme:1".parse().unwrap()];
+    let bench = Bench::with(|config| config.safe_quotas_member = limit()).await;
+    let alice = bench.founded().await;
+    let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
+    let (one, other) = (alice.safe(&bench).await, alice.safe(&bench).await);
+    for safe in [&one, &other] {
+        alice.share(&bench, safe, &bob, Role::Manager).await;
+        let object = Object::of(500_000);
+        bob.put_objects(&bench, safe, &[object]).await.done();
+    }
+    let Limited { bytes, limit: most } = room(&bob, &bench, &one).await.member.unwrap();
+    assert!(most == 1_048_576 && (1_000_000..1_010_000).contains(&bytes), "{bytes}");
+    // What bob has brought counts in both; alice has her own.
+    for safe in [&one, &other] {
+        let more = bob.put_objects(&bench, safe, &[Object::of(100_000)]).await;
+        assert_eq!(more.code(), ErrorCode::QuotaReached);
+        alice.put_objects(&bench, safe, &[Object::of(100_000)]).await.done();
+    }
+    let mut left = 0;
+    while bob.put_objects(&bench, &one, &[Object::of(1_000)]).await.status == 204 {
+        left += 1;
+    }
+    assert!(left < 60, "{left}");
+    let view = bob.view(&bench, &one).await;
+    let (asked, ring) = bob.rekey(&bench, &view, Vec::new());
+    bob.put_parts(&bench, &one, &ring).await;
+    bob.append(&bench, &one, &asked).await.record::<SafeLogged>();
+
+    let bench = Bench::with(|config| config.safe_quotas_each = limit()).await;
+    let alice = bench.founded().await;
+    let (full, other) = (alice.safe(&bench).await, alice.safe(&bench).await);
+    alice.put_objects(&bench, &full, &[Object::of(524_304), Object::of(500_000)]).await.done();
+    assert_eq!(
+        alice.put_objects(&bench, &full, &[Object::of(100_000)]).await.code(),
+        ErrorCode::QuotaReached
+    );
+    alice.put_objects(&bench, &other, &[Object::of(524_304), Object::of(500_000)]).await.done();
+    let Limited { bytes, limit: most } = room(&alice, &bench, &full).await.safe.unwrap();
+    assert!(most == 1_048_576 && bytes > 1_024_304 && bytes <= most, "{bytes}");
 }
 
 fn drawn_ids(count: usize) -> Vec<ObjectId> {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind, SafeRoomLeft};
+use parsec_protocol::relay::{Limited, SafeRoom};
 use parsec_protocol::safes::content_ref::CHUNK_BYTES;
 use parsec_protocol::safes::object::OBJECT_TAG_BYTES;
 
@@ -42,19 +43,19 @@ pub(crate) async fn room(
     let (id, wanted) = (safe.id, sealed(bytes));
     let asked = tokio::time::timeout(ASK_WAIT, session.member.safe_room(id, wanted)).await;
     let Ok(Ok(there)) = asked else { return Ok(None) };
-    let waiting = match there.limit {
+    let narrowest = narrowest(&there);
+    let waiting = match narrowest {
         Some(_) => session.store(move |store| store.unsent_bytes(id)).await?,
         None => 0,
     };
-    let free = there.limit.map(|limit| limit.saturating_sub(there.organisation).saturating_sub(waiting));
-    if let (Some(limit), Some(free)) = (there.limit, free)
+    let free = narrowest.map(|(_, of)| of.limit.saturating_sub(of.bytes).saturating_sub(waiting));
+    if let (Some((whose, Limited { bytes, limit })), Some(free)) = (narrowest, free)
         && wanted > free
     {
         let before =
             if waiting > 0 { format!(", and {waiting} wait here to be sent") } else { String::new() };
         let text = format!(
-            "The organisation's limit would be passed: its safes may take {limit} bytes at the server and take {} now{before}, so that {free} are free; this needs {wanted}.",
-            there.organisation
+            "{whose} {limit} bytes at the server and {bytes} are taken now{before}, so that {free} are free; this needs {wanted}."
         );
         let problem = Problem::new(ProblemKind::QuotaReached, text);
         return Err(Problem { hint: MAKE_ROOM.to_owned(), ..problem });
@@ -75,9 +76,34 @@ pub(crate) async fn room(
     }))
 }
 
+/// Of the limits that there are, the one that leaves least, and the beginning of a sentence about
+/// it.
+fn narrowest(there: &SafeRoom) -> Option<(&'static str, Limited)> {
+    let all = there.limit.map(|limit| Limited { bytes: there.organisation, limit });
+    let limits = [
+        ("The organisation's limit would be passed: its safes may take", all),
+        ("The limit of a single safe would be passed: this one may take", there.safe),
+        ("Your own limit would be passed: what you bring into all safes may take", there.member),
+    ];
+    let limits = limits.into_iter().filter_map(|(whose, of)| Some((whose, of?)));
+    limits.min_by_key(|(_, of)| of.limit.saturating_sub(of.bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_that_leaves_least_is_named() {
+        let none = SafeRoom { organisation: 90, limit: None, disk: true, safe: None, member: None };
+        assert!(narrowest(&none).is_none());
+        let all = SafeRoom { limit: Some(100), safe: Some(Limited { bytes: 1, limit: 20 }), ..none };
+        let of = |there: SafeRoom| narrowest(&there).map(|(whose, of)| (&whose[..8], of.limit));
+        assert_eq!(of(all), Some(("The orga", 100)));
+        assert_eq!(of(SafeRoom { organisation: 80, ..all }), Some(("The limi", 20)));
+        let member = Some(Limited { bytes: 7, limit: 5 });
+        assert_eq!(of(SafeRoom { member, ..all }), Some(("Your own", 5)), "passed already");
+    }
 
     #[test]
     fn contents_never_take_less_than_their_bytes_and_a_tag_for_each_piece() {

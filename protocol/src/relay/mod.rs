@@ -35,10 +35,10 @@ pub use least::{Least, Reaches};
 pub use recovery::{NewOwnDevice, RootKey};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
 pub use safes::{
-    AddedBy, EVENT_SAFE, JOURNAL_PAGE_MAX_BYTES, JournalPage, NEW_SAFE_MAX_BYTES, NewRecord, NewSafe,
-    OBJECT_FETCH_MAX, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, OBJECT_MISSING_MAX, OBJECTS_MAX,
-    OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectLengths, ObjectsFault, POSTED_BOXES_MAX,
-    PostedBox, PostedBoxes, RECORD_CALL_MAX_BYTES, RecordAnswer, RepairItem, RoomWanted,
+    AddedBy, EVENT_SAFE, JOURNAL_PAGE_MAX_BYTES, JournalPage, Limited, NEW_SAFE_MAX_BYTES, NewRecord,
+    NewSafe, OBJECT_FETCH_MAX, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, OBJECT_MISSING_MAX,
+    OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectLengths, ObjectsFault,
+    POSTED_BOXES_MAX, PostedBox, PostedBoxes, RECORD_CALL_MAX_BYTES, RecordAnswer, RepairItem, RoomWanted,
     SAFE_CERTIFICATE_CALL_MAX_BYTES, SAFE_PAGE_MAX, SAFE_REPAIR_ITEMS_MAX, SAFE_REPAIR_MAX_BYTES,
     SafeCertificate, SafeEntry, SafeHint, SafeList, SafeLogPage, SafeLogged, SafeRepair, SafeRepaired,
     SafeRoom, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes,

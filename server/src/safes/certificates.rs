@@ -180,7 +180,7 @@ fn take_in(
     check_seen(tx, log, payload.seen.count)?;
     terms.quotas.admit(
         tx,
-        asking.of.organisation,
+        asking.bringer(),
         comes.bytes().saturating_add(certificate.bytes().len()),
         Wish::Keys,
     )?;

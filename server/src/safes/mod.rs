@@ -30,6 +30,7 @@ pub(crate) use objects::{
     Presence, Wanted, added, expired, fetched, kept, presence, put as put_objects, wanted,
 };
 pub(crate) use past::PastLogs;
+use quota::Bringer;
 pub(crate) use quota::{Quotas, is_room, warn_of_room};
 pub use quota::{SafeQuota, SafeQuotaError};
 pub(crate) use records::{Posted, post, read as read_record};
@@ -54,6 +55,13 @@ pub(crate) struct Asking<'a> {
     pub(crate) of: SafeKey<'a>,
     pub(crate) device: DeviceId,
     pub(crate) user: UserId,
+}
+
+impl<'a> Asking<'a> {
+    /// As somebody who brings something of their own.
+    const fn bringer(&self) -> Bringer<'a> {
+        Bringer { of: self.of, user: Some(self.user) }
+    }
 }
 
 /// By what an item is taken or refused, beside the rules.

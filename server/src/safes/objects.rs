@@ -53,7 +53,7 @@ pub(crate) fn wanted(
         }
     }
     if bytes > 0 {
-        terms.quotas.admit(tx, asking.of.organisation, bytes, Wish::Contents)?;
+        terms.quotas.admit(tx, asking.bringer(), bytes, Wish::Contents)?;
     }
     Ok(wanted)
 }

@@ -1,17 +1,19 @@
-//! How much the safes of an organisation may hold.
+//! How much the safes of an organisation may hold, each of them, and what one member brings.
 //!
-//! Decides by the operator's limit for the organisation, where there is one, and by the disk. Keys
-//! have a tenth beyond the limit: a full safe must not keep anybody from being removed from it.
+//! Decides by the operator's limits for the organisation, where there are any, and by the disk.
+//! Keys have a tenth beyond each limit: a full safe must not keep anybody from being removed.
+//! What members put back into a server that has lost it counts against nobody's own limit.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use parsec_protocol::ids::OrganisationId;
-use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::ids::{OrganisationId, UserId};
+use parsec_protocol::relay::{ErrorCode, Limited};
 
 use crate::errors::Refusal;
 use crate::objects::Room;
 use crate::store::Tx;
+use crate::store::safes::SafeKey;
 
 const MEBIBYTE: u64 = 1_024 * 1_024;
 /// Of so many bytes of the disk, one stays free: the database and its log need room, too.
@@ -22,13 +24,13 @@ const FREE_MAX: u64 = 4_096 * MEBIBYTE;
 /// Keys may go beyond the limit by one of so many bytes.
 const KEYS_SHARE: u64 = 10;
 
-/// What one organisation's safes may hold.
+/// A limit for one organisation: of all its safes, of each, or of what each member has brought.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct SafeQuota {
     /// Name of the organisation.
     pub organisation: OrganisationId,
-    /// Limit of all its safes together, in bytes.
+    /// The limit, in bytes.
     pub bytes: u64,
 }
 
@@ -63,36 +65,82 @@ pub(crate) enum Wish {
     Keys,
 }
 
+/// Who brings something, and into which safe.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bringer<'a> {
+    pub(super) of: SafeKey<'a>,
+    /// None where it is put back: somebody else brought it once.
+    pub(super) user: Option<UserId>,
+}
+
 /// The limits of all organisations that have one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Quotas(BTreeMap<OrganisationId, u64>);
+pub(crate) struct Quotas {
+    organisations: BTreeMap<OrganisationId, u64>,
+    each: BTreeMap<OrganisationId, u64>,
+    members: BTreeMap<OrganisationId, u64>,
+}
 
 impl Quotas {
-    /// The operator's limits; of two for one organisation, the last.
-    pub(crate) fn new(quotas: &[SafeQuota]) -> Self {
-        Self(quotas.iter().map(|quota| (quota.organisation.clone(), quota.bytes)).collect())
+    /// The operator's limits of all safes of an organisation, of each of them, and of what each
+    /// member has brought; of two of one kind for one organisation, the last.
+    pub(crate) fn new(organisations: &[SafeQuota], each: &[SafeQuota], members: &[SafeQuota]) -> Self {
+        let by_name = |quotas: &[SafeQuota]| {
+            quotas.iter().map(|quota| (quota.organisation.clone(), quota.bytes)).collect()
+        };
+        let [organisations, each, members] = [organisations, each, members].map(by_name);
+        Self { organisations, each, members }
     }
 
     /// The limit of an organisation, where it has one.
     pub(super) fn of(&self, organisation: &OrganisationId) -> Option<u64> {
-        self.0.get(organisation).copied()
+        self.organisations.get(organisation).copied()
+    }
+
+    /// What a safe takes of what each may, where that is limited.
+    pub(super) fn of_safe(&self, tx: &dyn Tx, of: SafeKey<'_>) -> Result<Option<Limited>, Refusal> {
+        let Some(limit) = self.each.get(of.organisation).copied() else { return Ok(None) };
+        Ok(Some(Limited { bytes: tx.bytes_of_safe(of)?, limit }))
+    }
+
+    /// What a member has brought of what each may, where that is limited.
+    pub(super) fn of_member(
+        &self,
+        tx: &dyn Tx,
+        organisation: &OrganisationId,
+        user: &UserId,
+    ) -> Result<Option<Limited>, Refusal> {
+        let Some(limit) = self.members.get(organisation).copied() else { return Ok(None) };
+        Ok(Some(Limited { bytes: tx.bytes_of_member(organisation, user)?, limit }))
     }
 
     /// Refuses what would not fit.
     pub(super) fn admit(
         &self,
         tx: &dyn Tx,
-        organisation: &OrganisationId,
+        bringer: Bringer<'_>,
         more: usize,
         wish: Wish,
     ) -> Result<(), Refusal> {
-        let Some(limit) = self.0.get(organisation) else { return Ok(()) };
-        let limit = match wish {
-            Wish::Contents => *limit,
-            Wish::Keys => limit.saturating_add(limit / KEYS_SHARE),
+        let organisation = bringer.of.organisation;
+        let all = match self.of(organisation) {
+            Some(limit) => Some(Limited { bytes: tx.safe_bytes(organisation)?, limit }),
+            None => None,
         };
+        let member = match &bringer.user {
+            Some(user) => self.of_member(tx, organisation, user)?,
+            None => None,
+        };
+        let each = self.of_safe(tx, bringer.of)?;
         let more = u64::try_from(more).unwrap_or(u64::MAX);
-        let fits = tx.safe_bytes(organisation)?.saturating_add(more) <= limit;
+        let fits = |Limited { bytes, limit }| {
+            let limit = match wish {
+                Wish::Contents => limit,
+                Wish::Keys => u64::saturating_add(limit, limit / KEYS_SHARE),
+            };
+            u64::saturating_add(bytes, more) <= limit
+        };
+        let fits = [all, each, member].into_iter().flatten().all(fits);
         if fits { Ok(()) } else { Err(ErrorCode::QuotaReached.into()) }
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn post(
     // What makes room, or takes back what somebody has thrown away, is let in where a safe is full.
     let frees = payload.adds.is_empty() && (role.manages() || !payload.keeps.is_empty());
     let wish = if frees { Wish::Keys } else { Wish::Contents };
-    terms.quotas.admit(tx, of.organisation, record.bytes().len(), wish)?;
+    terms.quotas.admit(tx, asking.bringer(), record.bytes().len(), wish)?;
     let judged = {
         let view = StoredSafe { tx, of, row: Some(&safe) };
         judge_record(&view, &log.view(tx), || Some(record))

@@ -22,7 +22,7 @@ use super::access::counting;
 use super::certificates::{Comes, check_counts};
 use super::faults::{Kind, not_accepted};
 use super::past::{Past, is_still};
-use super::quota::Wish;
+use super::quota::{Bringer, Wish};
 use super::records::drop_objects;
 use super::turns::{self, Admission};
 use super::view::StoredSafe;
@@ -213,7 +213,7 @@ impl At<'_> {
         }
         self.check(payload.time, payload.seen.count)?;
         let bytes = comes.bytes().saturating_add(certificate.bytes().len());
-        self.terms.quotas.admit(tx, of.organisation, bytes, Wish::Keys)?;
+        self.terms.quotas.admit(tx, Bringer { of, user: None }, bytes, Wish::Keys)?;
         let judged = {
             let view = StoredSafe { tx, of, row: self.safe };
             judge_certificate(&view, &Past(self.past), || Some(certificate))
@@ -277,7 +277,7 @@ impl At<'_> {
             return Err(ErrorCode::SafeConflict.into());
         }
         self.check(payload.time, payload.seen.count)?;
-        self.terms.quotas.admit(tx, of.organisation, record.bytes().len(), Wish::Contents)?;
+        self.terms.quotas.admit(tx, Bringer { of, user: None }, record.bytes().len(), Wish::Contents)?;
         let judged = {
             let view = StoredSafe { tx, of, row: Some(safe) };
             judge_record(&view, &Past(self.past), || Some(record))

@@ -118,7 +118,7 @@ pub(crate) fn put_part(
         return Err(ErrorCode::RingRefused.into());
     }
     if tx.part(asking.of, named)?.is_none() {
-        terms.quotas.admit(tx, asking.of.organisation, bytes.len(), Wish::Keys)?;
+        terms.quotas.admit(tx, asking.bringer(), bytes.len(), Wish::Keys)?;
     }
     keep_new_part(tx, asking, bytes, terms.now)
 }
@@ -144,7 +144,7 @@ pub(crate) fn post_box(
     if sealed.len() != SECRET_BOX_BYTES || tx.role(asking.of, user)?.is_none() {
         return Err(ErrorCode::BoxesRefused.into());
     }
-    terms.quotas.admit(tx, asking.of.organisation, sealed.len(), Wish::Keys)?;
+    terms.quotas.admit(tx, asking.bringer(), sealed.len(), Wish::Keys)?;
     let posted = PostedBox { author: asking.user, sealed: ByteVec::from(sealed.to_vec()) };
     Ok(tx.post_box(asking.of, epoch, user, &posted, terms.now)?)
 }

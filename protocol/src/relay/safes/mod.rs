@@ -25,7 +25,7 @@ pub use objects::{
 };
 pub use repair::{RepairItem, SAFE_REPAIR_ITEMS_MAX, SAFE_REPAIR_MAX_BYTES, SafeRepair, SafeRepaired};
 pub use totals::{
-    AddedBy, ObjectLengths, RoomWanted, SafeRoom, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes,
+    AddedBy, Limited, ObjectLengths, RoomWanted, SafeRoom, SafeTotals, Sum, TOTALS_USERS_MAX, UserBytes,
 };
 
 /// Safes in one answer of the list: some 250 KB a page.

@@ -94,6 +94,23 @@ pub struct SafeRoom {
     /// Whether the server's disk has room for it. How full that is, nobody is told.
     #[n(2)]
     pub disk: bool,
+    /// What the safe takes, where the operator limits each one.
+    #[n(3)]
+    pub safe: Option<Limited>,
+    /// What the caller's user has brought into all safes, where the operator limits that.
+    #[n(4)]
+    pub member: Option<Limited>,
+}
+
+/// How much of a limit is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Limited {
+    /// Bytes that count against it.
+    #[n(0)]
+    pub bytes: u64,
+    /// The operator's limit, in bytes.
+    #[n(1)]
+    pub limit: u64,
 }
 
 /// The record whose objects are to count as added, where the server takes them for such that no

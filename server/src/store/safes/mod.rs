@@ -156,6 +156,10 @@ pub(crate) trait SafeRows: ObjectRows + RepairRows {
 
     /// Bytes of all safes of an organisation.
     fn safe_bytes(&self, organisation: &OrganisationId) -> Result<u64, StoreError>;
+    /// Bytes of one safe; 0 where there is none.
+    fn bytes_of_safe(&self, of: SafeKey<'_>) -> Result<u64, StoreError>;
+    /// Bytes that a member has brought into all safes, those included where they are no more.
+    fn bytes_of_member(&self, organisation: &OrganisationId, user: &UserId) -> Result<u64, StoreError>;
     /// What a safe takes, and the `most` users who brought most of it; nothing where there is no
     /// such safe.
     fn safe_totals(&self, of: SafeKey<'_>, most: usize) -> Result<Option<SafeTotals>, StoreError>;

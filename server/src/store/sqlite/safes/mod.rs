@@ -27,7 +27,7 @@ pub(super) use repair::{
     set_restored,
 };
 pub(super) use rings::{insert_ring, keep_part, part, post_box, posted, put_part, remove_due_parts, ring};
-pub(super) use totals::totals;
+pub(super) use totals::{bytes_of_member, bytes_of_safe, totals};
 pub(super) use turns::{next_turn, races, set_races, set_turn, turn};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};

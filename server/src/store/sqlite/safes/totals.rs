@@ -3,7 +3,7 @@
 //! Decides nothing. Each part is summed from its rows; the figure itself is the one that triggers
 //! keep, so that a row which they missed shows.
 
-use parsec_protocol::ids::UserId;
+use parsec_protocol::ids::{OrganisationId, UserId};
 use parsec_protocol::relay::{SafeTotals, Sum, UserBytes};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -41,6 +41,29 @@ fn users(sql: &Connection, of: SafeKey<'_>, most: usize) -> Result<Vec<UserBytes
     let read =
         |(user, count)| Ok(UserBytes { user: UserId::from_bytes(bytes(user)?), bytes: unstored(count) });
     rows.into_iter().map(read).collect()
+}
+
+/// The figure of one safe; 0 where there is none.
+pub(in super::super) fn bytes_of_safe(sql: &Connection, of: SafeKey<'_>) -> Result<u64, StoreError> {
+    let mut select = sql.prepare_cached("SELECT bytes FROM safe WHERE organisation = ?1 AND safe = ?2")?;
+    let figure = select.query_row(named(&of), |row| row.get(0).map(unstored)).optional()?;
+    Ok(figure.unwrap_or_default())
+}
+
+/// What a user has brought into all safes that they are in or were: found by these, which are a
+/// thousand at most, and not by looking through all of the organisation's.
+pub(in super::super) fn bytes_of_member(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    user: &UserId,
+) -> Result<u64, StoreError> {
+    let mut select = sql.prepare_cached(
+        "SELECT ifnull(sum(u.bytes), 0) FROM safe_member AS m
+         CROSS JOIN safe_usage AS u
+             ON u.organisation = m.organisation AND u.safe = m.safe AND u.user = m.user
+         WHERE m.organisation = ?1 AND m.user = ?2",
+    )?;
+    Ok(select.query_row(params![organisation.as_str(), user.as_bytes()], |row| row.get(0).map(unstored))?)
 }
 
 /// What a safe takes; nothing where there is none. The organisation's limit is the operator's, and

@@ -204,6 +204,14 @@ impl SafeRows for Transaction<'_> {
         safes::safe_bytes(self.sql(), organisation)
     }
 
+    fn bytes_of_safe(&self, of: SafeKey<'_>) -> Result<u64, StoreError> {
+        safes::bytes_of_safe(self.sql(), of)
+    }
+
+    fn bytes_of_member(&self, organisation: &OrganisationId, user: &UserId) -> Result<u64, StoreError> {
+        safes::bytes_of_member(self.sql(), organisation, user)
+    }
+
     fn safe_totals(&self, of: SafeKey<'_>, most: usize) -> Result<Option<SafeTotals>, StoreError> {
         safes::totals(self.sql(), of, most)
     }
