@@ -17,7 +17,7 @@ use rustix::fs::{FileType, fstat};
 
 use super::here::Filling;
 use super::status::{Wanted, until};
-use super::{as_it_was, choose};
+use super::{as_it_was, blame, choose};
 use crate::contents::{self, Taken};
 use crate::safes::acts::{self, Done, Sealed};
 use crate::safes::earlier::Until;
@@ -340,8 +340,14 @@ pub async fn get(session: &Session, params: FileGet, file: File) -> Result<FileG
         };
         (shown, content, memory.standing == Standing::Left)
     };
-    let bytes = contents::give(session, &safe, content, file).await;
-    let bytes = bytes.map_err(|problem| of_who_left(left, problem))?;
+    let bytes = match contents::give(session, &safe, content.clone(), file).await {
+        Ok(bytes) => bytes,
+        Err(problem) => {
+            let version = params.version.or(shown.version);
+            let problem = blame::told(session, &safe, (&content, version), problem).await;
+            return Err(of_who_left(left, problem));
+        }
+    };
     Ok(FileGot { bytes, file: shown })
 }
 

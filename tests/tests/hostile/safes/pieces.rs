@@ -307,3 +307,35 @@ fn what_a_member_seals_that_is_no_file_is_not_let_out_and_names_the_member() {
     let alarm = until_alarm(&shared.fixture.alice, ProblemKind::SafeUntrusted);
     assert!(alarm.problem.message.contains("Bob"), "{alarm:?}");
 }
+
+/// What stands behind a page no record judges: a page that names what was never put is the fault of
+/// who wrote it, and they are named; the server has lost nothing.
+#[test]
+fn a_page_that_names_what_no_record_added_names_its_author() {
+    let mut shared = Shared::with(SafeRole::Contributor);
+    let safe = shared.safe;
+    shared.alice().sync();
+    let bob = Insider::of(&mut shared.bob, BOB_PASSWORD, &shared.fixture.server);
+    let truth = bytes(8, 17 * LENGTH);
+    for (name, left_out) in [("whole", None), ("none", Some(1))] {
+        let mut view = bob.view(safe);
+        let mut sealed = bob.sealed(&view, &truth);
+        assert!(matches!(sealed.content.references, References::Paged(_)));
+        if let Some(left_out) = left_out {
+            let _ = sealed.objects.remove(left_out);
+        }
+        bob.put_objects(safe, &sealed.objects).unwrap();
+        let mut payload = bob.next_record(&view);
+        payload.adds = Insider::ids(&sealed);
+        let record = bob.write(&mut view, payload, vec![file(safe, name, sealed.content.clone())]);
+        let _ = bob.posted(safe, &record);
+    }
+    shared.alice().sync();
+    assert!(shared.alice().get("/whole").unwrap() == truth, "the twin without a fault");
+    let Err(Failed::Problem(problem)) = shared.alice().get("/none") else { panic!("it is no file") };
+    assert_eq!(problem.name, ProblemKind::SafeUntrusted, "{problem:?}");
+    assert!(problem.message.contains("no change has added it"), "{problem:?}");
+    assert!(problem.message.contains("Bob"), "{problem:?}");
+    let alarm = until_alarm(&shared.fixture.alice, ProblemKind::SafeUntrusted);
+    assert_eq!(alarm.problem.message, problem.message);
+}
