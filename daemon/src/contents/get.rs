@@ -1,13 +1,18 @@
 //! From sealed objects into an open file.
 //!
-//! Decides in which order objects are asked for: a few at a time, the next ones while the last are
-//! written, so that memory is bounded whatever the size. Refuses to write a single byte that was
-//! not verified: each piece has its hash compared, is opened, and has the length that its place
-//! asks for, before any of it leaves. What was written before a failure is a true beginning.
+//! Decides in which order objects are asked for: a few at a time, the next ones while those before
+//! are still on their way or written, so that memory is bounded whatever the size. Refuses to write
+//! a single byte that was not verified: each piece has its hash compared, is opened, and has the
+//! length that its place asks for, before any of it leaves. What was written before a failure is a
+//! true beginning.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::limits::OBJECT_MAX_BYTES;
 use parsec_protocol::safes::content::{
@@ -23,8 +28,11 @@ use super::open_file::{FileError, OpenFile};
 use super::stop::stop;
 use crate::os::blocking_in;
 
-/// Pieces that are asked for at once: 4 MiB, and as much again while they are written.
-const WINDOW: u64 = 8;
+/// Pieces that are asked for together: 2 MiB.
+const WINDOW: u64 = 4;
+/// Windows that are asked for, or have come and wait, while one is written: where nothing is slow.
+/// Together with that one 8 MiB.
+pub(super) const AHEAD: usize = 3;
 /// Zeros that are written at once where a hole can't be left.
 static ZEROS: [u8; 65_536] = [0; 65_536];
 
@@ -40,6 +48,11 @@ pub(crate) trait Objects: Sync {
         wanted: &[Reference],
         most: usize,
     ) -> impl Future<Output = Result<Vec<Hashed>, Problem>> + Send;
+
+    /// Windows that may be asked for at once: one, where it is not known how fast they come.
+    fn ahead(&self) -> usize {
+        1
+    }
 
     /// A page was opened, with these references in it.
     fn opened(&self, _page: &Reference, _references: &[Option<Reference>]) {}
@@ -97,27 +110,46 @@ impl<'a, O: Objects> Pieces<'a, O> {
         Self { objects, keys, content, next: 0, page: None }
     }
 
+    /// The next window, whole; empty behind the last.
     pub(super) async fn window(&mut self) -> Result<Vec<Piece>, Problem> {
+        let places = self.places().await?;
+        self.bring(places).await
+    }
+
+    /// Where the pieces of the next window are; none behind the last.
+    async fn places(&mut self) -> Result<Vec<(u64, Option<Reference>)>, Problem> {
         let end = self.next.saturating_add(WINDOW).min(chunks(self.content.size));
         let mut places = Vec::new();
         for number in self.next..end {
             places.push((number, self.reference(number).await?));
         }
         self.next = end;
-        let wanted: Vec<Reference> = places.iter().filter_map(|(_, reference)| *reference).collect();
-        let mut came = if wanted.is_empty() {
-            Vec::new().into_iter()
-        } else {
-            self.objects.fetch(&wanted, wanted.len().saturating_mul(OBJECT_MAX_BYTES)).await?.into_iter()
-        };
-        let lost = || Problem::new(ProblemKind::ContentsUnavailable, "A part of the contents did not come.");
-        places
-            .into_iter()
-            .map(|(number, reference)| {
-                let found = reference.map(|reference| Some((reference, came.next()?)));
-                found.map_or(Ok((number, None)), |found| Ok((number, Some(found.ok_or_else(lost)?))))
-            })
-            .collect()
+        Ok(places)
+    }
+
+    /// The pieces that are there.
+    fn bring(
+        &self,
+        places: Vec<(u64, Option<Reference>)>,
+    ) -> impl Future<Output = Result<Vec<Piece>, Problem>> + Send + use<'a, O> {
+        let objects = self.objects;
+        async move {
+            let wanted: Vec<Reference> = places.iter().filter_map(|(_, reference)| *reference).collect();
+            let mut came = if wanted.is_empty() {
+                Vec::new().into_iter()
+            } else {
+                objects.fetch(&wanted, wanted.len().saturating_mul(OBJECT_MAX_BYTES)).await?.into_iter()
+            };
+            let lost =
+                || Problem::new(ProblemKind::ContentsUnavailable, "A part of the contents did not come.");
+            places
+                .into_iter()
+                .map(|(number, reference)| {
+                    let found = reference.map(|reference| Some((reference, came.next()?)));
+                    found.map_or(Ok((number, None)), |found| Ok((number, Some(found.ok_or_else(lost)?))))
+                })
+                .collect()
+        }
     }
 
     async fn reference(&mut self, number: u64) -> Result<Option<Reference>, Problem> {
@@ -228,12 +260,40 @@ pub(crate) async fn get<O: Objects>(
     let file = OpenFile::to_write(file, stop)?;
     let mut sink = Sink::new(file, Arc::clone(&keys), content.size)?;
     let mut pieces = Pieces::new(objects, &keys, content);
-    let mut window = pieces.window().await?;
-    while !window.is_empty() {
-        let writing = blocking_in(tasks, move || sink.write(window).map(|()| sink));
-        let (written, next) = tokio::join!(writing, pieces.window());
-        (sink, window) = (written?, next?);
+    // In their order, however they come: those on their way, and those that have come.
+    let (mut coming, mut come) = (FuturesOrdered::new(), VecDeque::new());
+    let mut ended = Ok(());
+    loop {
+        while ended.is_ok() && coming.len().saturating_add(come.len()) < objects.ahead() {
+            match pieces.places().await {
+                Ok(places) if places.is_empty() => break,
+                Ok(places) => coming.push_back(pieces.bring(places)),
+                // What comes before it is written all the same.
+                Err(problem) => ended = Err(problem),
+            }
+        }
+        let window = match come.pop_front() {
+            Some(window) => window,
+            None => match coming.next().await {
+                Some(window) => window?,
+                None => break,
+            },
+        };
+        let mut writing = pin!(blocking_in(tasks, move || sink.write(window).map(|()| sink)));
+        sink = loop {
+            tokio::select! {
+                written = &mut writing => break written?,
+                Some(window) = coming.next(), if !coming.is_empty() => match window {
+                    Ok(window) => come.push_back(window),
+                    Err(problem) => {
+                        ended = Err(problem);
+                        coming.clear();
+                    }
+                },
+            }
+        };
     }
+    ended?;
     blocking_in(tasks, move || sink.finish()).await?;
     drop(stopper);
     Ok(content.size)

@@ -227,6 +227,8 @@ struct HereAndThere<'a> {
     brisk: AtomicBool,
     /// Whether nothing is fetched that is not here.
     here_alone: bool,
+    /// Whether all that was asked for last was here.
+    is_here: AtomicBool,
 }
 
 /// Counts bytes that have come against those that may. References don't say how large their objects
@@ -247,8 +249,8 @@ type Came = (ObjectId, Hashed);
 
 impl<'a> HereAndThere<'a> {
     const fn new(session: &'a Session, safe: &'a OpenSafe) -> Self {
-        let (keeping, brisk) = (&safe.keeping, AtomicBool::new(false));
-        Self { session, safe: safe.id, keeping, brisk, here_alone: false }
+        let [brisk, is_here] = [const { AtomicBool::new(false) }; 2];
+        Self { session, safe: safe.id, keeping: &safe.keeping, brisk, is_here, here_alone: false }
     }
 
     /// Brings pieces: those that the server has, and where it is away or lacks some, those that
@@ -358,6 +360,11 @@ impl<'a> HereAndThere<'a> {
 }
 
 impl Objects for HereAndThere<'_> {
+    fn ahead(&self) -> usize {
+        let is_fast = self.is_here.load(Ordering::Relaxed) || self.brisk.load(Ordering::Relaxed);
+        if is_fast { get::AHEAD } else { 1 }
+    }
+
     fn opened(&self, page: &Reference, references: &[Option<Reference>]) {
         self.keeping.know_page(page.object, Arc::new(references.to_vec()));
     }
@@ -373,6 +380,7 @@ impl Objects for HereAndThere<'_> {
         found.values().try_for_each(|piece| take_room(&left, piece.bytes().len()))?;
         let missing: Vec<ObjectId> =
             hashes.keys().copied().filter(|object| !found.contains_key(object)).collect();
+        self.is_here.store(missing.is_empty(), Ordering::Relaxed);
         if self.here_alone && !missing.is_empty() {
             let text = "The contents are not on this device, and are not fetched for who asks.";
             return Err(Problem::new(ProblemKind::ContentsUnavailable, text));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parsec_protocol::control::{Problem, ProblemKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that one file takes on its way: two windows of pieces of 4 MiB each, or a batch of sealed
+/// Bytes that one file takes on its way: four windows of pieces of 2 MiB each, or a batch of sealed
 /// objects of as much and the chunks that are read and compared beside it, and what is between.
 const ONE_BYTES: usize = 10 * 1_024 * 1_024;
 /// Bytes of all of them: eight files at once keep disk and network busy.

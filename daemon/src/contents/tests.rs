@@ -6,7 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::codec;
@@ -18,7 +18,6 @@ use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, PAGE_REFERENCES,
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsec_protocol::safes::object::{Hashed, ObjectKind, seal};
 use tokio_util::task::TaskTracker;
-use zeroize::Zeroizing;
 
 use super::get::{self, Objects};
 use super::many;
@@ -194,9 +193,61 @@ async fn files_pipes_and_sockets_come_back_as_they_were() {
             get_into(&memory, &taken.content, writer).await.unwrap();
             assert!(reading.await.unwrap() == text, "{length} bytes, socket: {socket}");
         }
-        // Two windows of sealed pieces and no more, whatever the size.
-        assert!(*memory.most.lock().unwrap() <= 8 * (CHUNK + 16));
+        // A window of sealed pieces and no more, whatever the size.
+        assert!(*memory.most.lock().unwrap() <= 4 * (CHUNK + 16));
     }
+}
+
+/// Objects of which those that were asked for last come first.
+#[derive(Default)]
+struct Late {
+    memory: Memory,
+    asked: AtomicUsize,
+    /// Fetches that nobody has had the objects of yet, and the most of them.
+    open: Mutex<(usize, usize)>,
+}
+
+impl Objects for Late {
+    fn ahead(&self) -> usize {
+        get::AHEAD
+    }
+
+    async fn fetch(&self, wanted: &[Reference], most: usize) -> Result<Vec<Hashed>, Problem> {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut open = self.open.lock().unwrap();
+            open.0 += 1;
+            open.1 = open.1.max(open.0);
+        }
+        for _ in 0..100 - 10 * (number % 10) {
+            tokio::task::yield_now().await;
+        }
+        self.open.lock().unwrap().0 -= 1;
+        self.memory.fetch(wanted, most).await
+    }
+}
+
+/// However windows come, they are written in their order, no more than some are on their way, and
+/// what was written before one that is wrong is a true beginning.
+#[tokio::test]
+async fn windows_that_come_in_any_order_are_written_in_theirs() {
+    let (late, text) = (Late::default(), bytes(40 * CHUNK + 9));
+    let taken = put_from(&late.memory, file_of(&text), None).unwrap();
+    let get_it = || async {
+        let file = tempfile::tempfile().unwrap();
+        let into = file.try_clone().unwrap().into();
+        let got = get::get(&TaskTracker::new(), &late, Arc::new(keys()), &taken.content, into).await;
+        (got, written(file))
+    };
+    let (got, all) = get_it().await;
+    assert!(got.is_ok() && all == text);
+    assert_eq!(late.open.lock().unwrap().1, get::AHEAD);
+    // One in the middle is another.
+    let broken = taken.objects[21];
+    late.memory.objects.lock().unwrap().get_mut(&broken).unwrap()[5] ^= 1;
+    let (got, beginning) = get_it().await;
+    assert_eq!(got.unwrap_err().name, ProblemKind::ContentsDamaged);
+    assert!(text.starts_with(&beginning) && beginning.len() == 21 * CHUNK, "{}", beginning.len());
 }
 
 /// What a program has read of its own file before is not read again; what it had written stays.

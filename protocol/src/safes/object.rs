@@ -197,7 +197,7 @@ impl Hashed {
         &self.hash
     }
 
-    /// The sealed bytes.
+    /// The sealed bytes, as they came in.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -1,7 +1,7 @@
 //! How much the safes of an organisation may hold, each of them, and what one member brings.
 //!
-//! Decides by the operator's limits for the organisation, where there are any, and by the disk. Keys
-//! have a tenth beyond each limit: a full safe must not keep anybody from being removed from it.
+//! Decides by the operator's limits for the organisation, where there are any, and by the disk.
+//! Keys have a tenth beyond each limit: a full safe must not keep anybody from being removed.
 //! What members put back into a server that has lost it counts against nobody's own limit.
 
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! What a safe takes, for its members.
 //!
 //! Decides who is told: every member, of the whole safe, of the organisation its sum and its limit,
-//! and of what they have brought themselves. Refuses to tell how full the disk is: others' organisations are on it, too. It says
-//! whether it has room for what somebody is about to bring.
+//! and of what they have brought themselves. Refuses to tell how full the disk is: others'
+//! organisations are on it, too. It says whether it has room for what somebody is about to bring.
 
 use parsec_protocol::ids::ObjectId;
 use parsec_protocol::relay::{ErrorCode, ObjectLengths, SafeRoom, SafeTotals, TOTALS_USERS_MAX};

@@ -2,7 +2,7 @@
 //!
 //! Decides whether a page names a piece that is none of the safe's: no record judges what stands
 //! behind a page, so that whoever wrote it can name what never was. Without this the server would
-//! be said to have lost it. Refuses to name anybody but the device whose record brought the content.
+//! be said to have lost it. Refuses to name anybody but the device whose record brought it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use parsec_protocol::ids::OperationId;
 use parsec_protocol::safes::content_ref::{Content, References};
 use parsec_protocol::safes::tree::Tree as _;
 
-use super::past::brought;
+use super::brought::brought;
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::names::Names;
@@ -47,7 +47,9 @@ pub(super) async fn told(
     } else {
         problem
     };
-    let Some(version) = version.filter(|_| problem.name == ProblemKind::SafeUntrusted) else { return problem };
+    let Some(version) = version.filter(|_| problem.name == ProblemKind::SafeUntrusted) else {
+        return problem;
+    };
     let (keys, to) = {
         let memory = safe.memory().await;
         (memory.keys.copied(), memory.base.seq())

@@ -6,6 +6,7 @@
 pub mod archiving;
 mod as_it_was;
 mod blame;
+mod brought;
 pub mod confirm;
 pub mod files;
 mod here;

@@ -1,8 +1,7 @@
 //! `file.history`, `file.restore` and `trash.…`: the past of a safe.
 //!
-//! Decides who is said to have written a content, and when: by the record of the journal that
-//! brought it, the first that names its operation, since a later one may repeat the name. Refuses
-//! to guess where this device can't read that record.
+//! Decides how much of it one answer has. Refuses to say who wrote what where this device can't
+//! read the record that brought it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -12,66 +11,19 @@ use parsec_protocol::control::{
     FileChanged, FileEntry, FileHistory, FileHistoryResult, FileRestore, FileVersion, PAST_PAGE_MAX, Problem,
     ProblemKind, TrashEntry, TrashList, TrashListResult, TrashRestore,
 };
-use parsec_protocol::ids::{DeviceId, EntryId, OperationId, SafeId, Timestamp, UserId};
-use parsec_protocol::safe_log::record;
-use parsec_protocol::safes::keys::SafeKeys;
-use parsec_protocol::safes::seal::open_record;
+use parsec_protocol::ids::{DeviceId, EntryId, OperationId, Timestamp, UserId};
 use parsec_protocol::safes::tree::Tree as _;
 
+use super::brought::{Brought, brought};
 use super::choose;
 use super::files::{changed, readable};
 use crate::os::blocking_in;
 use crate::safes::{listing, paths, restoring, views};
 use crate::session::Session;
 use crate::session::open_safes::Memory;
-use crate::store::{OpenDevice, StoreError};
 
-/// Records that are looked through in one go: some megabytes of them at most times.
-const STEP_RECORDS: u64 = 64;
 /// Bytes of the paths of one answer: with what stands beside each it fits a line.
 const PATHS_MAX_BYTES: usize = 256 * 1024;
-
-/// When and by whom a content was brought, and in which record.
-pub(super) struct Brought {
-    time: Timestamp,
-    by: UserId,
-    /// The record's device; none where it is in no record yet.
-    pub(super) device: Option<DeviceId>,
-    seq: Option<u64>,
-}
-
-/// Looks for the records that brought these operations, from the journal's beginning on.
-pub(super) fn brought(
-    open: &OpenDevice,
-    keys: &SafeKeys,
-    safe: SafeId,
-    to: u64,
-    wanted: &[OperationId],
-) -> Result<BTreeMap<OperationId, Brought>, StoreError> {
-    let mut found = BTreeMap::new();
-    let mut after = 0;
-    while after < to && found.len() < wanted.len() {
-        let records = open.store.safe_records(safe, after, STEP_RECORDS)?;
-        if records.is_empty() {
-            break;
-        }
-        for stored in records {
-            after = after.saturating_add(1);
-            let payload = record::Envelope::decode(&stored.envelope).and_then(|envelope| envelope.payload());
-            let Ok(payload) = payload else { continue };
-            // What can't be opened here brought nothing that this device shows.
-            let Ok(inside) = open_record(keys, &payload) else { continue };
-            for change in &inside.changes {
-                let operation = change.operation();
-                if wanted.contains(&operation) {
-                    let (by, device, seq) = (stored.author, Some(payload.author), Some(payload.seq));
-                    found.entry(operation).or_insert(Brought { time: payload.time, by, device, seq });
-                }
-            }
-        }
-    }
-    Ok(found)
-}
 
 /// What of these was saved here and is in no record yet.
 fn waiting(memory: &Memory, own: UserId, wanted: &[OperationId]) -> BTreeMap<OperationId, Brought> {

@@ -108,7 +108,7 @@ pub struct Limited {
     /// Bytes that count against it.
     #[n(0)]
     pub bytes: u64,
-    /// The operator's limit.
+    /// The operator's limit, in bytes.
     #[n(1)]
     pub limit: u64,
 }

@@ -316,9 +316,9 @@ fn a_page_that_names_what_no_record_added_names_its_author() {
     let safe = shared.safe;
     shared.alice().sync();
     let bob = Insider::of(&mut shared.bob, BOB_PASSWORD, &shared.fixture.server);
-    let mut view = bob.view(safe);
     let truth = bytes(8, 17 * LENGTH);
     for (name, left_out) in [("whole", None), ("none", Some(1))] {
+        let mut view = bob.view(safe);
         let mut sealed = bob.sealed(&view, &truth);
         assert!(matches!(sealed.content.references, References::Paged(_)));
         if let Some(left_out) = left_out {
