@@ -100,6 +100,8 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert alice.cache.clear()["limit_by"] == "device"
     assert alice.cache.set()["limit_by"] == "auto"
     assert alice.mount.list()["mounts"] == []
+    assert alice.fm.status(paths=["/home"]) == {"items": [None], "folders": [], "complete": True}
+    assert alice.fm.menu(paths=["/home"])["items"] == []
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

@@ -158,6 +158,12 @@ pub const MOUNT_START: &str = "mount.start";
 pub const MOUNT_LIST: &str = "mount.list";
 /// [`super::MountSelector`] → [`super::Empty`]
 pub const MOUNT_WAIT: &str = "mount.wait";
+/// [`super::FmStatus`] → [`super::FmStatusResult`]
+pub const FM_STATUS: &str = "fm.status";
+/// [`super::FmMenu`] → [`super::FmMenuResult`]
+pub const FM_MENU: &str = "fm.menu";
+/// [`super::FmInvoke`] → [`super::FmInvoked`]
+pub const FM_INVOKE: &str = "fm.invoke";
 /// [`super::FileHistory`] → [`super::FileHistoryResult`]
 pub const FILE_HISTORY: &str = "file.history";
 /// [`super::FileRestore`] → [`super::FileChanged`]

@@ -7,11 +7,11 @@ use parsec_protocol::control::{
     CacheSet, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector,
     DeviceRevoke, DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList,
     FileMakeFolder, FileMove, FilePins, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree,
-    FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, MountSelector, ReceiptExport,
-    RecoveryCreate, RecoveryDrill, RecoveryGive, RecoveryShare, SafeConfirm, SafeCreate, SafeExport,
-    SafeImport, SafeLog, SafePrune, SafeRename, SafeRetention, SafeRoom, SafeSelector, SafeShare, SafeStatus,
-    SafeSync, SafeUnshare, SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport,
-    TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, ReceiptExport, RecoveryCreate,
+    RecoveryDrill, RecoveryGive, RecoveryShare, SafeConfirm, SafeCreate, SafeExport, SafeImport, SafeLog,
+    SafePrune, SafeRename, SafeRetention, SafeRoom, SafeSelector, SafeShare, SafeStatus, SafeSync,
+    SafeUnshare, SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport, TrustFork,
+    TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
@@ -25,7 +25,7 @@ use crate::enrolment::Act;
 use crate::os::caller::Caller;
 use crate::recovery;
 use crate::rpc::errors::object;
-use crate::rpc::{ceremony, discover, events, hello, mounts, redact, tokens};
+use crate::rpc::{ceremony, discover, events, fm, hello, mounts, redact, tokens};
 
 /// A method that takes parameters and asks the loop one thing. After `=>`: what is shown of the
 /// result to whom.
@@ -248,7 +248,12 @@ pub(super) const TABLE: &[MethodSpec] = &[
     // files.
     MethodSpec { file: true, ..special(method::MOUNT_START, Permission::Own, mounts::register_start) },
     on_session!(MOUNT_LIST, Look, |session| safes::mounts::list(&session)),
-    on_session!(MOUNT_WAIT, Look, |session, params: MountSelector| safes::mounts::wait(&session, params)),
+    special(method::MOUNT_WAIT, Permission::Look, mounts::register_wait),
+    special(method::FM_STATUS, Permission::Watch, fm::register_status),
+    special(method::FM_MENU, Permission::Watch, fm::register_menu),
+    // Not `own`, as `file.pin` is: a plug-in may be given it, and it costs room of this machine
+    // that is taken back as easily.
+    special(method::FM_INVOKE, Permission::Watch, fm::register_invoke),
     on_session!(FILE_HISTORY, Look, |session, params: FileHistory| past::history(&session, params)),
     on_session!(FILE_RESTORE, Own, |session, params: FileRestore| past::restore(&session, params)),
     on_session!(FILE_RESTORE_TREE, Own, |session, params: FileRestoreTree| {
