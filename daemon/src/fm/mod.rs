@@ -28,7 +28,7 @@ use crate::safes::{paths, views};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
-use places::{Place, places};
+use places::{MountedFolder, places};
 use states::{Look, look, look_behind};
 
 pub(crate) use folders::Folders;
@@ -95,7 +95,7 @@ pub(crate) async fn status(session: Arc<Session>, paths: Arc<[Option<Names>]>) -
 /// What is selected: a safe, and where in it.
 struct Selected {
     safe: Arc<OpenSafe>,
-    place: Place,
+    place: MountedFolder,
     paths: Vec<Vec<EntryName>>,
 }
 
@@ -232,7 +232,7 @@ async fn keep(
     session: &Arc<Session>,
     act: FmAct,
     safe: &Arc<OpenSafe>,
-    place: &Place,
+    place: &MountedFolder,
     wanted: &[Vec<EntryName>],
 ) -> Result<u32, Problem> {
     let found: Vec<_> = {

@@ -32,12 +32,12 @@ pub(super) fn folder_names(folder: &str) -> Option<Names> {
 }
 
 /// A safe that is mounted, and on which names.
-pub(super) struct Place {
+pub(super) struct MountedFolder {
     pub(super) mounted: Arc<Mounted>,
     folder: Names,
 }
 
-impl Place {
+impl MountedFolder {
     /// The folder, written as paths are.
     pub(super) fn written(&self) -> String {
         write_path(self.folder.iter().map(Vec::as_slice))
@@ -51,10 +51,11 @@ impl Place {
 }
 
 /// Safes of a device that are mounted, the innermost folder first.
-pub(super) fn places(session: &Session) -> Vec<Place> {
+pub(super) fn places(session: &Session) -> Vec<MountedFolder> {
     let all = session.mounts.all().into_iter();
-    let place = |mounted: Arc<Mounted>| Some(Place { folder: folder_names(&mounted.folder)?, mounted });
-    let mut places: Vec<Place> = all.filter_map(place).collect();
+    let place =
+        |mounted: Arc<Mounted>| Some(MountedFolder { folder: folder_names(&mounted.folder)?, mounted });
+    let mut places: Vec<MountedFolder> = all.filter_map(place).collect();
     places.sort_by_key(|place| std::cmp::Reverse(place.folder.len()));
     places
 }

@@ -59,7 +59,7 @@ pub enum FmMark {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FmItem {
-    /// How it stands.
+    /// How the file or folder stands.
     pub state: FmState,
     /// What else is true of it.
     pub marks: Vec<FmMark>,
