@@ -13,6 +13,7 @@ pub(crate) mod direct;
 pub mod engine;
 pub mod enrolment;
 pub mod events;
+pub(crate) mod fm;
 #[cfg(feature = "mount")]
 pub(crate) mod mount;
 pub mod network;

@@ -105,6 +105,8 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     alice.mount.unmark(folder=mark["folder"])
     assert alice.mount.list()["marked"] == []
     assert refuses(Problem, alice.mount.unmark, folder=mark["folder"])
+    assert alice.fm.status(paths=["/home"]) == {"items": [None], "folders": [], "complete": True}
+    assert alice.fm.menu(paths=["/home"])["items"] == []
     alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2

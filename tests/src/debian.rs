@@ -227,3 +227,13 @@ fn room() -> PathBuf {
     let ours = folder.metadata().is_ok_and(|data| data.is_dir() && data.uid() == 0);
     if enough && ours { folder.to_path_buf() } else { std::env::temp_dir() }
 }
+
+/// Those of packages that have programs: what plug-ins need is in no minimal Debian.
+#[must_use]
+pub fn of_programs(packages: Vec<PathBuf>) -> Vec<PathBuf> {
+    let has_programs = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("parsec_") || name.starts_with("parsec-metadata_")
+    };
+    packages.into_iter().filter(has_programs).collect()
+}

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::enrolment::Act;
 use crate::events::{Hub, Reason};
+use crate::fm::Folders;
 use crate::os::caller::{Caller, CallerSession};
 use crate::problems;
 use crate::session::Session;
@@ -202,13 +203,20 @@ pub struct Handle {
     events: mpsc::Sender<Event>,
     tokens: TokenHandle,
     hub: Hub,
+    folders: Arc<Folders>,
 }
 
 impl Handle {
     /// Speaks to the loop that reads the other end.
     #[must_use]
-    pub const fn new(events: mpsc::Sender<Event>, tokens: TokenHandle, hub: Hub) -> Self {
-        Self { events, tokens, hub }
+    pub fn new(events: mpsc::Sender<Event>, tokens: TokenHandle, hub: Hub) -> Self {
+        Self { events, tokens, hub, folders: Arc::default() }
+    }
+
+    /// Folders of mounts that locking has ended, or may end.
+    #[must_use]
+    pub(crate) fn folders(&self) -> &Folders {
+        &self.folders
     }
 
     /// What the loop tells everybody.

@@ -13,6 +13,7 @@ mod connection_limits;
 mod discover;
 pub mod errors;
 mod events;
+mod fm;
 mod frame;
 mod hello;
 pub mod methods;

@@ -10,6 +10,7 @@ pub mod device;
 pub(crate) mod direct;
 mod directory;
 pub mod forks;
+pub mod glances;
 #[cfg(feature = "p2p")]
 pub mod host_store;
 mod import;

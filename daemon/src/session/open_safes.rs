@@ -19,6 +19,7 @@ use parsec_protocol::safes::state::State;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::glances::Glances;
 use super::keeping::{Bringing, Keeping};
 use super::removed::RecentlyRemoved;
 use super::safe_repairs::Repairs;
@@ -173,6 +174,8 @@ pub struct OpenSafe {
     pub sending: Sending,
     /// What of it is wanted here in any case.
     pub keeping: Keeping,
+    /// How much of its files was here when file managers asked last.
+    pub glances: Glances,
     /// Counts what was read, written or tried, for those who wait for something.
     progress: watch::Sender<u64>,
 }
@@ -186,6 +189,7 @@ impl OpenSafe {
     pub fn new(id: SafeId, organisation: OrganisationId, founder: DeviceId, memory: Memory) -> Self {
         Self {
             keeping: Keeping::default(),
+            glances: Glances::default(),
             id,
             organisation,
             founder,

@@ -25,8 +25,15 @@ pub use actor::TokenActor;
 
 /// What plug-ins can be given at all. A token names some of it; nothing else is ever answered at
 /// their socket.
-pub const PLUGIN_METHODS: [&str; 4] =
-    [method::STATUS, method::DEVICE_LIST, method::CEREMONY_LIST, method::EVENTS_WATCH];
+pub const PLUGIN_METHODS: [&str; 7] = [
+    method::STATUS,
+    method::DEVICE_LIST,
+    method::CEREMONY_LIST,
+    method::EVENTS_WATCH,
+    method::FM_STATUS,
+    method::FM_MENU,
+    method::FM_INVOKE,
+];
 /// What every secret begins with, so that people and scanners for leaked secrets recognise one.
 const SECRET_PREFIX: &str = "parsec-token-";
 /// Bytes of a secret: nobody guesses 256 bits.

@@ -162,6 +162,12 @@ pub const MOUNT_WAIT: &str = "mount.wait";
 pub const MOUNT_MARK: &str = "mount.mark";
 /// [`super::MountUnmark`] → [`super::Empty`]
 pub const MOUNT_UNMARK: &str = "mount.unmark";
+/// [`super::FmStatus`] → [`super::FmStatusResult`]
+pub const FM_STATUS: &str = "fm.status";
+/// [`super::FmMenu`] → [`super::FmMenuResult`]
+pub const FM_MENU: &str = "fm.menu";
+/// [`super::FmInvoke`] → [`super::FmInvoked`]
+pub const FM_INVOKE: &str = "fm.invoke";
 /// [`super::FileHistory`] → [`super::FileHistoryResult`]
 pub const FILE_HISTORY: &str = "file.history";
 /// [`super::FileRestore`] → [`super::FileChanged`]

@@ -121,6 +121,8 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
         // The latter ends when the former's mount does.
         "mount.start",
         "mount.wait",
+        // Something has to be mounted.
+        "fm.invoke",
     ];
     // A kit is split among two others at least, and two take part here: `safes::shares` and
     // `cli::json_output` have four.

@@ -16,6 +16,7 @@
 mod documents;
 mod errors;
 mod events;
+mod file_managers;
 mod foreign_client;
 mod judge;
 mod judges;

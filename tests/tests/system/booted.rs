@@ -23,7 +23,7 @@ fn on_a_booted_debian_two_people_enrol_and_the_units_keep_their_word() {
         (Ok(packages), Ok(debian)) => (packages, debian),
         (Err(why), _) | (_, Err(why)) => return skip("booted", &why),
     };
-    prepare(&debian, &packages);
+    prepare(&debian, &debian::of_programs(packages));
     let booted = debian.boot().output().unwrap();
     let said = fs::read_to_string(debian.root().join("checks/said")).unwrap_or_default();
     let _ = write!(std::io::stderr(), "{said}");

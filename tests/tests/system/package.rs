@@ -27,7 +27,7 @@ fn the_same_programs_give_the_same_packages_and_debian_has_nothing_against_them(
         Ok(packages) => packages,
         Err(why) => return skip("package", &why),
     };
-    assert_eq!(packages.len(), 2, "{packages:?}");
+    assert_eq!(packages.len(), 6, "{packages:?}");
     assert!(contents(&packages) == contents(&debian::packages(two.path()).unwrap()), "two runs differ");
     if let Err(why) = debian::lacking(&["lintian"]) {
         return skip("package: lintian", &why);
@@ -42,6 +42,31 @@ fn the_same_programs_give_the_same_packages_and_debian_has_nothing_against_them(
 }
 
 #[test]
+fn each_file_manager_has_a_package_with_its_plug_in_and_nothing_that_is_built() {
+    let output = folder();
+    let packages = match debian::packages(output.path()) {
+        Ok(packages) => packages,
+        Err(why) => return skip("package: plug-ins", &why),
+    };
+    for (package, holds) in [
+        ("parsec-file-manager", "./usr/share/parsec/plugins/parsec_fm.py"),
+        ("parsec-file-manager", "./usr/libexec/parsec/parsec-show"),
+        ("parsec-file-manager", "./usr/share/icons/hicolor/scalable/emblems/emblem-parsec-untrusted.svg"),
+        ("parsec-nautilus", "./usr/share/nautilus-python/extensions/parsec_nautilus.py"),
+        ("parsec-nemo", "./usr/share/nemo-python/extensions/parsec_nemo.py"),
+        ("parsec-caja", "./usr/share/caja-python/extensions/parsec_caja.py"),
+    ] {
+        let is_it =
+            |path: &&PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(&format!("{package}_"));
+        let found = packages.iter().find(is_it).unwrap();
+        assert!(found.to_string_lossy().ends_with("_all.deb"), "{found:?}");
+        let listed = Command::new("dpkg-deb").arg("-c").arg(found).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        assert!(listed.lines().any(|line| line.ends_with(holds)), "{package} has no {holds}: {listed}");
+    }
+}
+
+#[test]
 fn the_packages_are_installed_used_removed_and_purged_in_a_clean_debian() {
     let packages = folder();
     let (packages, debian) = match (debian::packages(packages.path()), Debian::unpack()) {
@@ -49,7 +74,7 @@ fn the_packages_are_installed_used_removed_and_purged_in_a_clean_debian() {
         (Err(why), _) | (_, Err(why)) => return skip("package: in a clean Debian", &why),
     };
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    debian.bring("packages", &packages);
+    debian.bring("packages", &debian::of_programs(packages));
     debian.bring("packages", &[tests.join("package/inside.sh")]);
     let done = debian.inside("sh", &["/packages/inside.sh"]).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);

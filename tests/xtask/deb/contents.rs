@@ -1,4 +1,4 @@
-//! What goes where: the one list of the files of both packages.
+//! What goes where: the one list of the files of all packages.
 //!
 //! Decides names, places and modes. Refuses a unit in `systemd/`, or a manual page, that no package
 //! takes: it would be forgotten silently.
@@ -29,7 +29,7 @@ pub(super) struct Placed {
 #[derive(Debug)]
 pub(super) struct Package {
     pub(super) name: &'static str,
-    /// Built programs; they go to /usr/bin.
+    /// Built programs; they go to /usr/bin. A package without any is for every architecture.
     pub(super) programs: &'static [&'static str],
     /// Files of the repository: from, to, how. A `to` that ends with a slash keeps the name.
     files: &'static [(&'static str, &'static str, How)],
@@ -42,7 +42,11 @@ const USER_UNITS: &str = "usr/lib/systemd/user/";
 // out of /usr/lib where /lib was usual.
 const SYSTEM_UNITS: &str = "lib/systemd/system/";
 
-/// Both packages.
+/// What the plug-ins of all file managers share.
+const PLUGINS: &str = "usr/share/parsec/plugins/";
+const EMBLEMS: &str = "usr/share/icons/hicolor/scalable/emblems/";
+
+/// All packages.
 pub(super) const PACKAGES: &[Package] = &[
     Package {
         name: "parsec",
@@ -74,6 +78,49 @@ pub(super) const PACKAGES: &[Package] = &[
             ("docs/server.md", "usr/share/doc/parsec-metadata/", How::Plain),
         ],
         pages: &["parsec-metadata"],
+    },
+    Package {
+        name: "parsec-file-manager",
+        programs: &[],
+        files: &[
+            ("plugins/parsec_fm.py", PLUGINS, How::Plain),
+            ("plugins/parsec_gi.py", PLUGINS, How::Plain),
+            ("plugins/parsec-show", "usr/libexec/parsec/", How::Program),
+            ("docs/desktop.md", "usr/share/doc/parsec-file-manager/", How::Plain),
+            ("plugins/icons/emblem-parsec-conflict.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-locked.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-online-only.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-pending.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-pinned.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-read-only.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-saved.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-synced.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-syncing.svg", EMBLEMS, How::Plain),
+            ("plugins/icons/emblem-parsec-untrusted.svg", EMBLEMS, How::Plain),
+        ],
+        pages: &[],
+    },
+    Package {
+        name: "parsec-nautilus",
+        programs: &[],
+        files: &[(
+            "plugins/nautilus/parsec_nautilus.py",
+            "usr/share/nautilus-python/extensions/",
+            How::Plain,
+        )],
+        pages: &[],
+    },
+    Package {
+        name: "parsec-nemo",
+        programs: &[],
+        files: &[("plugins/nemo/parsec_nemo.py", "usr/share/nemo-python/extensions/", How::Plain)],
+        pages: &[],
+    },
+    Package {
+        name: "parsec-caja",
+        programs: &[],
+        files: &[("plugins/caja/parsec_caja.py", "usr/share/caja-python/extensions/", How::Plain)],
+        pages: &[],
     },
 ];
 
@@ -198,6 +245,18 @@ mod tests {
         assert_eq!(forgotten(root(), &Made::default()).unwrap(), Vec::<String>::new());
         let made = Made { pages: vec!["/x/other.1".into(), "/x/parsecd.1".into()], ..Made::default() };
         assert_eq!(forgotten(root(), &made).unwrap(), ["/x/other.1"]);
+    }
+
+    #[test]
+    fn no_emblem_or_plug_in_is_forgotten() {
+        for (folder, kind) in [("plugins", "py"), ("plugins/icons", "svg")] {
+            for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                let taken = |(from, ..): &(&str, &str, How)| root().join(from) == path;
+                let is_packed = PACKAGES.iter().any(|package| package.files.iter().any(taken));
+                assert!(is_packed || path.extension().is_none_or(|end| end != kind), "{}", path.display());
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `cargo xtask deb`: two Debian packages out of the built programs; packaging/README.md says what
-//! is decided about them.
+//! `cargo xtask deb`: the Debian packages, out of the built programs and the plug-ins;
+//! packaging/README.md says what is decided about them.
 //!
 //! Decides owner, modes and times of everything inside, so that the same input gives the same
 //! bytes. Refuses to leave out a unit, and to pack a program whose debugging symbols could not be
@@ -214,11 +214,13 @@ impl<'a> Work<'a> {
             programs.push(to);
         }
         let mut placed = package.placed(self.root, made).at(name)?;
-        placed.push(contents::Placed {
-            from: self.third_party.clone(),
-            to: format!("usr/share/doc/{name}/third-party.gz"),
-            how: How::Compressed,
-        });
+        if !programs.is_empty() {
+            placed.push(contents::Placed {
+                from: self.third_party.clone(),
+                to: format!("usr/share/doc/{name}/third-party.gz"),
+                how: How::Compressed,
+            });
+        }
         for file in &placed {
             put(&file.from, &stage.join(&file.to), file.how)?;
         }
@@ -258,9 +260,14 @@ impl<'a> Work<'a> {
     /// The control file, by Debian's tools: what the programs need is read from the programs.
     fn control(&self, package: &Package, programs: &[PathBuf], stage: &Path) -> Result<(), Failure> {
         let variables = format!("debian/{}.substvars", package.name);
-        let mut needs = Command::new("dpkg-shlibdeps");
-        needs.arg(format!("-T{variables}")).args(programs.iter().map(|path| format!("-e{}", path.display())));
-        tool(needs.current_dir(self.folder))?;
+        if programs.is_empty() {
+            write(&self.folder.join(&variables), b"misc:Depends=\n")?;
+        } else {
+            let mut needs = Command::new("dpkg-shlibdeps");
+            needs.arg(format!("-T{variables}"));
+            needs.args(programs.iter().map(|path| format!("-e{}", path.display())));
+            tool(needs.current_dir(self.folder))?;
+        }
         let to = stage.join("DEBIAN/control");
         let mut generate = Command::new("dpkg-gencontrol");
         generate.arg(format!("-p{}", package.name)).arg(format!("-P{}", stage.display()));

@@ -71,6 +71,9 @@ pub async fn start(session: Arc<Session>, params: MountStart, device: OwnedFd) -
         ended.cancel();
         return Err(problem);
     }
+    if let Some(safe) = session.safes.get(mounted.safe) {
+        views::tell(&session, &safe, "mounted").await;
+    }
     Ok(shown(&session, &mounted).await)
 }
 
@@ -159,6 +162,9 @@ pub async fn wait(session: &Session, params: MountSelector) -> Result<Empty, Pro
     if session.stop.is_cancelled() {
         // Whoever waits has to take it away.
         return Err(Problem::new(ProblemKind::DeviceLocked, "The device was locked."));
+    }
+    if let Some(safe) = session.safes.get(mounted.safe) {
+        views::tell(session, &safe, "unmounted").await;
     }
     Ok(Empty {})
 }

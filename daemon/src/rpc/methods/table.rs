@@ -25,7 +25,7 @@ use crate::enrolment::Act;
 use crate::os::caller::Caller;
 use crate::recovery;
 use crate::rpc::errors::object;
-use crate::rpc::{ceremony, discover, events, hello, mounts, redact, tokens};
+use crate::rpc::{ceremony, discover, events, fm, hello, mounts, redact, tokens};
 
 /// A method that takes parameters and asks the loop one thing. After `=>`: what is shown of the
 /// result to whom.
@@ -251,6 +251,11 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(MOUNT_WAIT, Look, |session, params: MountSelector| safes::mounts::wait(&session, params)),
     on_session!(MOUNT_MARK, Own, |session, params: MountMark| safes::mounts::mark(&session, params)),
     on_session!(MOUNT_UNMARK, Own, |session, params: MountUnmark| safes::mounts::unmark(&session, params)),
+    special(method::FM_STATUS, Permission::Watch, fm::register_status),
+    special(method::FM_MENU, Permission::Watch, fm::register_menu),
+    // Not `own`, as `file.pin` is: a plug-in may be given it, and it costs room of this machine
+    // that is taken back as easily.
+    special(method::FM_INVOKE, Permission::Watch, fm::register_invoke),
     on_session!(FILE_HISTORY, Look, |session, params: FileHistory| past::history(&session, params)),
     on_session!(FILE_RESTORE, Own, |session, params: FileRestore| past::restore(&session, params)),
     on_session!(FILE_RESTORE_TREE, Own, |session, params: FileRestoreTree| {
