@@ -7,11 +7,11 @@ use parsec_protocol::control::{
     CacheSet, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector,
     DeviceRevoke, DeviceSelector, Empty, FileConflicts, FileGet, FileGetMany, FileHistory, FileList,
     FileMakeFolder, FileMove, FilePins, FilePut, FilePutMany, FileRemove, FileRestore, FileRestoreTree,
-    FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, MountMark, MountSelector, MountUnmark,
-    ReceiptExport, RecoveryCreate, RecoveryDrill, RecoveryGive, RecoveryShare, SafeConfirm, SafeCreate,
-    SafeExport, SafeImport, SafeLog, SafePrune, SafeRename, SafeRetention, SafeRoom, SafeSelector, SafeShare,
-    SafeStatus, SafeSync, SafeUnshare, SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge,
-    TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    FileSelector, FileUnpin, InviteCancel, InviteDevice, InviteUser, MountMark, MountUnmark, ReceiptExport,
+    RecoveryCreate, RecoveryDrill, RecoveryGive, RecoveryShare, SafeConfirm, SafeCreate, SafeExport,
+    SafeImport, SafeLog, SafePrune, SafeRename, SafeRetention, SafeRoom, SafeSelector, SafeShare, SafeStatus,
+    SafeSync, SafeUnshare, SafeUsage, SafeVerify, TrashList, TrashRestore, TrustAcknowledge, TrustExport,
+    TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
@@ -248,7 +248,7 @@ pub(super) const TABLE: &[MethodSpec] = &[
     // files.
     MethodSpec { file: true, ..special(method::MOUNT_START, Permission::Own, mounts::register_start) },
     on_session!(MOUNT_LIST, Look, |session| safes::mounts::list(&session)),
-    on_session!(MOUNT_WAIT, Look, |session, params: MountSelector| safes::mounts::wait(&session, params)),
+    special(method::MOUNT_WAIT, Permission::Look, mounts::register_wait),
     on_session!(MOUNT_MARK, Own, |session, params: MountMark| safes::mounts::mark(&session, params)),
     on_session!(MOUNT_UNMARK, Own, |session, params: MountUnmark| safes::mounts::unmark(&session, params)),
     special(method::FM_STATUS, Permission::Watch, fm::register_status),
