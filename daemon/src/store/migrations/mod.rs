@@ -28,7 +28,7 @@ const STEPS: [&str; 18] = [
     include_str!("0015.sql"),
     include_str!("0016.sql"),
     include_str!("0017.sql"),
-    include_str!("0020.sql"),
+    include_str!("0018.sql"),
 ];
 
 /// The newest version this program knows.
