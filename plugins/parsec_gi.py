@@ -112,7 +112,7 @@ def provider(files: Any, name: str) -> type:
         elif isinstance(result, dict) and isinstance(result.get("copy"), str):
             to_clipboard(result["copy"])
 
-    def lines(selected: list[Any]) -> list[Any]:
+    def lines(selected: list[Any], of: str) -> list[Any]:
         paths = [path_of(file) for file in selected]
         if not paths or any(path is None for path in paths):
             return []
@@ -120,7 +120,9 @@ def provider(files: Any, name: str) -> type:
         for line in client.menu(paths):
             # An underscore would underline the letter behind it.
             label = "Parsec: " + line.label.replace("_", "__")
-            item = files.MenuItem(name=f"{name}::parsec_{line.id}", label=label, tip="", sensitive=line.enabled)
+            # Nautilus has the folder's menu and the files' at once, and one action of each name: a
+            # line of the one would do what that of the other says.
+            item = files.MenuItem(name=f"{name}::parsec_{of}_{line.id}", label=label, tip="", sensitive=line.enabled)
             item.connect("activate", lambda _, id=line.id: client.invoke(id, paths, guarded(invoked, None)))
             items.append(item)
         return items
@@ -158,9 +160,9 @@ def provider(files: Any, name: str) -> type:
 
         # Some managers hand over their window first.
         def get_file_items(self, *arguments: Any) -> list[Any]:
-            return lines(list(arguments[-1]))
+            return lines(list(arguments[-1]), "files")
 
         def get_background_items(self, *arguments: Any) -> list[Any]:
-            return lines([arguments[-1]])
+            return lines([arguments[-1]], "folder")
 
     return Parsec

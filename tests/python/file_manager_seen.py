@@ -129,6 +129,8 @@ def main() -> None:
     def pointer(*words: str) -> None:
         subprocess.run(["xdotool", *words], check=False)
 
+    opened: list[str] = []
+
     def menu_of(name: str) -> list:
         """Selects a file and opens its menu, with the pointer."""
         node = until(lambda: find(name))
@@ -137,10 +139,12 @@ def main() -> None:
         box = node.get_extents(Atspi.CoordType.SCREEN)
         x, y = box.x + min(30, box.width // 2), box.y + box.height // 2
         pointer("mousemove", str(x), str(y))
-        # The first click may do no more than close a menu. Two in a row would open the file.
-        for _ in range(2):
+        # Where a menu was open before, the first click may do no more than close it. Two in a row
+        # would open the file.
+        for _ in range(2 if opened else 1):
             pointer("click", "1")
             time.sleep(0.8)
+        opened.append(name)
         pointer("click", "3")
         return until(ours) or []
 

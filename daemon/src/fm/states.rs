@@ -140,7 +140,7 @@ impl<T: Tree> Look<'_, T> {
         if self.problem.is_some_and(|problem| problem.fault == Fault::Interference) {
             return FmState::Untrusted;
         }
-        if entry.is_some_and(|entry| entry.conflict_of.is_some()) {
+        if entry.is_some_and(|entry| entry.rare.conflict_of.is_some()) {
             return FmState::Conflict;
         }
         let own = entry

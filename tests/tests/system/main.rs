@@ -16,6 +16,7 @@
 
 mod booted;
 mod clock;
+mod file_managers;
 mod landing;
 mod mail;
 mod package;
