@@ -82,6 +82,8 @@ mod tests {
             name: None,
             folder: folder.clone(),
             read_only: false,
+            record: None,
+            time: None,
             since: Timestamp(0),
         };
         folders.note(device, &view);

@@ -318,7 +318,7 @@ mod tests {
                 object[..8].copy_from_slice(&(id * 1_000 + number).to_be_bytes());
                 self.sealed.insert(object, bytes.to_vec());
                 let blake3 = parsec_protocol::object_hash::ObjectHash::of(bytes);
-                let object = parsec_protocol::ids::ObjectId::from_bytes(object);
+                let object = ObjectId::from_bytes(object);
                 self.draft.sealed(number, Reference { object, epoch: 0, blake3 });
             }
         }

@@ -206,9 +206,8 @@ mod tests {
 
     #[test]
     fn a_package_of_the_server_is_none_for_a_person() {
-        let architecture = |name: &str| {
-            name.parse::<FileName>().unwrap().package_architecture().map(std::borrow::ToOwned::to_owned)
-        };
+        let architecture =
+            |name: &str| name.parse::<FileName>().unwrap().package_architecture().map(str::to_owned);
         assert_eq!(architecture("parsec_0.1.0_amd64.deb").as_deref(), Some("amd64"));
         for other in
             ["parsec-metadata_0.1.0_amd64.deb", "parsec_0.1.0.deb", "parsec_1_2_3.deb", "parsec__.deb"]

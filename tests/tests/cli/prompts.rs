@@ -277,7 +277,8 @@ fn the_words_of_a_kit_do_not_stay_on_the_screen() {
     shown += &said;
     assert_eq!(code, "0", "{said}");
     assert!(words.iter().all(|word| shown.contains(word)), "nobody saw what was typed: {shown}");
-    let mut screen = vt100::Parser::new(ROWS, COLUMNS, 1_000);
+    let [rows, columns] = [ROWS, COLUMNS].map(|size| std::num::NonZero::new(size).unwrap());
+    let mut screen = vt100::Parser::new(rows, columns, 1_000);
     screen.process(shown.as_bytes());
     screen.screen_mut().set_scrollback(usize::MAX);
     let above = screen.screen().contents();
