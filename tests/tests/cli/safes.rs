@@ -193,7 +193,7 @@ fn a_whole_folder_goes_without_its_links_and_sockets_which_are_named() {
     let daemon = FakeDaemon::start(|name, params, _| match name {
         method::FILE_MAKE_FOLDER => Reply::result(changed(false)),
         method::FILE_PUT_MANY => Reply::result(put_together(params)),
-        method::FILE_STAT => missing(),
+        method::FILE_STAT | method::FILE_LIST => missing(),
         method::SAFE_SYNC => Reply::result(answer(method::SAFE_SYNC)),
         _ => otherwise(name),
     });
@@ -246,7 +246,7 @@ fn small_files_go_together_and_alone_where_one_of_them_cannot() {
                 Reply::problem(ProblemKind::PathExists, &format!("{bad} is there already."))
             }
             method::FILE_PUT => Reply::result(changed(false)),
-            method::FILE_STAT => missing(),
+            method::FILE_STAT | method::FILE_LIST => missing(),
             method::SAFE_SYNC => Reply::result(answer(method::SAFE_SYNC)),
             _ => otherwise(name),
         }

@@ -397,7 +397,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("K7", "one damaged bundle or manifest locks all members out", How::Documented),
     check("K9", "a folder \"in conflict\" for months", How::Documented),
     check("K10", "memory that grows with the file", How::Documented),
-    check("K11", "a quota that never comes back", How::Documented),
+    check("K11", "a quota that never comes back, or that one member takes for all", How::Documented),
     check(
         "K12",
         "the same folder made twice, or renamed to one name: contents lost or mixed",
