@@ -291,7 +291,7 @@ impl Mount {
 
     /// A new symbolic link.
     pub(super) async fn link(&self, parent: Ino, name: &[u8], target: &[u8]) -> Result<Attr, Fail> {
-        let judged = self.tree(|names, tree| {
+        let asked = self.tree(|names, tree| {
             let depth = tree.depth(folder(&names.inodes, tree, parent)?);
             // On another member's machine the safe is somewhere else.
             let relative = made_relative(self.folder.as_bytes(), depth, target);
@@ -302,7 +302,7 @@ impl Mount {
             }
             Ok((LinkTarget::new(target)?, whole))
         });
-        let (target, whole) = judged.await?;
+        let (target, whole) = asked.await?;
         if !is_confined(name) {
             let mut attr = self.add(parent, name, Kind::Symlink(target)).await?;
             if let Some(whole) = whole {
