@@ -307,7 +307,7 @@ impl Mount {
         if !is_confined(name) {
             let mut attr = self.add(parent, name, Kind::Symlink(target)).await?;
             if let Some(whole) = whole {
-                // Whoever made it reads what they wrote, until it is moved or the mount ends.
+                // Whoever made it reads what they wrote, in this folder and mount.
                 attr.looks.size = whole.as_bytes().len() as u64;
                 if let Some(inode) = self.names.lock().await.inodes.get_mut(attr.ino) {
                     inode.link = Some(whole);

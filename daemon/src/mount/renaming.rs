@@ -139,7 +139,10 @@ impl Mount {
                     }
                     _ => {
                         names.inodes.becomes(ino, Node::Entry(now));
-                        if let Some(inode) = names.inodes.get_mut(ino) {
+                        // From another folder a link leads elsewhere than it was written.
+                        if from.parent != to.parent
+                            && let Some(inode) = names.inodes.get_mut(ino)
+                        {
                             inode.link = None;
                         }
                         self.version_of(&mut names, ino).await;

@@ -154,10 +154,14 @@ fn a_link_by_the_whole_path_means_the_same_place_on_every_device() {
     let _ = safe(&laptop).sync();
     until(|| fs::read(there.path("a/b/link")).is_ok_and(|bytes| bytes == b"bytes"));
     assert_eq!(fs::read_link(there.path("a/b/link")).unwrap(), Path::new("../../file"));
-    // Moved, it is what every device has.
-    fs::rename(here.path("a/b/link"), here.path("a/b/moved")).unwrap();
-    assert_eq!(fs::read_link(here.path("a/b/moved")).unwrap(), Path::new("../../file"));
-    assert_eq!(fs::symlink_metadata(here.path("a/b/moved")).unwrap().len(), 10);
+    // Under another name it is the same; in another folder it is what every device has.
+    fs::rename(here.path("a/b/link"), here.path("a/b/renamed")).unwrap();
+    assert_eq!(fs::read_link(here.path("a/b/renamed")).unwrap(), here.path("file"));
+    fs::create_dir(here.path("a/c")).unwrap();
+    fs::rename(here.path("a/b/renamed"), here.path("a/c/moved")).unwrap();
+    assert_eq!(fs::read_link(here.path("a/c/moved")).unwrap(), Path::new("../../file"));
+    assert_eq!(fs::symlink_metadata(here.path("a/c/moved")).unwrap().len(), 10);
+    assert_eq!(fs::read(here.path("a/c/moved")).unwrap(), b"bytes");
 }
 
 /// Said when the file is made: its bytes would else be refused when it is closed, and be lost.
