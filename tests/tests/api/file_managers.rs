@@ -110,7 +110,7 @@ fn paths_of_every_kind_are_told_apart_byte_by_byte() {
     let expected: Vec<_> =
         [Some(FmState::Synced), Some(FmState::Synced)].into_iter().chain([None; 9]).collect();
     assert_eq!(states(&told.items), expected);
-    assert_eq!(told.folders, [folder.clone()]);
+    assert_eq!(told.folders, std::slice::from_ref(&folder));
     let many = vec![folder.clone(); FM_PATHS_MAX + 1];
     for method in [method::FM_STATUS, method::FM_MENU] {
         let refused = plugin.call::<Value>(method, json!({"paths": many})).unwrap_err();
@@ -137,7 +137,7 @@ fn paths_of_every_kind_are_told_apart_byte_by_byte() {
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(invoke(&mut plugin, "pin", &file).unwrap().changed, 1);
     assert_eq!(invoke(&mut plugin, "pin", &file).unwrap().changed, 0, "it is pinned");
-    let item = known(&mut plugin, &[file.clone()]).remove(0).unwrap();
+    let item = known(&mut plugin, std::slice::from_ref(&file)).remove(0).unwrap();
     assert_eq!((item.marks.as_slice(), item.words.as_str()), (&[FmMark::Pinned][..], "Synced, pinned"));
     assert_eq!(invoke(&mut plugin, "unpin", &file).unwrap().changed, 1);
     for (id, path, why) in [
@@ -169,7 +169,7 @@ fn a_token_gets_what_it_names_and_a_locked_safe_gives_nothing_away() {
     let mut plugin = enter(alice, token(alice, &[method::FM_STATUS]).secret.expose());
     let refused = plugin.call::<Value>(method::FM_INVOKE, json!({"paths": [file], "id": "pin"})).unwrap_err();
     assert_eq!(refused.name(), Some(ProblemKind::AccessDenied), "a token that sees doesn't act");
-    let item = known(&mut plugin, &[file.clone()]).remove(0).unwrap();
+    let item = known(&mut plugin, std::slice::from_ref(&file)).remove(0).unwrap();
     assert_eq!((item.state, item.marks.as_slice()), (FmState::Synced, &[FmMark::ReadOnly][..]));
     let of = alice.devices()[0].device;
     let _: Value = alice.call(method::DEVICE_LOCK, json!({"device": of.to_string()})).unwrap();
