@@ -72,7 +72,7 @@ handler() {
 }
 handler 'parsec://parsec.example.org/acme#hAEA' 69
 for bad in '' 'https://x' 'parsec:x' 'parsec://' 'parsec://x y' "$(printf 'parsec://x\n-e')" "$(printf 'parsec://\303\251')" \
-    "parsec://$(head -c 2000 /dev/zero | tr '\0' a)"; do
+    "parsec://$(head -c 2100 /dev/zero | tr '\0' a)"; do
     handler "$bad" 65
 done
 [ -z "$(find /tmp/alice -name 'parsec-link*')" ] || fail 'the handler left a link behind'

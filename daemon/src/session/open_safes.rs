@@ -67,7 +67,7 @@ pub struct Started {
 /// A round that met something which does not pass by itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Stuck {
-    /// When it began.
+    /// When that round began.
     pub begun: Instant,
     /// The group that waited last then: it goes nowhere, and nothing before it.
     pub newest: Option<OperationId>,

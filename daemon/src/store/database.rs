@@ -142,6 +142,9 @@ fn head_of(connection: &Connection, empty: Head, pinned: Head) -> Result<Head, S
 /// Memory for pages of one device's database: twice what is usual. It is locked into memory as far
 /// as a user may do that, 8 MiB on most machines, of which another device's key needs a page, too.
 const CACHE_KIB: i64 = 4 * 1024;
+/// How long opening waits for the connection of the session before to be gone: what a read or a
+/// commit of it takes on a slow disk.
+const BEFORE_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 /// Statements that stay prepared: all there are. Reading one takes longer than running it.
 const STATEMENTS_MAX: usize = 128;
 
@@ -155,8 +158,8 @@ fn connect(folder: &Folder, key: &LocalStoreKey) -> Result<Connection, StoreErro
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(folder.path().join(layout::STORE), flags)?;
-    // Nobody else opens the file: waiting would only hide a mistake.
-    connection.busy_timeout(std::time::Duration::ZERO)?;
+    // Somebody's last request of a session that was just locked may have the file for a moment.
+    connection.busy_timeout(BEFORE_WAIT)?;
     // Before the key is known to SQLCipher, so that its copies are wiped too. What goes wrong is in
     // the error: its own lines on stderr would bypass the log.
     connection.execute_batch("PRAGMA cipher_log_level = NONE; PRAGMA cipher_memory_security = ON;")?;
@@ -176,6 +179,8 @@ fn connect(folder: &Folder, key: &LocalStoreKey) -> Result<Connection, StoreErro
         return Err(StoreError::Damaged("it can't keep a write-ahead log"));
     }
     connection.execute_batch("PRAGMA synchronous = FULL;")?;
+    // Nobody else opens the file from now on: waiting would only hide a mistake.
+    connection.busy_timeout(std::time::Duration::ZERO)?;
     // A page that is not in memory is read, authenticated and decrypted again: that takes a hundred
     // times as long as the look at it.
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;

@@ -76,8 +76,8 @@ fn passed(event: Vec<u8>, stream: &Request, meddler: &dyn Meddler) -> Option<Vec
     if meddler.request(&mut fetch) == Fate::Lose || meddler.told(&fetch, &mut answer) == Fate::Lose {
         return None;
     }
-    // With headers it is an answer in the server's place, as a network's log-in page: no stream tells
-    // one, and its words are no step.
+    // With headers it is an answer in the server's place, as a network's log-in page: no stream
+    // tells one, and its words are no step.
     if answer.status != 200 || !answer.headers.is_empty() || answer.body.len() > STEP_TOLD_MAX_BYTES {
         return None;
     }

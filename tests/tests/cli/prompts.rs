@@ -264,7 +264,7 @@ fn the_words_of_a_kit_do_not_stay_on_the_screen() {
     let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(session.process().get_file_handle().unwrap(), size).unwrap();
     let mut shown = String::new();
-    // A word, a line that is wider than the screen, one with a wrong word among right ones, the rest.
+    // A word, a line wider than the screen, one with a wrong word among right ones, the rest.
     let wrong = format!("{} nosuchword", words[13]);
     let lines = [words[0].clone(), words[1..13].join(" "), wrong, words[13..].join(" ")];
     for (line, number) in lines.iter().zip([1, 2, 14, 14]) {
