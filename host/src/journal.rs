@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn an_entry_has_its_fields_its_priority_and_a_message_that_says_it_all() {
         let (ours, journal) = UnixDatagram::pair().unwrap();
-        let writer = LogWriter::start_by_line(Journal(ours)).unwrap();
+        let writer = LogWriter::start(Journal(ours)).unwrap();
         let layer = Entries::new("parsecd", writer.lines());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(device = %"6fa1", tries = 3, why = "two\nlines", "refused");

@@ -55,7 +55,7 @@ impl Log<'_> {
         };
         let to_journal = journal.is_some();
         let writer = match journal {
-            Some(journal) => LogWriter::start_by_line(journal),
+            Some(journal) => LogWriter::start(journal),
             None => LogWriter::start(std::io::stderr()),
         };
         let (writer, unthreaded) = match writer {

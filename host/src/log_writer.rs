@@ -12,11 +12,6 @@ use std::time::Duration;
 
 /// Lines on their way: some seconds of a busy server's, about 1 MB.
 const LINES_MAX: usize = 4_096;
-/// How long the thread rests once lines come, so that it is woken for many at a time: waking it
-/// takes whoever says a line longer than saying it. Nobody reads a log faster.
-const REST: Duration = Duration::from_millis(20);
-/// Bytes of lines that are written at once, where the way out takes them so.
-const AT_ONCE_MAX_BYTES: usize = 64 * 1024;
 /// How long the last lines may take at the end.
 const LAST_LINES_WAIT: Duration = Duration::from_secs(2);
 
@@ -36,30 +31,18 @@ pub struct Lines {
 }
 
 impl LogWriter {
-    /// Starts the thread, for a stream of bytes: lines that wait are written together.
+    /// Starts the thread.
     ///
     /// # Errors
     /// The system's: there are no more threads.
     pub fn start(sink: impl Write + Send + 'static) -> io::Result<Self> {
-        Self::start_with(sink, AT_ONCE_MAX_BYTES)
-    }
-
-    /// The same where each line is a message of its own.
-    ///
-    /// # Errors
-    /// The system's: there are no more threads.
-    pub fn start_by_line(sink: impl Write + Send + 'static) -> io::Result<Self> {
-        Self::start_with(sink, 0)
-    }
-
-    fn start_with(sink: impl Write + Send + 'static, at_once: usize) -> io::Result<Self> {
         let (queue, waiting) = sync_channel(LINES_MAX);
         let (end, ended) = sync_channel(1);
         let lines = Lines { queue, lost: Arc::default() };
         let ending = Arc::new(AtomicBool::new(false));
         let (lost, seen) = (Arc::clone(&lines.lost), Arc::clone(&ending));
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
-            write((sink, at_once), &waiting, &lost, &seen);
+            write(sink, &waiting, &lost, &seen);
             drop(end);
         })?;
         Ok(Self { lines, ending, ended })
@@ -103,33 +86,19 @@ impl Write for Lines {
     }
 }
 
-/// Writes what comes, of several lines that wait as many at once as may be together.
-fn write(
-    (mut sink, at_once): (impl Write, usize),
-    waiting: &Receiver<Vec<u8>>,
-    lost: &AtomicU64,
-    ending: &AtomicBool,
-) {
+fn write(mut sink: impl Write, waiting: &Receiver<Vec<u8>>, lost: &AtomicU64, ending: &AtomicBool) {
     loop {
-        let mut lines = match waiting.try_recv() {
+        let line = match waiting.try_recv() {
             Ok(line) => line,
             Err(TryRecvError::Empty) if !ending.load(Ordering::SeqCst) => match waiting.recv() {
-                Ok(line) => {
-                    std::thread::sleep(REST);
-                    line
-                }
+                Ok(line) => line,
                 Err(_) => return,
             },
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
         };
-        while lines.len() < at_once
-            && let Ok(line) = waiting.try_recv()
-        {
-            lines.extend_from_slice(&line);
-        }
-        if !lines.is_empty() {
+        if !line.is_empty() {
             // A line that can't be logged can't be complained about either.
-            let _ = sink.write_all(&lines).and_then(|()| sink.flush());
+            let _ = sink.write_all(&line).and_then(|()| sink.flush());
         }
         let missed = lost.swap(0, Ordering::Relaxed);
         if missed > 0 {
@@ -148,8 +117,8 @@ mod tests {
     #[derive(Clone, Default)]
     struct Stuck(Arc<(Mutex<State>, Condvar)>);
 
-    /// Whether it lets go, what has come, and in how many pieces.
-    type State = (bool, Vec<u8>, usize);
+    /// Whether it lets go, and what has come.
+    type State = (bool, Vec<u8>);
 
     impl Stuck {
         fn release(&self) {
@@ -166,7 +135,6 @@ mod tests {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
             let mut state = self.0.1.wait_while(self.0.0.lock().unwrap(), |state| !state.0).unwrap();
             state.1.extend_from_slice(line);
-            state.2 += 1;
             Ok(line.len())
         }
 
@@ -178,7 +146,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_reader_that_is_stuck_and_what_is_lost_is_counted() {
         let stuck = Stuck::default();
-        let writer = LogWriter::start_by_line(stuck.clone()).unwrap();
+        let writer = LogWriter::start(stuck.clone()).unwrap();
         let mut lines = writer.lines();
         // Would hang here if a line were waited for.
         for number in 0..2 * LINES_MAX {
@@ -192,22 +160,6 @@ mod tests {
         let taken = String::from_utf8(stuck.taken()).unwrap();
         assert_eq!(taken.lines().count() as u64, 2 * LINES_MAX as u64 - lost);
         assert!(taken.starts_with("line 0\nline 1\n"), "in order");
-    }
-
-    #[test]
-    fn lines_that_wait_are_written_together_where_the_way_out_takes_them_so() {
-        for together in [true, false] {
-            let stuck = Stuck::default();
-            let start = if together { LogWriter::start } else { LogWriter::start_by_line };
-            let writer = start(stuck.clone()).unwrap();
-            (0..100).for_each(|number| writer.lines().put(format!("line {number}\n").into_bytes()));
-            stuck.release();
-            drop(writer);
-            let (_, taken, pieces) = stuck.0.0.lock().unwrap().clone();
-            assert_eq!(String::from_utf8(taken).unwrap().lines().count(), 100);
-            // One of those that had come before the reader let go, one of the rest.
-            assert!(if together { pieces <= 2 } else { pieces == 100 }, "{pieces}");
-        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use parsec_protocol::control::paths::write_path;
 use parsec_protocol::control::{
@@ -63,6 +64,9 @@ fn known(plugin: &mut Client, paths: &[String]) -> Vec<Option<FmItem>> {
     }
 }
 
+/// How long what was shared may look as if it were not here.
+const LOOKED_WITHIN: Duration = Duration::from_secs(30);
+
 fn states(items: &[Option<FmItem>]) -> Vec<Option<FmState>> {
     items.iter().map(|item| item.as_ref().map(|item| item.state)).collect()
 }
@@ -88,9 +92,20 @@ fn paths_of_every_kind_are_told_apart_byte_by_byte() {
     let _ = safe(alice).sync();
     let folder = written(mounted.folder());
     let mut asked: Vec<String> = paths.iter().map(|path| written(path)).collect();
-    let synced = known(&mut plugin, &asked);
+    // What was only just shared may be looked for once more.
+    let end = Instant::now() + LOOKED_WITHIN;
+    let synced = loop {
+        let items = known(&mut plugin, &asked);
+        let is_plain = |item: &FmItem| item.words == "Synced" && item.marks.is_empty();
+        if items.iter().flatten().all(is_plain) || Instant::now() > end {
+            break items;
+        }
+    };
     assert_eq!(states(&synced), vec![Some(FmState::Synced); names.len()], "{synced:?}");
-    assert!(synced.iter().flatten().all(|item| item.words == "Synced" && item.marks.is_empty()));
+    assert!(
+        synced.iter().flatten().all(|item| item.words == "Synced" && item.marks.is_empty()),
+        "{synced:?}"
+    );
     // The folder stands for the safe; what only begins alike is nobody's, and what is no path is
     // no reason to refuse the others.
     asked = vec![
