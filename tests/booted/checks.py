@@ -331,8 +331,6 @@ def probe_lines(runs, manager, invocation):
 
 def every_directive_of_the_daemon_takes_effect():
     run("install", "-D", "-m", "644", os.path.join(HERE, "probe.py"), PROBE)
-    # It would ask the probe, which answers nobody.
-    bob.systemctl("mask", "parsec-mounts.service")
     bob.systemctl("stop", "parsecd.service")
     before = f"{bob.runtime}/parsecd/probe-before"
     control = bob.run("systemd-run", "--user", "--quiet", "--wait", "--pipe", "--collect", "python3", PROBE, "--control", before).stdout
@@ -341,7 +339,6 @@ def every_directive_of_the_daemon_takes_effect():
     invocation = bob.show()["InvocationID"]
     lines = until("the probe", lambda: probe_lines(bob.run, "--user", invocation))
     bob.run("rm", f"{bob.home}/.config/systemd/user/parsecd.service.d/probe.conf")
-    bob.systemctl("unmask", "parsec-mounts.service")
     bob.systemctl("daemon-reload")
     return judge("parsecd.service", control, lines)
 
